@@ -1,0 +1,99 @@
+"""A node -> torch text. Shapes are aligned here: an axis that an operand lacks becomes `None` in an index."""
+
+from __future__ import annotations
+
+from halo.compiler.graph import Node
+from halo.objective.formula import PRECEDENCE
+from halo.objective.vocabulary import FUNCTIONS
+
+OWN = {"only": "words.only({0}, {1})", "and": "{0} & {1}", "at_least_one": "torch.clamp({0}, min=1)"}
+_ATOM, _LOOSE = 9, -1
+
+
+def printed(node: Node, names: dict[Node, str]) -> str:
+    """The expression of `node`; nodes in `names` (but itself) appear by name."""
+    text = _expression(node, names)[0]
+    return text[1:-1] if node.data == "and" else text
+
+
+def _reference(node: Node, names: dict[Node, str]) -> tuple[str, int]:
+    return (names[node], _ATOM) if node in names else _expression(node, names)
+
+
+def _expression(node: Node, names: dict[Node, str]) -> tuple[str, int]:
+    """Text and how tightly it binds."""
+    if node.op == "number":
+        return _number(node)
+    if node.op == "parameter":
+        return str(node.data), _ATOM
+    if node.op == "examples":
+        return "batch.examples", _ATOM
+    if node.op == "mask":
+        return (f"{node.slot}.{node.data}" if node.slot else f"batch.{node.data}"), _ATOM
+    if node.op == "input":
+        return (f"{node.slot}.{node.data}" if node.slot else f"batch.columns[{node.data!r}]"), _ATOM
+    if node.op == "view":
+        return _reference(node.args[0], names)
+    if node.op == "select":
+        return f"words.pick({_reference(node.args[0], names)[0]}, batch.{node.data})", _ATOM
+    if node.op == "stop":
+        inner, tight = _reference(node.args[0], names)
+        return (inner if tight == _ATOM else f"({inner})") + ("" if node.args[0].plain else ".detach()"), _ATOM
+    return _reduction(node, names) if node.op == "reduce" else _application(node, names)
+
+
+def _number(node: Node) -> tuple[str, int]:
+    value = node.data
+    whole = value.denominator == 1
+    text = str(value.numerator) if whole else repr(float(value))
+    return text, _ATOM if value >= 0 else PRECEDENCE["neg"]
+
+
+def _fitted(node: Node, axes: tuple[str, ...], names: dict[Node, str]) -> tuple[str, int]:
+    """`node` as an operand of something with `axes`."""
+    text, tight = _reference(node, names)
+    missing = [axis for axis in axes if axis not in node.axes]
+    if not node.axes or not missing:
+        return text, tight
+    index = ", ".join(":" if axis in node.axes else "None" for axis in axes)
+    return (f"{text}[{index}]" if tight == _ATOM else f"({text})[{index}]"), _ATOM
+
+
+def _reduction(node: Node, names: dict[Node, str]) -> tuple[str, int]:
+    present = tuple(axis for axis in ("example", "list", "other", "token") if any(axis in a.axes for a in node.args))
+    operands = [_fitted(a, present, names)[0] for a in node.args]
+    dims = [present.index(axis) - len(present) for axis in node.over]
+    dim_text = "" if len(dims) == len(present) else str(dims[0] if len(dims) == 1 else tuple(dims))
+    if len(operands) == 1 and node.data in ("total", "mean"):
+        text, tight = _fitted(node.args[0], present, names)
+        return f"{text if tight == _ATOM else f'({text})'}.{'sum' if node.data == 'total' else 'mean'}({dim_text})", _ATOM
+    if len(operands) == 1:
+        operands.append("None")
+    where = f", {dim_text}" if dim_text else ""
+    return f"words.{node.data}({', '.join(operands)}{where})", _ATOM
+
+
+def _application(node: Node, names: dict[Node, str]) -> tuple[str, int]:
+    if node.data in OWN:
+        operands = [_fitted(a, node.axes, names) for a in node.args]
+        if node.data == "and":
+            return f"({' & '.join(text for text, _ in operands)})", _ATOM
+        return OWN[node.data].format(*(text for text, _ in operands)), _ATOM
+    row = FUNCTIONS[node.data]
+    template = row.plain if node.plain else row.torch
+    if node.data in PRECEDENCE:
+        return _operator(node, template, names)
+    operands = [_fitted(a, node.axes, names) for a in node.args]
+    tight_ones = [text if tight == _ATOM or "-{0}" not in template else f"({text})" for text, tight in operands]
+    text = template.replace("{*}", ", ".join(tight_ones)).format(*tight_ones) if "{*}" not in template else template.replace("{*}", ", ".join(tight_ones))
+    return text, PRECEDENCE["neg"] if template.startswith("-") else _ATOM
+
+
+def _operator(node: Node, template: str, names: dict[Node, str]) -> tuple[str, int]:
+    level = PRECEDENCE[node.data]
+    texts = []
+    for position, argument in enumerate(node.args):
+        text, tight = _fitted(argument, node.axes, names)
+        needed = level + (position == 1 and node.data in ("sub", "div") or position == 0 and node.data == "pow")
+        texts.append(text if tight >= needed else f"({text})")
+    return template.format(*texts), level

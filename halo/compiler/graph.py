@@ -1,0 +1,220 @@
+"""LossGraph: what an objective computes, as a small graph of typed nodes. Immutable, torch-free, printable.
+
+Every node knows its axes, a subset of `AXES` in that order: `example` (one per row of the batch), `list` (the
+completions of a ranked example), `other` (the second completion of a pair taken from a list) and `token`. A node without
+axes is one number for the batch. Levels never drop without a `reduce` node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+from halo.errors import Place
+from halo.objective.formula import PRECEDENCE, SYMBOLS, number_text
+from halo.objective.schema import Parameter
+from halo.objective.vocabulary import INPUTS
+
+AXES = ("example", "list", "other", "token")
+Op = Literal["number", "parameter", "input", "mask", "examples", "apply", "reduce", "view", "select", "stop"]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation. Nodes are interned by `Builder`, so equal nodes are the same object.
+
+    data    number: its Fraction; parameter, input, mask: its name; apply: the function; reduce: the way (`total`,
+            `mean`, ...); select: `best` or `worst`.
+    slot    input, mask: whose tensor. For a node with a token axis `tokens` names the completion the tokens are of.
+    over    reduce: the axes taken away; `batch` marks a reduction written in the objective over the batch (it couples
+            examples), unlike the final one, which is linear.
+    """
+
+    op: Op
+    args: tuple[Node, ...] = ()
+    data: Any = None
+    slot: str = ""
+    axes: tuple[str, ...] = ()
+    tokens: tuple[str, str] | None = None
+    over: tuple[str, ...] = ()
+    batch: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is a Python number at run time: built from numbers and parameters only."""
+        return self.op in ("number", "parameter") or (self.op == "apply" and all(a.plain for a in self.args))
+
+
+class Builder:
+    """Makes nodes, one object for each distinct one."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Node] = {}
+
+    def make(self, **fields: Any) -> Node:
+        node = Node(**fields)
+        key = (node.op, tuple(map(id, node.args)), node.data, node.slot, node.axes, node.over, node.batch)
+        return self._known.setdefault(key, node)
+
+    def number(self, value: Fraction | int, slot: str = "") -> Node:
+        """A literal. `slot` names an omitted factor of 1, whose unit is unknown."""
+        return self.make(op="number", data=Fraction(value), slot=slot)
+
+    def apply(self, function: str, *args: Node) -> Node:
+        """An element-wise function; axes are the union of its arguments'."""
+        axes = tuple(axis for axis in AXES if any(axis in a.axes for a in args))
+        tokens = next((a.tokens for a in args if a.tokens), None)
+        return self.make(op="apply", args=args, data=function, axes=axes, tokens=tokens)
+
+    def reduce(self, way: str, value: Node, mask: Node | None, over: Iterable[str], batch: bool = False) -> Node:
+        """Takes the axes `over` away from `value` (broadcast against `mask`)."""
+        args = (value,) if mask is None else (value, mask)
+        present = tuple(axis for axis in AXES if any(axis in a.axes for a in args))
+        gone = tuple(axis for axis in present if axis in set(over))
+        kept = tuple(axis for axis in present if axis not in gone)
+        tokens = None if "token" in gone else value.tokens
+        return self.make(op="reduce", args=args, data=way, axes=kept, tokens=tokens, over=gone, batch=batch)
+
+    def view(self, value: Node) -> Node:
+        """The same numbers with the list axis called `other`: what `rejected.x` is in a ranked list."""
+        axes = tuple("other" if axis == "list" else axis for axis in value.axes)
+        tokens = (value.tokens[0], "other") if value.tokens else None
+        return self.make(op="view", args=(value,), axes=axes, tokens=tokens) if axes != value.axes else value
+
+    def select(self, which: str, value: Node) -> Node:
+        """The value of the best or worst completion of each list."""
+        axes = tuple(axis for axis in value.axes if axis != "list")
+        tokens = (value.tokens[0], "") if value.tokens else None
+        return self.make(op="select", args=(value,), data=which, axes=axes, tokens=tokens) if axes != value.axes else value
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which key of the file a node comes from, and where."""
+
+    key: str
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What must be supplied to compute the loss.
+
+    slots       the completions whose log-probs are read; `gradient` those the loss has a gradient in; `coupled` those
+                that a quantity over the batch depends on, so that they must be known before anything is pulled back
+    reference   whether reference log-probs are read; `moving` that it must follow the policy
+    """
+
+    slots: tuple[str, ...]
+    gradient: tuple[str, ...]
+    coupled: tuple[str, ...]
+    reference: bool
+    moving: bool
+    sampler: bool
+    scores: bool
+    columns: tuple[str, ...]
+    control: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LossGraph:
+    """The whole objective, lowered. Output names follow the metrics: terms and regularizers by name, rewards by role."""
+
+    name: str
+    feedback: str
+    parameters: dict[str, Parameter]
+    loss: Node
+    terms: dict[str, Node]
+    items: dict[str, Node]
+    rewards: dict[str, Node]
+    reference_points: dict[str, Node]
+    labels: dict[Node, str] = field(repr=False)
+    origins: dict[Node, Origin] = field(repr=False)
+    needs: Needs
+
+    def outputs(self) -> list[Node]:
+        """Every node that the loss function returns."""
+        groups = (self.terms, self.items, self.rewards, self.reference_points)
+        return [self.loss, *(node for group in groups for node in group.values())]
+
+
+def topological(outputs: Iterable[Node]) -> list[Node]:
+    """Every node that the outputs need, arguments before users."""
+    order: dict[Node, None] = {}
+
+    def visit(node: Node) -> None:
+        if node not in order:
+            for argument in node.args:
+                visit(argument)
+            order[node] = None
+
+    for output in outputs:
+        visit(output)
+    return list(order)
+
+
+def policy_slots(node: Node, through_stop: bool = True) -> set[str]:
+    """The slots whose policy quantities reach `node`; without `through_stop`, only those with a gradient."""
+    found: set[str] = set()
+    seen: set[Node] = set()
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current in seen or (current.op == "stop" and not through_stop):
+            continue
+        seen.add(current)
+        if current.op == "input" and current.data in INPUTS and INPUTS[current.data].policy:
+            found.add(current.slot)
+        stack.extend(current.args)
+    return found
+
+
+def show(graph: LossGraph) -> str:
+    """The graph as text: one line for each named quantity with its axes, formula and place in the file."""
+    lines = [f"objective {graph.name}  (feedback: {graph.feedback})"]
+    needs = graph.needs
+    lines.append(f"needs     log-probs of {', '.join(needs.slots)}; gradient in {', '.join(needs.gradient) or 'none'}")
+    lines.append(f"          reference {'yes' if needs.reference else 'no'}; known over the batch first: {', '.join(needs.coupled) or 'none'}")
+    lines.extend(_named_lines(graph))
+    return "\n".join(lines) + "\n"
+
+
+def _named_lines(graph: LossGraph) -> Iterator[str]:
+    names = dict(graph.labels)
+    width = max((len(name) for name in names.values()), default=0)
+    for node in topological(graph.outputs()):
+        if node not in names:
+            continue
+        origin = graph.origins.get(node)
+        axes = "[" + ", ".join(node.axes) + "]"
+        where = f"   # {origin.key}, {origin.place}" if origin else ""
+        yield f"{names[node]:<{width}} {axes:<23} = {text(node, names, top=True)}{where}"
+
+
+def text(node: Node, names: dict[Node, str], outer: int = -1, top: bool = False) -> str:
+    """A node in the notation of formulas; nodes in `names` appear by name."""
+    if node in names and not top:
+        return names[node]
+    if node.op == "number":
+        return number_text(node.data)
+    if node.op in ("parameter", "examples"):
+        return str(node.data or "examples")
+    if node.op in ("input", "mask"):
+        return f"{node.slot}.{node.data}" if node.slot else str(node.data)
+    inner = [text(a, names) for a in node.args]
+    if node.op == "reduce":
+        kept = f" if {inner[1]}" if len(inner) > 1 else ""
+        return f"{node.data}[{', '.join(node.over)}]({inner[0]}{kept})"
+    if node.op in ("view", "select", "stop"):
+        return f"{node.data or node.op}({inner[0]})"
+    if node.data in SYMBOLS:
+        level = PRECEDENCE[node.data]
+        left, right = (text(a, names, level + tight) for a, tight in zip(node.args, (0, 1), strict=True))
+        joined = f"{left}{SYMBOLS[node.data]}{right}"
+        return f"({joined})" if level < outer else joined
+    if node.data == "neg":
+        return f"-{text(node.args[0], names, PRECEDENCE['neg'])}"
+    return f"{node.data}({', '.join(inner)})"

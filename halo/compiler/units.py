@@ -1,0 +1,139 @@
+"""Unit inference: nothing is annotated, tokens are counted.
+
+A nat counts as 1, a token log-probability is per token, `sum` adds a token, `length` is one. Every parameter, and every
+omitted normalizer or weight, has an unknown power of tokens; sums, comparisons and `sigmoid` give linear equations for
+them. What has no solution is a mistake: a sum added to a mean, or one parameter used for both.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from halo.compiler.graph import LossGraph, Node, topological
+from halo.errors import ObjectiveError, Place
+from halo.objective.vocabulary import FUNCTIONS, INPUTS
+
+Form = dict[str, Fraction]
+"""A linear form: coefficients of the unknowns, and of "" for the constant. None stands for "fits any unit"."""
+
+
+def infer(graph: LossGraph) -> dict[str, Fraction | None]:
+    """The power of tokens each parameter carries (None: not determined). Raises ObjectiveError for a contradiction."""
+    return _Inference(graph).run()
+
+
+class _Inference:
+    def __init__(self, graph: LossGraph) -> None:
+        self.graph = graph
+        self.solved: dict[str, Form] = {}
+        self.forms: dict[Node, Form | None] = {}
+
+    def run(self) -> dict[str, Fraction | None]:
+        nodes = topological(self.graph.outputs())
+        users: dict[Node, Node] = {}
+        for node in nodes:
+            for argument in node.args:
+                users.setdefault(argument, node)
+        self.users = users
+        for node in nodes:
+            self.forms[node] = self.form(node)
+        self._check_rewards()
+        result: dict[str, Fraction | None] = {}
+        for name in self.graph.parameters:
+            form = self.reduced({name: Fraction(1)})
+            result[name] = form.get("", Fraction(0)) if set(form) <= {""} else None
+        return result
+
+    def form(self, node: Node) -> Form | None:
+        forms = [self.forms[a] for a in node.args]
+        if node.op == "number":
+            return {node.slot: Fraction(1)} if node.slot else None
+        if node.op == "parameter":
+            return {node.data: Fraction(1)}
+        if node.op == "input":
+            return {"": Fraction(INPUTS[node.data].unit)} if node.data in INPUTS and node.data != "score" else {f"column {node.data}": Fraction(1)}
+        if node.op == "reduce":
+            added = 1 if node.over == ("token",) and node.data == "total" and node.args[0].tokens and not self._is_final(node) else 0
+            return None if forms[0] is None else _plus(forms[0], {"": Fraction(added)})
+        if node.op in ("view", "select", "stop"):
+            return forms[0]
+        return self.applied(node, forms) if node.op == "apply" else {}
+
+    def _is_final(self, node: Node) -> bool:
+        """A token sum of `reduce:` acts on losses, whatever their unit; it is no quantity of a formula."""
+        return node not in self.graph.labels and node.args[0] in self.graph.items.values()
+
+    def applied(self, node: Node, forms: list[Form | None]) -> Form | None:
+        if node.data in ("mul", "div"):
+            left, right = (form or {} for form in forms)
+            return _plus(left, right, 1 if node.data == "mul" else -1)
+        if node.data == "pow":
+            base, exponent = forms[0], node.args[1]
+            return None if base is None else {k: v * exponent.data for k, v in base.items()} if exponent.op == "number" else {}
+        if node.data in ("only", "at_least_one", "and"):
+            return forms[-1]
+        unit = FUNCTIONS[node.data].unit
+        if unit == "pure":
+            self.equal(forms[0], {}, node, f"{node.data} wants a pure number")
+        if unit == "kept":
+            return forms[0]
+        if unit != "shared":
+            return {}
+        first = forms[1] if node.data == "where" else None
+        for form in forms[1:] if node.data == "where" else forms:
+            if first is not None and form is not None:
+                self.equal(first, form, node, _SAID.get(node.data, f"{node.data} compares"))
+            first = first if first is not None else form
+        return first
+
+    def equal(self, left: Form | None, right: Form | None, node: Node, what: str) -> None:
+        """Adds the equation left = right, solving it for one unknown."""
+        if left is None or right is None:
+            return
+        difference = self.reduced(_plus(left, right, -1))
+        unknowns = sorted(name for name in difference if name)
+        if unknowns:
+            pivot = unknowns[0]
+            factor = -difference.pop(pivot)
+            self.solved[pivot] = {name: value / factor for name, value in difference.items()}
+        elif difference.get("", 0) != 0:
+            a, b = (self.reduced(form) for form in (left, right))
+            message = f"{what} {_words(a)} and {_words(b)}" if right else f"{what}, not {_words(a)}"
+            raise self.error(node, message, "take sum(...) of both or mean(...) of both, or give each its own parameter")
+
+    def reduced(self, form: Form) -> Form:
+        result: Form = {}
+        for name, value in form.items():
+            expansion = self.reduced(self.solved[name]) if name in self.solved else {name: Fraction(1)}
+            result = _plus(result, {inner: value * factor for inner, factor in expansion.items()})
+        return {name: value for name, value in result.items() if value}
+
+    def _check_rewards(self) -> None:
+        for node in self.graph.rewards.values():
+            form = self.forms[node] or {}
+            if form.get("", 0) <= -2:
+                hint = "mean(...) divides by the length already: take sum(...) or drop the length from the normalizer"
+                raise self.error(node, "the length is divided out twice in the reward", hint)
+
+    def error(self, node: Node, message: str, hint: str) -> ObjectiveError:
+        """The mistake at the nearest enclosing key of the file."""
+        current: Node | None = node
+        while current is not None and current not in self.graph.origins:
+            current = self.users.get(current)
+        place = self.graph.origins[current].place if current is not None else Place(self.graph.name)
+        return ObjectiveError("wrong-unit", message, place=place, hint=hint)
+
+
+_SAID = {"add": "adds", "sub": "subtracts", "where": "chooses between"}
+
+
+def _plus(left: Form, right: Form, factor: int = 1) -> Form:
+    names = set(left) | set(right)
+    return {n: total for n in names if (total := left.get(n, Fraction(0)) + factor * right.get(n, Fraction(0)))}
+
+
+def _words(form: Form) -> str:
+    """A unit in words."""
+    power = form.get("", Fraction(0))
+    known = {Fraction(0): "a sum over tokens (or a pure number)", Fraction(-1): "an average per token", Fraction(1): "a length in tokens"}
+    return known.get(power, f"a quantity in tokens**{power}")

@@ -1,0 +1,124 @@
+"""One tree of errors: where, what is wrong, what would be right.
+
+    HaloError              a user's mistake: one message, no traceback, exit code 2
+    ├── ObjectiveError     an objective file or formula
+    ├── SettingsError      a settings file or a command-line flag
+    ├── DataError          a data file, a row, a format
+    ├── ModelError         a model, tokenizer or reference that cannot be used
+    ├── PluginError        a plugin that cannot be loaded or chosen
+    └── RunFailed          a check or a run failed although the input was good: exit code 1
+
+Everything else that is raised is a bug of halo's and shows its traceback. Every code below has a heading in
+`docs/errors.md` that says more.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+CODES = {
+    "yaml-syntax": "the file is not readable as YAML",
+    "yaml-trap": "YAML would read this as something else than it looks like",
+    "duplicate-key": "a key stands twice in one mapping",
+    "empty-file": "there is nothing in the file",
+    "unknown-key": "a key that this place does not have",
+    "missing-key": "a key that this place must have",
+    "wrong-value": "a value of the wrong type or out of its choices",
+    "not-found": "a file or a name that does not exist",
+    "formula-syntax": "a formula that cannot be read",
+    "formula-limit": "a formula past the size that is read",
+    "unknown-name": "a name in a formula that nothing defines",
+    "unknown-role": "a role that this kind of feedback does not have",
+    "wrong-level": "a token, list or batch quantity where another level is wanted",
+    "wrong-unit": "a sum mixed with a mean, or a length divided out twice",
+    "cycle": "a definition that needs itself",
+    "unused": "a declaration that nothing uses",
+    "out-of-domain": "a parameter outside its declared domain",
+    "unknown-setting": "a setting that does not exist",
+    "data-row": "a row of data that cannot be used",
+    "data-format": "data in no known format, or not what the objective needs",
+    "no-rows": "no row is left to train on",
+    "model": "a model or tokenizer that cannot be used",
+    "output-folder": "an output folder that is in use",
+    "resume": "a checkpoint that cannot be continued",
+    "plugin": "a plugin or plugged-in name that cannot be used",
+    "wrong-package": "another package named halo is in the way",
+    "self-test": "a check before the first step failed",
+    "non-finite": "the loss is not a finite number",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in a file: `line` and `column` count from 1; `text` is the line itself, for the excerpt."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+    text: str | None = None
+
+    def __str__(self) -> str:
+        parts = [self.file] + [str(n) for n in (self.line, self.column) if n is not None]
+        return ":".join(parts)
+
+    def excerpt(self) -> str:
+        """The line with a caret below its column, or nothing if the line is not known."""
+        if self.text is None or self.column is None:
+            return ""
+        shown = self.text.expandtabs(1)
+        start = max(0, self.column - 1 - 60)
+        return f"\n    {shown[start : start + 100]}\n    {' ' * (self.column - 1 - start)}^"
+
+
+class HaloError(Exception):
+    """A mistake that the user can mend. `code` is a key of `CODES`; `hint` says what would be right."""
+
+    exit_code = 2
+
+    def __init__(self, code: str, message: str, *, place: Place | None = None, hint: str = "") -> None:
+        assert code in CODES, code
+        super().__init__(message)
+        self.code, self.message, self.place, self.hint = code, message, place, hint
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        hint = f"; {self.hint}" if self.hint else ""
+        excerpt = self.place.excerpt() if self.place else ""
+        return f"{where}{self.message}{hint} [{self.code}]{excerpt}"
+
+
+class ObjectiveError(HaloError):
+    """An objective file or a formula in it."""
+
+
+class SettingsError(HaloError):
+    """A settings file or a command-line flag."""
+
+
+class DataError(HaloError):
+    """A data file, a row of it, or its format."""
+
+
+class ModelError(HaloError):
+    """A model, tokenizer or reference that cannot be used."""
+
+
+class PluginError(HaloError):
+    """A plugin that cannot be loaded, or a name that no plugin supplies."""
+
+
+class RunFailed(HaloError):
+    """The input was good, yet a check or the run failed."""
+
+    exit_code = 1
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'beta'?` for the closest known word, else the list of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if names else ""

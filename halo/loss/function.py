@@ -1,0 +1,63 @@
+"""CompiledObjective -> LossFunction: the generated source as an `nn.Module`."""
+
+from __future__ import annotations
+
+import linecache
+from typing import Any
+
+from torch import nn
+
+from halo.compiler.graph import Needs
+from halo.compiler.pipeline import CompiledObjective
+from halo.errors import ObjectiveError
+from halo.loss.inputs import Completions, LossInputs, LossOutput
+
+
+class LossFunction(nn.Module):
+    """A loss, ready to run: `output = loss(LossInputs(...))`; `output.loss.backward()`.
+
+    It has no trainable weights. `parameters_used` are the objective's numbers, `source` the code that runs (tracebacks
+    show its lines), `needs` what the inputs must hold. Half-precision inputs are computed in float32.
+    """
+
+    def __init__(self, compiled: CompiledObjective) -> None:
+        super().__init__()
+        self.compiled = compiled
+        self.parameters_used = dict(compiled.parameters)
+        self.source = compiled.source
+        self.needs: Needs = compiled.graph.needs
+        self.feedback = compiled.graph.feedback
+        self._function = _executed(compiled.source, compiled.graph.name)
+
+    def forward(self, inputs: LossInputs) -> LossOutput:
+        """The loss of one effective batch and its parts. Raises ObjectiveError if the inputs lack what is needed."""
+        self._check(inputs)
+        output: LossOutput = self._function(inputs.prepared(), **self.parameters_used)
+        return output
+
+    def extra_repr(self) -> str:
+        return f"{self.compiled.graph.name}, {', '.join(f'{k}={v:g}' for k, v in self.parameters_used.items())}"
+
+    def _check(self, inputs: LossInputs) -> None:
+        missing = [slot for slot in self.needs.slots if slot not in inputs.roles]
+        given: list[Completions] = [inputs.roles[slot] for slot in self.needs.slots if slot not in missing]
+        if self.needs.reference and any(completions.ref_logp is None for completions in given):
+            missing.append("ref_logp")
+        if self.needs.sampler and any(completions.old_logp is None for completions in given):
+            missing.append("old_logp")
+        if self.feedback == "labelled" and inputs.desirable is None:
+            missing.append("desirable")
+        if self.feedback in ("ranked", "scored") and inputs.ranks is None:
+            missing.append("ranks")
+        if missing:
+            name = self.compiled.graph.name
+            raise ObjectiveError("missing-key", f"{name} needs {', '.join(missing)}, which the inputs do not hold")
+
+
+def _executed(source: str, name: str) -> Any:
+    """Runs the generated module text and returns its function; linecache lets tracebacks quote it."""
+    file = f"<halo {name}>"
+    namespace: dict[str, Any] = {}
+    exec(compile(source, file, "exec"), namespace)  # our own text, printed from our own graph: no user text gets here
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    return namespace["loss"]

@@ -1,0 +1,156 @@
+"""The few torch helpers that generated code calls. Each is exact where the obvious spelling is not.
+
+Shapes: values and masks broadcast against each other; `dims` are the dimensions taken away (None: all of them).
+A reduction of nothing is 0 (logsumexp: -inf); no gradient reaches what a mask leaves out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Dims = int | tuple[int, ...] | None
+
+
+class _Sigmoid(torch.autograd.Function):
+    """torch's own gradient is s (1 - s), which is 0 once s rounds to 1; sigmoid(x) sigmoid(-x) keeps every digit."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return upstream * (torch.sigmoid(x) * torch.sigmoid(-x))
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)) with a gradient that is right to the last digits on both sides."""
+    result: Tensor = _Sigmoid.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+def tanh(x: Tensor) -> Tensor:
+    """tanh with a gradient that does not round to 0 too early."""
+    return torch.tanh(x.detach()) + (2 * sigmoid(2 * x) - (2 * sigmoid(2 * x)).detach())
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - exp(x)) for x < 0, exact for x near 0 and for x far below.
+
+    A probability that rounds to 1 (x = 0, where the true value is -inf) is read as the nearest one below it.
+    """
+    x = torch.clamp(x, max=-torch.finfo(x.dtype).tiny)
+    near = x > -0.6931471805599453
+    close = torch.log(-torch.expm1(torch.where(near, x, -1.0)))
+    far = torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
+    return torch.where(near, close, far)
+
+
+def minimum(*values: Tensor | float) -> Tensor:
+    """Element-wise minimum of tensors and numbers."""
+    return _extreme(torch.minimum, min, "max", values)
+
+
+def maximum(*values: Tensor | float) -> Tensor:
+    """Element-wise maximum of tensors and numbers."""
+    return _extreme(torch.maximum, max, "min", values)
+
+
+def _extreme(pairwise: Any, plain: Any, clamp: str, values: tuple[Tensor | float, ...]) -> Tensor:
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    numbers = [value for value in values if not isinstance(value, Tensor)]
+    result = tensors[0]
+    for tensor in tensors[1:]:
+        result = pairwise(result, tensor)
+    return torch.clamp(result, **{clamp: plain(numbers)}) if numbers else result
+
+
+def clip(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
+    """min(max(x, low), high); no gradient outside."""
+    return minimum(maximum(x, low), high)
+
+
+def where(condition: Tensor, yes: Tensor | float, no: Tensor | float) -> Tensor:
+    """`yes` where the condition holds, else `no`."""
+    return torch.where(condition, yes, no)
+
+
+def only(mask: Tensor, x: Tensor) -> Tensor:
+    """x where the mask holds and 0 elsewhere, with no gradient there: what is not an item cannot overflow."""
+    return torch.where(mask, x, 0.0)
+
+
+def pick(x: Tensor, index_B: Tensor) -> Tensor:
+    """x[b, index[b]]: the completion of each list that `index_B` names."""
+    return x[torch.arange(x.shape[0], device=x.device), index_B]
+
+
+def count(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+    """How many there are, as a number of x's type."""
+    dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    there = torch.ones_like(x, dtype=dtype) if mask is None else mask.to(dtype).expand(torch.broadcast_shapes(mask.shape, x.shape))
+    return _sum(there, dims)
+
+
+def total(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+    """Sum over what the mask holds."""
+    return _sum(x if mask is None else torch.where(mask, x, 0.0), dims)
+
+
+def mean(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+    """Sum divided by count; 0 where there is nothing."""
+    return total(x, mask, dims) / torch.clamp(count(x, mask, dims), min=1)
+
+
+def std(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+    """Standard deviation with n - 1; 0 for fewer than two."""
+    number = count(x, mask, dims)
+    centre = total(x, mask, dims) / torch.clamp(number, min=1)
+    for dim in sorted(_as_tuple(dims, x, mask)):
+        centre = centre.unsqueeze(dim)
+    squares = total((x - centre) ** 2, mask, dims)
+    several = (number > 1) & (squares > 0)
+    return torch.where(several, torch.sqrt(torch.where(several, squares, 1.0) / torch.clamp(number - 1, min=1)), 0.0)
+
+
+def largest(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+    """Maximum over what the mask holds; 0 where there is nothing."""
+    return _extremum(x, mask, dims, torch.amax, float("-inf"))
+
+
+def smallest(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+    """Minimum over what the mask holds; 0 where there is nothing."""
+    return _extremum(x, mask, dims, torch.amin, float("inf"))
+
+
+def logsumexp(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+    """log of the sum of exponentials; -inf where there is nothing."""
+    shown = x if mask is None else torch.where(mask, x, float("-inf"))
+    return torch.logsumexp(shown, _as_tuple(dims, x, mask))
+
+
+def any(mask: Tensor, _: None, dims: Dims = None) -> Tensor:
+    """Whether the mask holds anywhere along `dims`."""
+    return torch.amax(mask, dim=_as_tuple(dims, mask, None))
+
+
+def _extremum(x: Tensor, mask: Tensor | None, dims: Dims, function: Any, nothing: float) -> Tensor:
+    dims = _as_tuple(dims, x, mask)
+    result: Tensor = function(x if mask is None else torch.where(mask, x, nothing), dim=dims)
+    return torch.where(torch.isinf(result), 0.0, result) if mask is not None else result
+
+
+def _sum(x: Tensor, dims: Dims) -> Tensor:
+    return x.sum() if dims is None else x.sum(dim=dims)
+
+
+def _as_tuple(dims: Dims, x: Tensor, mask: Tensor | None) -> tuple[int, ...]:
+    if dims is None:
+        size = max(x.ndim, mask.ndim if mask is not None else 0)
+        return tuple(range(-size, 0))
+    return dims if isinstance(dims, tuple) else (dims,)

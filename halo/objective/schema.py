@@ -1,0 +1,147 @@
+"""What an objective file may hold, key for key: pydantic models, exported as JSON Schema for editors.
+
+The order of the fields is the order in which shipped files write them. Formulas stay text here; the compiler reads them.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, field_validator
+
+Scalar = StrictInt | StrictFloat | StrictStr
+FormulaText = Annotated[Scalar, Field(description="a formula, such as sum(logp - ref_logp)")]
+ByRole = Annotated[Scalar | dict[str, Scalar], Field(description="a formula, or a map from role to formula")]
+Roles = Annotated[StrictStr | list[StrictStr], Field(description="a role or a list of roles")]
+Step = Literal["tokens", "completions", "pairs", "examples"]
+Reduce = Annotated[
+    dict[Step, StrictStr], Field(description="axes, finest first, each sum or mean; examples may be a formula in loss", min_length=1)
+]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Parameter(Strict):
+    """A number of the objective, with the values it may take."""
+
+    default: StrictInt | StrictFloat
+    domain: StrictStr = "(-inf, inf)"
+    search: list[StrictInt | StrictFloat] | None = Field(None, description="values worth trying, from the paper")
+    meaning: StrictStr | None = None
+
+    @field_validator("domain")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        Interval.parse(text)
+        return text
+
+
+class Column(Strict):
+    """A number that the data supplies for each example, completion or token."""
+
+    level: Literal["example", "completion", "token"]
+    domain: StrictStr = "(-inf, inf)"
+    default: StrictInt | StrictFloat | None = None
+
+
+class Regularizer(Strict):
+    """A formula added to the loss: reduce(weight * expression)."""
+
+    role: Roles
+    weight: ByRole = 1
+    expression: ByRole
+    reduce: Reduce | None = None
+
+
+class Slots(Strict):
+    """The keys that a term may replace."""
+
+    role: Roles | None = None
+    reward: ByRole | None = None
+    normalizer: ByRole | None = None
+    reference_point: ByRole | None = None
+    margin: ByRole | None = None
+    value: ByRole | None = None
+    sign: Scalar | dict[str, Scalar] | None = None
+    weight: ByRole | None = None
+    constant: ByRole | None = None
+    reduce: Reduce | None = None
+
+
+class Paper(Strict):
+    """Where the objective comes from."""
+
+    title: StrictStr
+    arxiv: StrictStr | None = None
+    url: StrictStr | None = None
+    year: StrictInt | None = None
+    equation: StrictStr | None = Field(None, description="which equation this file writes")
+
+
+class Expect(Strict):
+    """What the author believes; a refuted belief fails the compile."""
+
+    halo: Literal["proved", "refuted"] | None = None
+    log_partition_cancels: Literal["proved", "refuted"] | None = None
+    direction: dict[str, Literal["up", "down", "both", "none"]] | None = None
+    at_reference: ByRole | None = None
+
+
+class Declaration(Slots):
+    """One objective file."""
+
+    name: StrictStr = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="lower case; the file's name")
+    title: StrictStr | None = None
+    paper: Paper | None = None
+    notes: StrictStr | None = Field(None, description="other readings, and which file or override gives them")
+    extends: StrictStr | None = Field(None, description="start from that objective and state the difference")
+    feedback: Literal["demonstrations", "labelled", "paired", "ranked", "scored"]
+    roles: list[StrictStr] = Field(default=[], description="extra texts of an example, such as gold")
+    control: dict[str, StrictStr] = Field(default={}, description="a conditioning text by role: follows the prompt, is not scored")
+    reference: Literal["moving"] | None = None
+    parameters: dict[str, Parameter] = {}
+    columns: dict[str, Column] = {}
+    let: dict[str, ByRole] = {}
+    terms: dict[str, Slots] = {}
+    regularizers: dict[str, Regularizer] = {}
+    aliases: dict[str, StrictStr] = Field(default={}, description="another framework's parameter, as a formula in ours")
+    expect: Expect | None = None
+
+
+class Interval(Strict):
+    """An interval of real numbers, exact, with open or closed ends: (0, 1/2]."""
+
+    low: Fraction | None
+    high: Fraction | None
+    low_closed: bool
+    high_closed: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Reads `(0, inf)`, `[0, 1/2)` and the like; raises ValueError in words for the user."""
+        stripped = text.strip()
+        ends = stripped[1:-1].split(",")
+        if len(ends) != 2 or stripped[0] not in "([" or stripped[-1] not in ")]":
+            raise ValueError(f"{text!r} is not an interval such as (0, inf) or [0, 1/2)")
+        try:
+            low, high = (None if end.strip() in ("-inf", "inf") else Fraction(end.strip()) for end in ends)
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{text!r}: the ends are numbers, fractions, -inf or inf") from None
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"{text!r} is empty")
+        return cls(low=low, high=high, low_closed=stripped[0] == "[", high_closed=stripped[-1] == "]")
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low is None or value > self.low or (self.low_closed and value == self.low)
+        below = self.high is None or value < self.high or (self.high_closed and value == self.high)
+        return above and below and value == value and abs(value) != float("inf")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an objective file (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Declaration.model_json_schema()}

@@ -1,0 +1,112 @@
+"""Random and extreme batches: the same numbers as halo's tensors and as the oracle's exact rows."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from mpmath import mpf
+from torch import Tensor
+
+from halo.loss.inputs import Completions, LossInputs
+
+Rows = list[list[tuple[float, float]]]
+"""For each row, (logp, ref_logp) of every token."""
+
+
+def ordinary_row(rng: random.Random, length: int) -> list[tuple[float, float]]:
+    return [(-rng.expovariate(0.7), -rng.expovariate(0.7)) for _ in range(length)]
+
+
+def ratio_row(rng: random.Random, length: int, ratio: float) -> list[tuple[float, float]]:
+    """A row whose log-ratios are all of one sign and add up to about `ratio`."""
+    row = []
+    for _ in range(length):
+        share = ratio / length * rng.uniform(0.9, 1.1)
+        base = -rng.uniform(0.1, 1.0)
+        row.append((base + min(share, 0.0), base - max(share, 0.0)))
+    return row
+
+
+def sure_row(rng: random.Random, length: int, logp: float) -> list[tuple[float, float]]:
+    """Probabilities that round to 1 (logp near -1e-30) or to 0 (logp near -1e4)."""
+    return [(logp * rng.uniform(0.9, 1.1), -rng.uniform(0.1, 1.0)) for _ in range(length)]
+
+
+class Both:
+    """Rows by role, as tensors (leaves with gradient) and as exact numbers after rounding to `dtype`."""
+
+    def __init__(self, rows: dict[str, Any], dtype: torch.dtype, labels: list[bool] | None = None, ranks: list[list[int]] | None = None) -> None:
+        self.leaves: dict[str, Tensor] = {}
+        roles: dict[str, Completions] = {}
+        self.exact: dict[str, Any] = {}
+        for role, role_rows in rows.items():
+            flat = [row for group in role_rows for row in group] if ranks and role == "completion" else role_rows
+            logp, ref, mask = padded(flat, dtype)
+            shape = (len(role_rows), -1) if not (ranks and role == "completion") else (len(role_rows), len(role_rows[0]), -1)
+            logp, ref, mask = (x.reshape(*shape[:-1], logp.shape[-1]) for x in (logp, ref, mask))
+            self.leaves[role] = logp.clone().requires_grad_()
+            roles[role] = Completions(mask, self.leaves[role], ref)
+            rounded = [exact_row(row, dtype) for row in flat]
+            if ranks and role == "completion":
+                size = len(role_rows[0])
+                self.exact["lists"] = [rounded[i : i + size] for i in range(0, len(rounded), size)]
+            else:
+                self.exact[role] = rounded
+        if labels is not None:
+            self.exact["desirable"] = labels
+        if ranks is not None:
+            self.exact["ranks"] = ranks
+        desirable = torch.tensor(labels) if labels is not None else None
+        self.inputs = LossInputs(roles, desirable, torch.tensor(ranks) if ranks is not None else None)
+
+
+def padded(rows: Rows, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    width = max(len(row) for row in rows) + 2
+    logp, ref = torch.zeros(len(rows), width, dtype=dtype), torch.zeros(len(rows), width, dtype=dtype)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        logp[i, : len(row)] = torch.tensor([a for a, _ in row], dtype=dtype)
+        ref[i, : len(row)] = torch.tensor([b for _, b in row], dtype=dtype)
+        mask[i, : len(row)] = True
+    return logp, ref, mask
+
+
+def exact_row(row: list[tuple[float, float]], dtype: torch.dtype) -> dict[str, list[mpf]]:
+    logp = torch.tensor([a for a, _ in row], dtype=dtype).double().tolist()
+    ref = torch.tensor([b for _, b in row], dtype=dtype).double().tolist()
+    return {"logp": [mpf(x) for x in logp], "ref": [mpf(x) for x in ref]}
+
+
+def batch(feedback: str, kind: str, dtype: torch.dtype, seed: int, extra: tuple[str, ...] = ()) -> Both:
+    """A batch for `feedback`. kind: random, far_up, far_down, long, sure, impossible."""
+    rng = random.Random(f"{feedback}{kind}{seed}")
+    size = 5 if kind == "random" else 2
+
+    def row(towards: int) -> list[tuple[float, float]]:
+        if kind == "random":
+            return ordinary_row(rng, rng.randint(1, 12))
+        if kind in ("far_up", "far_down"):
+            sign = towards if kind == "far_up" else -towards
+            return ratio_row(rng, rng.choice([1, 4, 40]), 500.0 * sign)
+        if kind == "long":
+            return ratio_row(rng, rng.choice([1, 4096]), 40.0 * towards)
+        return sure_row(rng, rng.choice([1, 4, 60]), -1e-30 if kind == "sure" else -1e4 / 60)
+
+    def rows(towards: int) -> Rows:
+        return [row(towards) for _ in range(size)]
+
+    extras: dict[str, Any] = {role: rows(1) for role in extra}
+    if feedback == "paired":
+        return Both({"chosen": rows(1), "rejected": rows(-1), **extras}, dtype)
+    if feedback == "labelled":
+        labels = [bool(i % 2) for i in range(size)]
+        completion = [row(1 if good else -1) for good in labels]
+        mismatched = [ordinary_row(rng, rng.randint(1, 9)) for _ in range(size)]
+        return Both({"completion": completion, "mismatched": mismatched}, dtype, labels=labels)
+    if feedback == "ranked":
+        lists = [[row(1 if k < 2 else -1) for k in range(4)] for _ in range(size)]
+        ranks = [[rng.randint(1, 3) for _ in range(4)] for _ in range(size)]
+        return Both({"completion": lists}, dtype, ranks=ranks)
+    return Both({"completion": rows(1)}, dtype)

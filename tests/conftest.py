@@ -1,0 +1,6 @@
+"""Test settings that must stand before anything is imported."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
