@@ -105,18 +105,28 @@ class Needs:
 
     slots       the completions whose log-probs are read; `gradient` those the loss has a gradient in; `coupled` those
                 that a quantity over the batch depends on, so that they must be known before anything is pulled back
-    reference   whether reference log-probs are read; `moving` that it must follow the policy
+    reference_slots  the completions whose reference log-probs are read; `moving`: the reference must follow the policy
     """
 
     slots: tuple[str, ...]
     gradient: tuple[str, ...]
     coupled: tuple[str, ...]
-    reference: bool
+    reference_slots: tuple[str, ...]
     moving: bool
     sampler: bool
     scores: bool
     columns: tuple[str, ...]
     control: dict[str, str]
+
+    @property
+    def reference(self) -> bool:
+        """Whether a reference model is needed."""
+        return bool(self.reference_slots)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The completions that are scored without a gradient."""
+        return tuple(slot for slot in self.slots if slot not in self.gradient)
 
 
 @dataclass(frozen=True)

@@ -510,7 +510,7 @@ class _Lowering:
             slots=tuple(s for s in order if s in slots),
             gradient=tuple(s for s in order if s in gradient),
             coupled=tuple(s for s in order if s in coupled),
-            reference="ref_logp" in reads,
+            reference_slots=tuple(s for s in order if s in {node.slot for node in nodes if node.op == "input" and node.data == "ref_logp"}),
             moving=self.declaration.reference == "moving",
             sampler="old_logp" in reads,
             scores="score" in reads and "score" not in columns,

@@ -1,8 +1,11 @@
-"""Where objectives come from: halo's own folder and those of plugins."""
+"""Where objectives are found by name: halo's own folder and those of plugins."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from halo.errors import PluginError
+from halo.plugin.registry import supplied
 
 
 def shipped_folder() -> Path:
@@ -13,12 +16,21 @@ def shipped_folder() -> Path:
 
 
 class _Finder:
+    """Maps a name to its file. Raises PluginError if two folders hold it."""
+
     def __call__(self, name: str) -> Path | None:
-        file = shipped_folder() / f"{name}.yaml"
-        return file if file.is_file() else None
+        return self.files().get(name)
 
     def names(self) -> list[str]:
-        return sorted(file.stem for file in shipped_folder().glob("*.yaml"))
+        return sorted(self.files())
+
+    def files(self) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for item in supplied("objectives"):
+            for file in sorted(item.thing.glob("*.yaml")):
+                if found.setdefault(file.stem, file) != file:
+                    raise PluginError("plugin", f"two plugins supply the objective {file.stem!r}: {found[file.stem]} and {file}", hint=f"HALO_DISABLED_PLUGINS={item.plugin} switches one off")
+        return found
 
 
 find_objective = _Finder()

@@ -1,0 +1,63 @@
+"""Core's own plugin, registered through the same door as everybody's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from halo.backends.interface import Backend, BackendContext
+from halo.data.formats import FORMATS
+from halo.data.interface import DataFormat
+from halo.plugin.objectives import shipped_folder
+from halo.plugin.spec import hookimpl
+from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
+
+
+@hookimpl
+def halo_data_formats() -> list[DataFormat]:
+    return list(FORMATS)
+
+
+@hookimpl
+def halo_reference_strategies() -> list[ReferenceStrategy]:
+    return [
+        ReferenceStrategy("frozen", "a frozen copy of the model that the policy starts from", _frozen),
+        ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform),
+        ReferenceStrategy("none", "no reference", lambda context: None, supplies=False),
+    ]
+
+
+@hookimpl
+def halo_backends() -> list[Backend]:
+    return [
+        Backend("single", "one process", _single),
+        Backend("ddp", "a process for each device, under accelerate launch or torchrun", _ddp),
+    ]
+
+
+@hookimpl
+def halo_objective_folders() -> list[Path]:
+    return [shipped_folder()]
+
+
+def _frozen(context: ReferenceContext) -> Reference:
+    from halo.reference.frozen import FrozenReference
+
+    return FrozenReference(context)
+
+
+def _uniform(context: ReferenceContext) -> Reference:
+    from halo.reference.uniform import UniformReference
+
+    return UniformReference(context)
+
+
+def _single(context: BackendContext) -> object:
+    from halo.backends.local import build_single
+
+    return build_single(context)
+
+
+def _ddp(context: BackendContext) -> object:
+    from halo.backends.local import build_ddp
+
+    return build_ddp(context)

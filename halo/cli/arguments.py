@@ -1,0 +1,69 @@
+"""Splits a command line into words, flags and `--set name=value`, with `-` and `_` alike. No command parses by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from halo.errors import Place, SettingsError, nearest
+
+
+@dataclass
+class Arguments:
+    """words: positional; flags: text by flag as typed (None for a bare flag); parameters: of `--set`."""
+
+    words: list[str] = field(default_factory=list)
+    flags: dict[str, str | None] = field(default_factory=dict)
+    parameters: dict[str, float] = field(default_factory=dict)
+    help: bool = False
+
+
+def split(arguments: list[str], known: Collection[str], is_bare: Callable[[str], bool] = lambda name: False) -> Arguments:
+    """Reads flags among `known` (underscored names). `is_bare`: flags that may stand without a value.
+
+    Raises SettingsError for an unknown flag, a missing value or one given twice.
+    """
+    result, rest = Arguments(), list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word in ("-h", "--help"):
+            result.help = True
+        elif not word.startswith("--"):
+            result.words.append(word)
+        else:
+            flag, equals, value = word.partition("=")
+            name = flag[2:].replace("-", "_")
+            if name == "set":
+                _add_parameter(result, value if equals else _value(rest, flag))
+                continue
+            if name not in known:
+                raise SettingsError("unknown-setting", "there is no such flag", place=Place(flag), hint=nearest(name, [*known, "set"]))
+            if flag in result.flags:
+                raise SettingsError("duplicate-key", "the flag stands twice", place=Place(flag))
+            bare = not equals and is_bare(name) and (not rest or rest[0].startswith("--") or rest[0].lower() not in ("true", "false"))
+            result.flags[flag] = None if bare else value if equals else _value(rest, flag)
+    return result
+
+
+def _value(rest: list[str], flag: str) -> str:
+    if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
+        raise SettingsError("wrong-value", "a value is missing", place=Place(flag))
+    return rest.pop(0)
+
+
+def _add_parameter(result: Arguments, text: str) -> None:
+    name, equals, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not equals or number != number:
+        raise SettingsError("wrong-value", f"{text!r} is not name=number", place=Place("--set"), hint="such as --set beta=0.2")
+    result.parameters[name.strip()] = number
+
+
+def one_word(words: list[str], what: str) -> str:
+    """The only positional word. Raises SettingsError if there are none or several."""
+    if len(words) != 1:
+        raise SettingsError("missing-key", f"expected one {what}, got {len(words)}", hint=f"give one {what}" + (f", not {' '.join(words)}" if words else ""))
+    return words[0]

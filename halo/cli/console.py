@@ -1,0 +1,65 @@
+"""What a person sees: lines, a live progress view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+SHOWN = {
+    "loss": "loss", "rewards/margins": "margin", "rewards/accuracies": "accuracy", "kl": "kl", "tokens_per_second": "tok/s",
+}  # fmt: skip
+PLAIN_EVERY = 10.0  # seconds between lines without a terminal
+
+
+def say(line: str) -> None:
+    """One line, at once."""
+    print(line, flush=True)
+
+
+def summary(step: int, total: int, record: Mapping[str, float], left: float) -> str:
+    """`step 12/120  loss 0.61  margin 0.2 ...  left 0:31`: what the objective defines, nothing else."""
+    parts = [f"step {step}/{total}"]
+    for key, name in SHOWN.items():
+        if key in record:
+            value = f"{record[key]:,.0f}" if name == "tok/s" else f"{record[key]:.3f}"
+            parts.append(f"{name} {value}")
+    minutes, seconds = divmod(round(left), 60)
+    return "  ".join([*parts, f"left {minutes}:{seconds:02d}"])
+
+
+class Progress:
+    """Draws progress: a bar that rewrites itself on a terminal, else a line now and then. Use as a context."""
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+        self.first_step: int | None = None
+        self.last_line = 0.0
+        self.live = sys.stdout.isatty()
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self.bar = Progress(BarColumn(bar_width=24), TextColumn("{task.description}"))
+            self.task = self.bar.add_task("the first step ...", total=None)
+            self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.live:
+            self.bar.stop()
+
+    def progress(self, step: int, total: int, record: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        if self.first_step is None:
+            self.first_step, self.begun = step, now
+        done = step - self.first_step
+        left = (now - self.begun) / done * (total - step) if done else 0.0
+        text = summary(step, total, record, left)
+        if self.live:
+            self.bar.update(self.task, completed=step, total=total, description=text)
+        elif now - self.last_line > PLAIN_EVERY or step in (1, total):
+            self.last_line = now
+            say(text)

@@ -1,0 +1,75 @@
+"""`halo COMMAND ...`: finds the command, prints one line for a user's mistake, a traceback for a bug.
+
+Exit codes: 0 done; 1 a check or a run failed; 2 bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from halo.errors import HaloError, SettingsError, nearest
+
+COMMANDS = {
+    "train": "train a model with an objective",
+    "show": "print a stage of an objective: as declared, as a graph, as torch source",
+    "list": "the objectives that can be used by name",
+    "schema": "JSON Schema of objective or settings files, for editors",
+    "plugins": "what is installed, and who supplies what",
+}
+
+
+def usage() -> str:
+    """The overview that `halo --help` prints."""
+    rows = "\n".join(f"  halo {name:<9} {meaning}" for name, meaning in COMMANDS.items())
+    return f"halo: alignment objectives that are declared, not programmed\n\n{rows}\n\n`halo COMMAND --help` says more. First try: halo train kto\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _dispatched(arguments)
+    except HaloError as problem:
+        print(f"halo: {problem}", file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        print("halo: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _dispatched(arguments: list[str]) -> int:
+    _check_package()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage(), end="")
+        return 0
+    if arguments[0] == "--version":
+        from halo import __version__
+
+        print(f"halo {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise SettingsError("unknown-setting", f"there is no command {name!r}", hint=nearest(name, COMMANDS))
+    command = importlib.import_module(f"halo.cli.{name}")
+    result: int = command.run(rest)
+    return result
+
+
+def _check_package() -> None:
+    """PyPI's spinner package is called `halo` too and installs files into the same folder."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        other = version("halo")
+    except PackageNotFoundError:
+        return
+    hint = "pip uninstall halo, then pip install --force-reinstall --no-deps halo-align"
+    raise HaloError("wrong-package", f"the package halo {other} (terminal spinners) is installed in this environment and shares our folder", hint=hint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""`halo plugins`: every plugin with its owner and what it supplies; broken ones with the reason."""
+
+from __future__ import annotations
+
+from halo.cli.arguments import split
+from halo.plugin.registry import KINDS, loaded, supplied
+
+HELP = """halo plugins
+
+Lists what is installed in the entry-point group `halo`. HALO_DISABLED_PLUGINS=name,name switches plugins off.
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Prints owner, plugin and the things it supplies."""
+    if split(arguments, ()).help:
+        print(HELP, end="")
+        return 0
+    state = loaded()
+    for name, owner in state.owners.items():
+        print(f"{name}  ({owner})")
+        for kind in KINDS:
+            names = [item.name for item in supplied(kind) if item.plugin == name]
+            if names:
+                print(f"  {kind:<11} {', '.join(names)}")
+    for name, reason in state.broken.items():
+        print(f"{name}  disabled: it cannot be imported\n  {reason}\n  HALO_DISABLED_PLUGINS={name} silences this")
+    return 0

@@ -1,0 +1,34 @@
+"""`halo schema objective|settings`: JSON Schema for editors."""
+
+from __future__ import annotations
+
+import json
+
+from halo.cli.arguments import one_word, split
+from halo.errors import SettingsError, nearest
+from halo.objective.schema import json_schema
+
+HELP = """halo schema objective|settings
+
+Prints the JSON Schema. Save it and put this line on top of a file to have an editor check it while you type:
+  # yaml-language-server: $schema=objective.schema.json
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Prints the schema of one kind of file."""
+    given = split(arguments, ())
+    if given.help:
+        print(HELP, end="")
+        return 0
+    which = one_word(given.words, "kind of file (objective or settings)")
+    if which not in ("objective", "settings"):
+        raise SettingsError("wrong-value", f"there is no schema {which!r}", hint=nearest(which, ("objective", "settings")))
+    print(json.dumps(json_schema() if which == "objective" else _settings(), indent=1))
+    return 0
+
+
+def _settings() -> dict[str, object]:
+    from halo.training.settings import Settings
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

@@ -1,0 +1,114 @@
+"""`halo train OBJECTIVE ...`: settings from a file and flags, the embedded default, the run, the report at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from halo.cli.arguments import Arguments, one_word, split
+from halo.cli.console import Progress, say
+from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.plugin.objectives import find_objective
+from halo.starter.defaults import CONTROL_FOR_GOOD, is_starter, with_defaults
+from halo.training.settings import ALIASES, Settings, is_flag, read_settings
+
+if TYPE_CHECKING:
+    from halo.starter.evaluation import Gold
+    from halo.training.assembly import Run
+
+HELP = """halo train OBJECTIVE [--settings FILE] [--set NAME=VALUE ...] [--SETTING VALUE ...]
+
+OBJECTIVE is a shipped or plugged-in name, or a file (with a '/' or ending in .yaml).
+With no model and no data the embedded policy trains on the embedded feedback, and its answers are graded.
+
+  halo train kto
+  halo train dpo --set beta=0.2 --max-steps 50
+  halo train objectives/dpo.yaml --model FOLDER_OR_HUB_NAME --data pairs.jsonl --learning-rate 5e-7
+  halo train kto --resume runs/kto-20260101-120000 --settings runs/kto-20260101-120000/settings.yaml
+
+Settings (flags take - or _ alike; `halo schema settings` has types and defaults):
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Trains; returns 0."""
+    known = {*Settings.model_fields, *ALIASES, "settings", "config"}
+    given = split(arguments, known, lambda name: name in Settings.model_fields and is_flag(name))
+    if given.help:
+        print(HELP + _fields(), end="")
+        return 0
+    source = one_word(given.words, "objective")
+    compiled = compile_source(source, given.parameters, find_objective)  # before torch: a mistake answers at once
+    settings = _settings(given)
+    _quieten()
+    from halo.training.assembly import assemble
+
+    say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
+    run = assemble(compiled, settings, say)
+    _train(run, compiled)
+    return 0
+
+
+def _settings(given: Arguments) -> Settings:
+    file = given.flags.pop("--settings", None) or given.flags.pop("--config", None)
+    first = read_settings(file, given.flags)
+    base = with_defaults(first.model_dump(exclude_unset=True))
+    if base.get("resume_from_checkpoint") and "output_dir" not in base:
+        from halo.training.checkpoints import find_checkpoint
+
+        base["output_dir"] = str(find_checkpoint(base["resume_from_checkpoint"])[0])
+    return read_settings(None, {}, base)
+
+
+def _train(run: Run, compiled: CompiledObjective) -> None:
+    from halo.training.loop import train
+
+    graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.accelerator.is_main_process
+    before = _gold(run, compiled) if graded else None
+    with Progress() as progress:
+        result = train(run, progress)
+    after = _gold(run, compiled) if graded else None
+    if before and after:
+        _write_gold(run, before, after)
+        _report_gold(before, after)
+    if run.accelerator.is_main_process:
+        say(f"\n{len(result.history)} records in {result.seconds:.0f} s; model, tokenizer, metrics.jsonl, settings and loss in {result.folder}")
+
+
+def _gold(run: Run, compiled: CompiledObjective) -> Gold:
+    from halo.starter.evaluation import gold
+
+    return gold(run.model, run.template, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, ""))
+
+
+def _write_gold(run: Run, before: Gold, after: Gold) -> None:
+    file = Path(run.output) / "all_results.json"
+    results: dict[str, Any] = json.loads(file.read_text())
+    file.write_text(json.dumps(results | {"gold_before": before.share, "gold_after": after.share}, indent=1))
+
+
+def _report_gold(before: Gold, after: Gold) -> None:
+    say(f"\ngold metric: {before.share:.1%} -> {after.share:.1%} of {after.count} sampled answers to held-out prompts are exactly right")
+    for (prompt, old, was), (_, new, now) in zip(before.shown, after.shown, strict=True):
+        say(f"  {prompt:<14} before {old:<10} {'right' if was else 'wrong'}   after {new:<10} {'right' if now else 'wrong'}")
+
+
+def _fields() -> str:
+    lines = []
+    for name, info in Settings.model_fields.items():
+        default = "" if info.default is None else f" [{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
+        lines.append(f"  --{name.replace('_', '-'):<32}{default.strip():<12} {info.description or ''}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _quieten() -> None:
+    """The libraries' own progress bars and advice would drown the run's lines."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()

@@ -1,0 +1,79 @@
+"""From the kind of feedback the data has to the kind an objective wants, where that is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from halo.data.examples import Example, Kind
+from halo.errors import DataError
+
+
+def pair_to_labels(example: Example) -> Iterator[Example]:
+    """Chosen is desirable, rejected undesirable."""
+    for completion, desirable in zip(example.completions, (True, False), strict=True):
+        yield replace(example, kind="labelled", completions=(completion,), desirable=desirable)
+
+
+def pair_to_list(example: Example) -> Iterator[Example]:
+    """A list of two."""
+    yield replace(example, kind="ranked", ranks=(1, 2))
+
+
+def pair_to_demonstration(example: Example) -> Iterator[Example]:
+    """The chosen completion."""
+    yield replace(example, kind="demonstrations", completions=example.completions[:1])
+
+
+def label_to_demonstration(example: Example) -> Iterator[Example]:
+    """A desirable completion; an undesirable one is no demonstration."""
+    if example.desirable:
+        yield replace(example, kind="demonstrations", desirable=None)
+
+
+def list_to_pairs(example: Example) -> Iterator[Example]:
+    """Every two completions of different rank."""
+    ranked = list(zip(example.completions, example.ranks, strict=True))
+    for better, rank in ranked:
+        for worse, lower in ranked:
+            if rank < lower:
+                yield replace(example, kind="paired", completions=(better, worse), ranks=())
+
+
+def list_to_demonstration(example: Example) -> Iterator[Example]:
+    """The first best completion."""
+    best = example.completions[example.ranks.index(min(example.ranks))]
+    yield replace(example, kind="demonstrations", completions=(best,), ranks=())
+
+
+def list_to_labels(example: Example) -> Iterator[Example]:
+    """The first best completion is desirable, the first worst one undesirable; a list of ties gives nothing."""
+    low, high = min(example.ranks), max(example.ranks)
+    if low < high:
+        for rank, desirable in ((low, True), (high, False)):
+            completion = example.completions[example.ranks.index(rank)]
+            yield replace(example, kind="labelled", completions=(completion,), ranks=(), desirable=desirable)
+
+
+CONVERSIONS: dict[tuple[Kind, str], tuple[str, Callable[[Example], Iterator[Example]]]] = {
+    ("paired", "labelled"): ("each pair becomes a desirable and an undesirable example", pair_to_labels),
+    ("paired", "ranked"): ("each pair becomes a list of two", pair_to_list),
+    ("paired", "demonstrations"): ("the chosen completions are the demonstrations", pair_to_demonstration),
+    ("labelled", "demonstrations"): ("the desirable completions are the demonstrations", label_to_demonstration),
+    ("ranked", "paired"): ("each list becomes all its pairs of different rank", list_to_pairs),
+    ("ranked", "labelled"): ("the best of each list becomes desirable, the worst undesirable", list_to_labels),
+    ("ranked", "demonstrations"): ("the best of each list is the demonstration", list_to_demonstration),
+}
+
+
+def convert(examples: list[Example], wanted: str) -> tuple[list[Example], str]:
+    """The examples as `wanted` feedback, and one sentence about it (empty if nothing changed). Raises DataError."""
+    kind = examples[0].kind
+    if kind == wanted or (kind, wanted) == ("ranked", "scored"):
+        return examples, ""
+    if (kind, wanted) not in CONVERSIONS:
+        possible = ", ".join(sorted({have for have, want in CONVERSIONS if want == wanted} | {wanted}))
+        message = f"the objective wants {wanted} feedback, the data is {kind}"
+        raise DataError("data-format", message, place=examples[0].place, hint=f"data of kind {possible} would do")
+    sentence, function = CONVERSIONS[kind, wanted]
+    return [new for example in examples for new in function(example)], sentence

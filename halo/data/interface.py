@@ -1,0 +1,30 @@
+"""What a data format supplies. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halo.data.examples import Example, Kind
+from halo.errors import Place
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DataFormat:
+    """A way rows can look.
+
+    name      what `--data-format` and `halo plugins` call it
+    kind      the kind of example it gives
+    columns   the columns a row must have
+    fits      whether a row that has the columns really is of this format
+    read      row, place -> Example; raises DataError at `place` for a row that cannot be used
+    """
+
+    name: str
+    kind: Kind
+    columns: tuple[str, ...]
+    read: Callable[[Row, Place], Example]
+    fits: Callable[[Row], bool] = lambda row: True

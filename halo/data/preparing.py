@@ -1,0 +1,77 @@
+"""Examples -> the tokenized training set: filtered with counts, mismatched completions drawn, split and ordered by seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from halo.data.examples import Example
+from halo.data.tokenizing import Report, Template, TokenizedExample, tokenize
+from halo.errors import DataError
+
+TRIES = 50
+
+
+def prepare(
+    examples: Sequence[Example], template: Template, slots: tuple[str, ...], control: Mapping[str, str], max_length: int | None, seed: int
+) -> tuple[list[TokenizedExample], Report]:
+    """Tokenizes all examples and gives each its mismatched completion if `slots` asks for one. Raises DataError."""
+    report = Report()
+    kept: list[tuple[Example, TokenizedExample]] = []
+    for example in examples:
+        if example.kind == "paired" and example.completions[0] == example.completions[1]:
+            report.dropped["pairs of identical completions"] += 1
+            continue
+        result = tokenize(example, template, slots, control, max_length)
+        if isinstance(result, str):
+            report.dropped[result] += 1
+        else:
+            kept.append((example, result))
+    report.kept = len(kept)
+    if not kept:
+        raise DataError("no-rows", f"no example is left to train on ({report})", place=examples[0].place if examples else None, hint="raise --max-length, or look at the data")
+    if "mismatched" in slots:
+        return _with_mismatched(kept, template, slots, control, max_length, seed), report
+    return [tokenized for _, tokenized in kept], report
+
+
+def _with_mismatched(
+    kept: list[tuple[Example, TokenizedExample]], template: Template, slots: tuple[str, ...], control: Mapping[str, str], max_length: int | None, seed: int
+) -> list[TokenizedExample]:
+    """Draws for each example, once and from the seed, the completion of an example with another prompt.
+
+    It is one more completion of the example (slot `mismatched`), so it depends on neither batch size nor ranks. One
+    that would be too long is drawn again.
+    """
+    if len({tokenized.prompt_key for _, tokenized in kept}) < 2:
+        raise DataError("no-rows", "a mismatched completion needs a second prompt, and all examples have the same", place=kept[0][0].place)
+    rng = random.Random(f"mismatched {seed}")
+
+    def drawn(example: Example, own: TokenizedExample) -> TokenizedExample:
+        for _ in range(TRIES):
+            other, tokenized = kept[rng.randrange(len(kept))]
+            while tokenized.prompt_key == own.prompt_key:
+                other, tokenized = kept[rng.randrange(len(kept))]
+            joined = tokenize(example, template, slots, control, max_length, mismatched=other.completions[0])
+            if not isinstance(joined, str):
+                return joined
+        message = f"none of {TRIES} completions of other prompts fits after this prompt within max_length {max_length}"
+        raise DataError("no-rows", message, place=example.place, hint="raise --max-length")
+
+    return [drawn(example, own) for example, own in kept]
+
+
+def order(size: int, seed: int, epoch: int) -> list[int]:
+    """The order of one epoch, from seed and epoch alone."""
+    indices = list(range(size))
+    random.Random(f"order {seed} {epoch}").shuffle(indices)
+    return indices
+
+
+def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Training and evaluation examples; rows of one prompt stay on one side."""
+    prompts = sorted({str(example.prompt) for example in examples})
+    random.Random(f"split {seed}").shuffle(prompts)
+    held_out = set(prompts[: round(len(prompts) * fraction)])
+    train = [example for example in examples if str(example.prompt) not in held_out]
+    return train, [example for example in examples if str(example.prompt) in held_out]

@@ -1,0 +1,35 @@
+"""The hooks. Each returns a list of descriptions; nothing heavy is imported until a description's builder is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pluggy
+
+from halo.backends.interface import Backend
+from halo.data.interface import DataFormat
+from halo.reference.interface import ReferenceStrategy
+
+PROJECT = "halo"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Hooks:
+    """What a plugin may implement, as functions of its module marked with `@hookimpl`."""
+
+    @hookspec
+    def halo_data_formats(self) -> list[DataFormat]:  # type: ignore[empty-body]
+        """Called once when data is read: the formats this plugin can read."""
+
+    @hookspec
+    def halo_reference_strategies(self) -> list[ReferenceStrategy]:  # type: ignore[empty-body]
+        """Called once when a run is assembled: ways to obtain reference log-probs."""
+
+    @hookspec
+    def halo_backends(self) -> list[Backend]:  # type: ignore[empty-body]
+        """Called once when a run is assembled: where it may run."""
+
+    @hookspec
+    def halo_objective_folders(self) -> list[Path]:  # type: ignore[empty-body]
+        """Called when an objective is looked up by name: folders of YAML files."""

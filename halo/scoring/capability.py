@@ -1,0 +1,64 @@
+"""What a model can be scored with: one short row compared with its own logits before training, and fast paths ruled out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halo.errors import ModelError
+from halo.scoring.rows import RowBatch
+from halo.scoring.scorer import Scorer, whole_rows
+
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9, torch.bfloat16: 0.3, torch.float16: 0.05}
+
+
+@torch.no_grad()
+def compare_with_logits(scorer: Scorer, rows: RowBatch, path: str) -> float:
+    """The largest difference in log-prob between the scorer's path and the model's own logits on these rows."""
+    before, scorer.path = scorer.path, path  # type: ignore[assignment]
+    try:
+        ours = scorer(rows)
+    finally:
+        scorer.path = before
+    return float((ours - own_logps(scorer.model, rows)).abs().max()) if len(ours) else 0.0
+
+
+def own_logps(model: Any, rows: RowBatch) -> Tensor:
+    """Log-probs of the scored tail tokens from the model's full logits, the slow and plain way."""
+    ids, lengths, shift = whole_rows(rows)
+    result = []
+    for row in range(len(ids)):
+        logits = model(input_ids=ids[row : row + 1, : int(lengths[row])], use_cache=False).logits[0]
+        logps = torch.log_softmax(logits.double(), -1)
+        for column in torch.nonzero(rows.scored[row]).flatten().tolist():
+            position = int(shift[row]) + column
+            result.append(logps[position - 1, ids[row, position]])
+    return torch.stack(result) if result else torch.zeros(0)
+
+
+def choose_path(scorer: Scorer, rows: RowBatch, checkpointing: bool, dtype: torch.dtype) -> str:
+    """Tries the fast paths on a short row; sets `scorer.path` and returns one line that says what was chosen.
+
+    Raises ModelError if even whole rows disagree with the model's logits (a softcap, a scale or another head that the
+    chunked head does not know).
+    """
+    limit = TOLERANCE.get(dtype, 1e-3)
+    plain = compare_with_logits(scorer, rows, "plain")
+    if not plain <= limit:
+        message = f"halo's log-probs differ from the model's own by {plain:.3g} nats"
+        raise ModelError("self-test", message, hint="its head does something (softcap, scale) that halo does not know yet")
+    if checkpointing:
+        scorer.path = "plain"
+        return "whole rows (gradient checkpointing drops the key-value cache that shared prompts need)"
+    try:
+        shared = compare_with_logits(scorer, rows, "shared")
+    except Exception as problem:  # whatever a model without an ordinary cache raises: fall back and say so
+        scorer.path = "plain"
+        return f"whole rows (shared prompts failed: {type(problem).__name__})"
+    if not shared <= limit:
+        scorer.path = "plain"
+        return f"whole rows (shared prompts differ by {shared:.3g} nats)"
+    scorer.path = "auto"
+    return "shared prompts where they save tokens"

@@ -1,0 +1,37 @@
+"""The embedded default: what `halo train OBJECTIVE` uses when it is given neither a model nor data. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from halo.errors import SettingsError
+from halo.objective.document import read_document
+
+FOLDER = Path(__file__).resolve().parent
+POLICY = FOLDER / "policy"
+FEEDBACK = FOLDER / "feedback.jsonl"
+HELD_OUT = FOLDER / "heldout.jsonl"
+CONTROL_FOR_GOOD = "desirable"
+
+
+def starter_settings() -> dict[str, Any]:
+    """The one set of settings for every objective on the embedded policy."""
+    file = FOLDER / "settings.yaml"
+    return dict(read_document(file.read_text(), file.name, SettingsError).value)
+
+
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The embedded model, data and settings wherever the user named none."""
+    chosen = dict(settings)
+    if not chosen.get("model_name_or_path"):
+        chosen = starter_settings() | chosen | {"model_name_or_path": str(POLICY)}
+    if not chosen.get("data"):
+        chosen["data"] = str(FEEDBACK)
+    return chosen
+
+
+def is_starter(model: str | None, data: str | None) -> bool:
+    """Whether the gold metric of the embedded task applies."""
+    return model == str(POLICY) and data == str(FEEDBACK)

@@ -1,0 +1,250 @@
+"""Names become objects: what the objective needs is matched with what data, reference and backend supply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halo.compiler.pipeline import CompiledObjective
+from halo.data.conversion import convert
+from halo.data.examples import Example
+from halo.data.preparing import prepare, split
+from halo.data.reading import read_examples
+from halo.data.tokenizing import Template, TokenizedExample
+from halo.errors import PluginError, RunFailed, SettingsError
+from halo.loss.function import LossFunction
+from halo.plugin.registry import choose, supplied
+from halo.reference.interface import Reference, ReferenceContext
+from halo.scoring.capability import choose_path
+from halo.scoring.rows import RowBatch, build_rows
+from halo.scoring.scorer import Scorer
+from halo.training.models import load_model, load_tokenizer, wants_bf16
+from halo.training.settings import Settings
+from halo.training.step import Step, World
+
+Say = Callable[[str], None]
+AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
+
+
+@dataclass
+class Run:
+    """Everything a run needs, assembled. `train` and `held_out` are tokenized; `step` accumulates a gradient."""
+
+    compiled: CompiledObjective
+    settings: Settings
+    model: Any
+    tokenizer: Any
+    template: Template
+    train: list[TokenizedExample]
+    held_out: list[TokenizedExample]
+    step: Step
+    scorer: Scorer
+    accelerator: Any
+    output: Path
+    say: Say
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) -> Run:
+    """Builds a run. Raises HaloError for whatever does not fit, before anything is written."""
+    loss = LossFunction(compiled)
+    _check_needs(compiled, settings)
+    output = output_folder(compiled.graph.name, settings)
+    examples, held_out = load_examples(compiled, settings, say)
+    tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
+    template = Template.of(tokenizer, settings.chat_template)
+    needs = compiled.graph.needs
+    slots, control = tuple(slot for slot in needs.slots), needs.control
+    train, report = prepare(examples, template, slots, control, settings.max_length, settings.seed)
+    say(f"data       {settings.data}: {report}")
+    evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed)[0] if held_out else []
+    model = load_model(str(settings.model_name_or_path), settings)
+    accelerator, why = _accelerator(model, settings, output)
+    say(f"model      {settings.model_name_or_path}: {sum(p.numel() for p in model.parameters()):,} parameters, {settings.dtype} weights, {why}")
+    scorer = _scorer(model, settings, train, slots, say)
+    world = _world(accelerator)
+    torch.manual_seed(settings.seed)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.config.use_cache = False
+    model.train()
+    prepared = accelerator.prepare(scorer)
+    world.no_sync = lambda: accelerator.no_sync(prepared)
+    step = Step(loss, prepared, None, accelerator.device, world)
+    run = Run(compiled, settings, model, tokenizer, template, train, evaluation, step, scorer, accelerator, output, say)
+    _attach_reference(run)
+    return run
+
+
+def load_examples(compiled: CompiledObjective, settings: Settings, say: Say) -> tuple[list[Example], list[Example]]:
+    """Training and held-out examples in the kind of feedback the objective wants."""
+    formats = [item.thing for item in supplied("format")]
+
+    def read(source: str) -> list[Example]:
+        examples, left_out, form = read_examples(source, formats, settings.data_split, settings.data_format)
+        if left_out:
+            say(f"data       {len(left_out)} rows left out, the first: {left_out[0]}")
+        if not examples:
+            raise left_out[0]
+        converted, sentence = convert(examples, compiled.graph.feedback)
+        say(f"data       {len(examples)} rows of format {form.name}" + (f"; {sentence} ({len(converted)} examples)" if sentence else ""))
+        return converted
+
+    examples = read(str(settings.data))
+    if settings.eval_data:
+        return examples, read(settings.eval_data)
+    return split(examples, settings.eval_fraction, settings.seed) if settings.eval_fraction else (examples, [])
+
+
+def output_folder(name: str, settings: Settings) -> Path:
+    """The run's folder: as set and empty (or being resumed), or a new one under runs/. Nothing is created yet."""
+    if settings.output_dir is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        folders = (Path("runs") / f"{name}-{stamp}{suffix}" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
+        return next(folder for folder in folders if not folder.exists())
+    folder = Path(settings.output_dir)
+    if folder.is_file():
+        raise SettingsError("output-folder", f"{folder} is a file")
+    if folder.is_dir() and any(folder.iterdir()) and settings.resume_from_checkpoint is None:
+        raise SettingsError("output-folder", f"the output folder {folder} is not empty", hint=f"choose another, or continue it with --resume {folder}")
+    return folder
+
+
+def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
+    needs = compiled.graph.needs
+    if needs.sampler:
+        raise PluginError("plugin", f"{compiled.graph.name} needs old_logp, the log-probs of a sampler, which nothing installed supplies")
+    strategy = choose("reference", settings.reference)
+    if needs.reference and not strategy.supplies:
+        raise SettingsError("plugin", f"{compiled.graph.name} needs a reference, and --reference is {settings.reference}", hint="--reference frozen")
+    if needs.moving and settings.reference == "frozen":
+        raise PluginError("plugin", f"{compiled.graph.name} needs a reference that follows the policy (moving)", hint="no installed plugin offers one under --reference frozen")
+
+
+def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, str]:
+    from halo.backends.interface import BackendContext
+
+    use, why = wants_bf16(settings, sum(p.numel() for p in model.parameters()))
+    backend = choose("backend", settings.backend)
+    context = BackendContext("bf16" if use else "no", tuple(settings.report_to), str(output), settings.use_cpu)
+    accelerator = backend.build(context)
+    device = f"{accelerator.num_processes} x {accelerator.device.type}"
+    return accelerator, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
+
+
+def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots: tuple[str, ...], say: Say) -> Scorer:
+    """The policy's scorer, its fast path chosen on the shortest example and checked against the model's own logits."""
+    scorer = Scorer(model, "auto")
+    shortest = min(train, key=lambda example: example.longest)
+    rows, _ = build_rows([shortest], [slot for slot in slots if slot != "prompt"] or slots)
+    path = choose_path(scorer, rows, settings.gradient_checkpointing or not settings.shared_prompts, getattr(torch, settings.dtype))
+    if not settings.shared_prompts and not settings.gradient_checkpointing:
+        path = "whole rows (as set)"
+    say(f"scoring    log-probs agree with the model's own logits; {path}")
+    return scorer
+
+
+def _world(accelerator: Any) -> World:
+    if accelerator.num_processes == 1:
+        return World()
+    from accelerate.utils import gather_object
+
+    return World(accelerator.process_index, accelerator.num_processes, lambda value: list(gather_object([value])))
+
+
+# -- the reference -----------------------------------------------------------------------------------------------------
+
+
+def _attach_reference(run: Run) -> None:
+    """Builds the reference if the objective needs one, checks that the policy agrees with it, and scores ahead if asked."""
+    needs, settings = run.compiled.graph.needs, run.settings
+    if not needs.reference:
+        run.say("reference  none: the objective needs none")
+        return
+    device, accelerator = run.accelerator.device, run.accelerator
+
+    def wrapped(model: Any) -> Callable[[RowBatch], Tensor]:
+        scorer = Scorer(model.to(device), run.scorer.path)
+
+        def score(rows: RowBatch) -> Tensor:
+            with accelerator.autocast():
+                return scorer(rows)
+
+        return score
+
+    name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
+    if settings.precompute_ref_log_probs and settings.reference == "frozen":
+        reference: Reference = _Start(run)  # the policy has not moved yet: it is its own reference
+    else:
+        reference = choose("reference", settings.reference).build(ReferenceContext(lambda: load_model(name, settings), name, wrapped, vocabulary))
+    run.step.reference = reference
+    run.say(f"reference  {reference.describe()}")
+    if settings.reference == "frozen":
+        _check_agreement(run)
+    if settings.precompute_ref_log_probs:
+        _precompute(run)
+
+
+class _Start:
+    """The policy before its first step, as its own reference: no second copy of the weights."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @torch.no_grad()
+    def logps(self, rows: RowBatch) -> Tensor:
+        result: Tensor = self.run.step.score(rows)
+        return result
+
+    def describe(self) -> str:
+        return f"{self.run.settings.model_name_or_path} before the first step, scored ahead and then gone"
+
+
+def _check_agreement(run: Run) -> None:
+    """Policy and reference must give the same log-probs before the first step."""
+    slots = run.compiled.graph.needs.reference_slots
+    policy, reference = run.step.measured(run.train[:2], slots), run.step.referenced(run.train[:2])
+    worst = max(float((policy[slot] - reference[slot]).abs().max()) for slot in slots)
+    if not worst <= AGREEMENT:
+        raise RunFailed("self-test", f"policy and reference differ by {worst:.3g} nats in a token before the first step")
+
+
+def _precompute(run: Run) -> None:
+    """Gives every example its reference log-probs, then frees the reference."""
+    slots, settings = run.compiled.graph.needs.reference_slots, run.settings
+    for examples in (run.train, run.held_out):
+        wanted = range(len(examples)) if examples is run.held_out else _reached(run)
+        for start in range(0, len(wanted), settings.per_device_train_batch_size):
+            chosen = wanted[start : start + settings.per_device_train_batch_size]
+            flat = run.step.referenced([examples[i] for i in chosen])
+            cursor = dict.fromkeys(slots, 0)
+            for i in chosen:
+                examples[i] = _with_logps(examples[i], flat, cursor)
+    run.step.reference = None
+
+
+def _reached(run: Run) -> list[int]:
+    """The training examples that this run will see, on this rank or another."""
+    from halo.training.schedule import Schedule
+
+    schedule = Schedule.of(run.settings, len(run.train), run.step.world.size)
+    return sorted({i for step in range(schedule.total) for i in schedule.indices(step)})
+
+
+def _with_logps(example: TokenizedExample, flat: dict[str, Tensor], cursor: dict[str, int]) -> TokenizedExample:
+    from halo.scoring.rows import scored_counts
+
+    found: dict[str, tuple[tuple[float, ...], ...]] = {}
+    for slot in cursor:
+        rows = []
+        for count in scored_counts(example, slot):
+            rows.append(tuple(flat[slot][cursor[slot] : cursor[slot] + count].tolist()))
+            cursor[slot] += count
+        found[slot] = tuple(rows)
+    return replace(example, ref_logps=found)

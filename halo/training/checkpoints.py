@@ -1,0 +1,70 @@
+"""Saving and resuming. A checkpoint is written beside its place and moved there, so it is whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from halo.errors import RunFailed, SettingsError
+from halo.training.metrics import Sums
+
+STATE = "trainer_state.json"
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """A folder that `from_pretrained` reads: safetensors, config, tokenizer with its chat template."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def save_checkpoint(output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, sums: Sums, limit: int | None) -> Path:
+    """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`."""
+    final, draft = output / f"checkpoint-{step}", output / f".checkpoint-{step}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    save_model(model, tokenizer, draft)
+    state = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "torch_rng": torch.get_rng_state()}
+    torch.save(state, draft / "optimizer.pt")
+    (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(draft, final)
+    for old in checkpoints(output)[: -limit if limit else 0]:
+        shutil.rmtree(old)
+    return final
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    found = [p for p in output.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", p.name) and (p / STATE).is_file()]
+    return sorted(found, key=lambda p: int(p.name.split("-")[1]))
+
+
+def find_checkpoint(path: str) -> tuple[Path, Path]:
+    """A run's folder or one of its checkpoints -> (run folder, checkpoint). Raises SettingsError."""
+    folder = Path(path)
+    if (folder / STATE).is_file():
+        return folder.parent, folder
+    found = checkpoints(folder) if folder.is_dir() else []
+    if not found:
+        raise SettingsError("resume", f"{path} holds no checkpoint to resume from", hint="give a run's folder with checkpoint-N in it (see --save-steps)")
+    return folder, found[-1]
+
+
+def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any) -> tuple[int, Sums]:
+    """Loads weights, optimizer, schedule and random state; returns the step and the metrics not yet logged."""
+    from safetensors.torch import load_model
+
+    missing, unexpected = load_model(model, str(checkpoint / "model.safetensors"), strict=False)
+    if set(missing) - set(getattr(model, "_tied_weights_keys", None) or ()) or unexpected:
+        raise RunFailed("resume", f"{checkpoint} does not hold the weights of this model", hint="resume with the settings of that run")
+    state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    torch.set_rng_state(state["torch_rng"])
+    told = json.loads((checkpoint / STATE).read_text())
+    return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}

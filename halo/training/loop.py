@@ -1,0 +1,202 @@
+"""The training loop: steps, logging, evaluation, checkpoints, the final folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+import yaml
+
+from halo.errors import RunFailed
+from halo.training.assembly import Run
+from halo.training.card import model_card
+from halo.training.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
+from halo.training.metrics import Sums, added, means, measure
+from halo.training.schedule import Schedule
+
+
+class Observer(Protocol):
+    """Sees a run's progress: the command line draws it, a test records it."""
+
+    def progress(self, step: int, total: int, record: Mapping[str, float]) -> None:
+        """Called after every logged step, with what goes into metrics.jsonl."""
+
+
+@dataclass
+class Result:
+    """The last logged metrics and where everything was saved."""
+
+    metrics: dict[str, float]
+    folder: str
+    seconds: float
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(run: Run, observer: Observer | None = None) -> Result:
+    """Trains to the end (or from a checkpoint on) and saves. Raises RunFailed if the loss or gradient is not finite."""
+    return _Loop(run, observer).run_all()
+
+
+class _Loop:
+    def __init__(self, run: Run, observer: Observer | None) -> None:
+        self.run, self.observer, self.settings = run, observer, run.settings
+        self.schedule = Schedule.of(run.settings, len(run.train), run.step.world.size)
+        self.optimizer = _optimizer(run)
+        self.scheduler = _scheduler(run, self.optimizer, self.schedule.total)
+        self.sums: Sums = {}
+        self.history: list[dict[str, float]] = []
+        self.started, self.tokens, self.mark = time.perf_counter(), 0, (time.perf_counter(), 0)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.run.accelerator.is_main_process)
+
+    def run_all(self) -> Result:
+        first = self._resume() if self.settings.resume_from_checkpoint else 0
+        self._open()
+        for step in range(first, self.schedule.total):
+            self._one(step)
+        self._close()
+        return Result(self.history[-1] if self.history else {}, str(self.run.output), time.perf_counter() - self.started, self.history)
+
+    # -- one step --------------------------------------------------------------------------------------------------
+
+    def _one(self, step: int) -> None:
+        run, settings = self.run, self.settings
+        shares = self.schedule.of_rank(step, run.step.world.rank, settings.per_device_train_batch_size)
+        judged = run.step.run([[run.train[i] for i in share] for share in shares])
+        norm = self._clipped_norm()
+        rate = self.scheduler.get_last_lr()[0]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scheduler.step()
+        self.tokens += judged.tokens * run.step.world.size
+        self.sums = added([self.sums, measure(judged.output, judged.inputs, run.compiled.graph.feedback)])
+        done = step + 1
+        if done % settings.logging_steps == 0 or done == self.schedule.total:
+            self._log(done, {"grad_norm": norm, "learning_rate": rate})
+        if self._evaluates(done) and run.held_out:
+            self._write({"step": done, "epoch": self.schedule.epoch(done), **evaluate(run)})
+        if settings.save_steps and done % settings.save_steps == 0 and done < self.schedule.total:
+            self._checkpoint(done)
+
+    def _clipped_norm(self) -> float:
+        parameters = [p for p in self.run.model.parameters() if p.grad is not None]
+        limit = self.settings.max_grad_norm or float("inf")
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        if norm != norm or norm == float("inf"):
+            raise RunFailed("non-finite", f"the gradient's norm is {norm}", hint="nothing was updated; lower the learning rate")
+        return norm
+
+    def _evaluates(self, done: int) -> bool:
+        settings = self.settings
+        if settings.eval_strategy == "steps":
+            return done % settings.eval_steps == 0 or done == self.schedule.total
+        return settings.eval_strategy == "epoch" and (done % self.schedule.per_epoch == 0 or done == self.schedule.total)
+
+    # -- logging ---------------------------------------------------------------------------------------------------
+
+    def _log(self, done: int, more: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        seconds, tokens = now - self.mark[0], self.tokens - self.mark[1]
+        self.mark = (now, self.tokens)
+        record = {"step": done, "epoch": self.schedule.epoch(done), **means(self.sums), **more, "tokens_per_second": tokens / max(seconds, 1e-9)}
+        self.sums = {}
+        self._write(record)
+        if self.observer and self.is_main:
+            self.observer.progress(done, self.schedule.total, record)
+
+    def _write(self, record: dict[str, float]) -> None:
+        self.history.append(record)
+        if self.is_main:
+            with (self.run.output / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        if self.settings.report_to:
+            self.run.accelerator.log({k: v for k, v in record.items() if k != "step"}, step=int(record["step"]))
+
+    # -- the folder ------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Creates the folder and writes what the run is, before the first step."""
+        run = self.run
+        if self.is_main:
+            run.output.mkdir(parents=True, exist_ok=True)
+            settings = self.settings.model_dump() | {"output_dir": str(run.output), "resume_from_checkpoint": None}
+            (run.output / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+            (run.output / "objective.yaml").write_text(run.compiled.objective.to_yaml())
+            (run.output / "parameters.json").write_text(json.dumps(run.compiled.parameters, indent=1))
+            (run.output / "loss.py").write_text(run.compiled.source)
+        if self.settings.report_to:
+            name = self.settings.run_name or run.compiled.graph.name
+            run.accelerator.init_trackers(name, config={k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))})
+
+    def _resume(self) -> int:
+        folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
+        step, self.sums = restore(checkpoint, self.run.model, self.optimizer, self.scheduler)
+        self._forget_after(step)
+        self.run.say(f"resume     {checkpoint}, {step} steps done")
+        del folder
+        return step
+
+    def _forget_after(self, step: int) -> None:
+        """Metrics written after the checkpoint will be written again."""
+        file = self.run.output / "metrics.jsonl"
+        if file.is_file() and self.is_main:
+            lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
+            file.write_text("".join(f"{line}\n" for line in lines))
+
+    def _checkpoint(self, done: int) -> None:
+        if self.is_main:
+            save_checkpoint(self.run.output, done, self.run.model, self.run.tokenizer, self.optimizer, self.scheduler, self.sums, self.settings.save_total_limit)
+        self.run.accelerator.wait_for_everyone()
+
+    def _close(self) -> None:
+        run = self.run
+        if self.is_main:
+            run.model.config.use_cache = True
+            save_model(run.model, run.tokenizer, run.output)
+            (run.output / "README.md").write_text(model_card(run.compiled, run.settings, self.history))
+            (run.output / "all_results.json").write_text(json.dumps(self.history[-1] if self.history else {}, indent=1))
+        if self.settings.report_to:
+            run.accelerator.end_training()
+        run.accelerator.wait_for_everyone()
+
+
+@torch.no_grad()
+def evaluate(run: Run) -> dict[str, float]:
+    """The metrics on the held-out examples, under `eval_` names. Every rank sees all of them."""
+    size = run.settings.per_device_eval_batch_size * run.step.world.size
+    parts = []
+    for start in range(0, len(run.held_out), size):
+        batch = run.held_out[start : start + size]
+        low, high = (len(batch) * r // run.step.world.size for r in (run.step.world.rank, run.step.world.rank + 1))
+        if len(batch) < run.step.world.size:
+            continue
+        judged = run.step.run([batch[low:high]], train=False)
+        parts.append(measure(judged.output, judged.inputs, run.compiled.graph.feedback))
+    return {f"eval_{name}": value for name, value in means(added(parts)).items()}
+
+
+def _optimizer(run: Run) -> Any:
+    """AdamW, with weight decay on matrices only."""
+    settings = run.settings
+    trained = [p for p in run.model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    betas = (settings.adam_beta1, settings.adam_beta2)
+    return torch.optim.AdamW(groups, settings.learning_rate, betas, settings.adam_epsilon, fused=True)
+
+
+def _scheduler(run: Run, optimizer: Any, total: int) -> Any:
+    from transformers import get_scheduler
+
+    settings = run.settings
+    warmup = settings.warmup_steps if settings.warmup_steps is not None else round(settings.warmup_ratio * total)
+    name = "constant_with_warmup" if settings.lr_scheduler_type == "constant" and warmup else settings.lr_scheduler_type
+    return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total)

@@ -1,0 +1,98 @@
+"""What is logged: sums and counts under the names that dashboards know, so that means over ranks and steps are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from halo.loss.inputs import LossInputs, LossOutput
+
+Sums = dict[str, tuple[float, float]]
+"""metric -> (sum, count)"""
+
+
+@torch.no_grad()
+def measure(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
+    """The metrics of one effective batch. Which there are depends on the objective only, never on the batch."""
+    result: Sums = {"loss": (output.loss.item() * inputs.examples, inputs.examples)}
+    for name, term in output.terms.items():
+        if len(output.terms) > 1:
+            result[f"loss/{name}"] = (term.item() * inputs.examples, inputs.examples)
+    result |= _completions(output, inputs, feedback)
+    for name, point in output.reference_points.items():
+        if point.ndim == 0:
+            result["reference_point"] = (point.item() * inputs.examples, inputs.examples)
+            del name
+    mismatched = inputs.roles.get("mismatched")
+    if mismatched is not None and mismatched.ref_logp is not None:
+        ratio = torch.where(mismatched.mask, mismatched.logp - mismatched.ref_logp, 0.0).sum(-1)
+        result["kl"] = _mean_of(ratio)
+    return result
+
+
+def _completions(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
+    logps = {slot: torch.where(c.mask, c.logp, 0.0).sum(-1) for slot, c in inputs.roles.items() if slot != "mismatched"}
+    rewards = output.rewards
+    if feedback == "paired":
+        return _paired(logps, rewards)
+    if feedback == "labelled" and inputs.desirable is not None:
+        good, bad = inputs.desirable, ~inputs.desirable
+        sides = {"chosen": good, "rejected": bad}
+        result = {f"logps/{side}": _mean_of(logps["completion"], mask) for side, mask in sides.items()}
+        if "completion" in rewards:
+            result |= {f"rewards/{side}": _mean_of(rewards["completion"], mask) for side, mask in sides.items()}
+        return result
+    if feedback in ("ranked", "scored"):
+        return _ranked(logps["completion"], rewards.get("completion"), inputs)
+    return {f"logps/{slot}": _mean_of(value) for slot, value in logps.items()}
+
+
+def _paired(logps: dict[str, Tensor], rewards: dict[str, Tensor]) -> Sums:
+    result = {f"logps/{slot}": _mean_of(value) for slot, value in logps.items()}
+    if "chosen" in rewards:
+        chosen, rejected = rewards["chosen"], rewards["rejected"]
+        result |= {"rewards/chosen": _mean_of(chosen), "rewards/rejected": _mean_of(rejected)}
+        result |= {"rewards/margins": _mean_of(chosen - rejected), "rewards/accuracies": _mean_of(_ahead(chosen - rejected))}
+    return result
+
+
+def _ranked(logps: Tensor, rewards: Tensor | None, inputs: LossInputs) -> Sums:
+    rows = torch.arange(inputs.examples, device=logps.device)
+    ends = {"chosen": inputs.best, "rejected": inputs.worst}
+    result = {f"logps/{side}": _mean_of(logps[rows, index]) for side, index in ends.items()}
+    if rewards is not None:
+        result |= {f"rewards/{side}": _mean_of(rewards[rows, index]) for side, index in ends.items()}
+        gaps = rewards[:, :, None] - rewards[:, None, :]
+        result |= {"rewards/margins": _mean_of(gaps, inputs.pairs), "rewards/accuracies": _mean_of(_ahead(gaps), inputs.pairs)}
+    return result
+
+
+def _ahead(gap: Tensor) -> Tensor:
+    """1 where the better completion has the higher reward, 1/2 at a tie (policy = reference), else 0."""
+    return (torch.sign(gap) + 1) / 2
+
+
+def _mean_of(values: Tensor, mask: Tensor | None = None) -> tuple[float, float]:
+    if mask is None:
+        return values.sum().item(), float(values.numel())
+    return torch.where(mask, values, 0.0).sum().item(), mask.sum().item()
+
+
+def added(parts: Iterable[Sums]) -> Sums:
+    """Sums and counts added up by name."""
+    total: Sums = {}
+    for part in parts:
+        for name, (value, count) in part.items():
+            before = total.get(name, (0.0, 0.0))
+            total[name] = (before[0] + value, before[1] + count)
+    return total
+
+
+def means(sums: Sums) -> dict[str, float]:
+    """sum / count; labelled margins are the difference of the two sides' means."""
+    result = {name: value / count for name, (value, count) in sums.items() if count}
+    if {"rewards/chosen", "rewards/rejected"} <= set(result) and "rewards/margins" not in sums:
+        result["rewards/margins"] = result["rewards/chosen"] - result["rewards/rejected"]
+    return result

@@ -1,0 +1,154 @@
+"""Everything that is not the objective: model, data, optimizer, output. Hugging Face's names; unknown keys are refused."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from halo.errors import Place, SettingsError, nearest
+from halo.objective.document import read_document
+from halo.objective.loading import first_error, read_text
+
+ALIASES = {
+    "model": "model_name_or_path",
+    "dataset": "data",
+    "train_file": "data",
+    "dataset_name": "data",
+    "resume": "resume_from_checkpoint",
+    "epochs": "num_train_epochs",
+    "batch_size": "per_device_train_batch_size",
+    "torch_dtype": "dtype",
+}
+
+
+class Settings(BaseModel):
+    """The settings of one run. Numbers of the objective are given with `--set name=value`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model_name_or_path: str | None = Field(None, description="folder or hub name; left out: the embedded policy")
+    data: str | None = Field(None, description="file, datasets folder or hub name; left out: the embedded feedback")
+    data_format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
+    data_split: str = "train"
+    eval_data: str | None = Field(None, description="held-out feedback, in the same format")
+    eval_fraction: float = Field(0.0, ge=0, lt=1, description="share of the prompts held out for evaluation")
+    max_length: int | None = Field(1024, ge=2, description="tokens of prompt and completion; longer examples are left out, never cut")
+    chat_template: Literal["auto", "always", "never"] = Field("auto", description="auto: plain prompts become one user message where the tokenizer has a template")
+
+    output_dir: str | None = Field(None, description="left out: a new folder under runs/")
+    run_name: str | None = None
+    seed: int = 42
+    resume_from_checkpoint: str | None = Field(None, description="a run's folder or one of its checkpoints")
+
+    reference: str = Field("frozen", description="a reference strategy; used only if the objective needs one")
+    precompute_ref_log_probs: bool = Field(False, description="score everything with the reference first, then free it")
+    backend: str = Field("ddp", description="single or ddp, or a plugin's")
+    shared_prompts: bool = Field(True, description="run each prompt once for all its completions")
+
+    learning_rate: float = Field(1e-6, gt=0)
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    warmup_ratio: float = Field(0.1, ge=0, le=1)
+    warmup_steps: int | None = Field(None, ge=0, description="overrides warmup_ratio")
+    weight_decay: float = Field(0.0, ge=0)
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    adam_epsilon: float = Field(1e-8, gt=0)
+    max_grad_norm: float = Field(1.0, ge=0, description="0: no clipping")
+
+    per_device_train_batch_size: int = Field(4, ge=1, description="examples (pairs, labelled completions, lists) in one pass")
+    per_device_eval_batch_size: int = Field(8, ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1, description="passes per step; changes memory, never the mathematics")
+    num_train_epochs: float = Field(1.0, gt=0)
+    max_steps: int = Field(-1, description="overrides num_train_epochs")
+
+    dtype: Literal["float32", "bfloat16", "float64"] = Field("float32", description="type of the weights")
+    bf16: bool | None = Field(None, description="bfloat16 autocast; left out: where the hardware is fast at it")
+    gradient_checkpointing: bool = False
+    attn_implementation: str | None = None
+    trust_remote_code: bool = False
+    use_cpu: bool = False
+
+    logging_steps: int = Field(1, ge=1)
+    eval_strategy: Literal["no", "steps", "epoch"] = "no"
+    eval_steps: int = Field(100, ge=1)
+    save_steps: int | None = Field(None, ge=1, description="left out: only at the end")
+    save_total_limit: int | None = Field(2, ge=1)
+    report_to: list[str] = Field([], description="trackers of accelerate: tensorboard, wandb, ...")
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [] if value in ("none", "None", None) else [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+def read_settings(file: str | None, flags: Mapping[str, str | None], base: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from a YAML file, with flags over it. `flags` values are text as typed; None is a bare `--flag`.
+
+    Raises SettingsError at the file's line, or naming the flag.
+    """
+    values: dict[str, Any] = dict(base or {})
+    marks: dict[Any, Any] = {}
+    if file is not None:
+        document = read_document(read_text(Path(file), SettingsError, "settings"), Path(file).name, SettingsError)
+        for key, value in document.value.items():
+            name = _known(key, document.marks[(key, "")].place())
+            values[name] = value
+            marks[(name,)] = document.marks[(key,)]
+    for flag, text in flags.items():
+        name = _known(flag.lstrip("-").replace("-", "_"), Place(flag))
+        values[name] = _typed(name, text, flag)
+        marks.pop((name,), None)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as problem:
+        error = first_error(problem, Settings, marks, "settings", SettingsError)
+        name = str(problem.errors()[0]["loc"][0])
+        flag = next((f for f in flags if ALIASES.get(_plain(f), _plain(f)) == name), None)
+        raise SettingsError(error.code, error.message, place=Place(flag) if flag else error.place, hint=error.hint) from None
+
+
+def _plain(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
+
+
+def _known(key: str, place: Place) -> str:
+    name = ALIASES.get(key, key)
+    if name not in Settings.model_fields:
+        raise SettingsError("unknown-setting", f"there is no setting {key!r}", place=place, hint=nearest(key, [*Settings.model_fields, *ALIASES]))
+    return name
+
+
+def is_flag(name: str) -> bool:
+    """Whether the setting is a switch that needs no value."""
+    return bool in _types(name)
+
+
+def _types(name: str) -> tuple[Any, ...]:
+    annotation = Settings.model_fields[ALIASES.get(name, name)].annotation
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def _typed(name: str, text: str | None, flag: str) -> Any:
+    """A flag's text as the type of its field; pydantic judges the rest."""
+    kinds = _types(name)
+    if text is None:
+        if bool not in kinds:
+            raise SettingsError("wrong-value", "a value is missing", place=Place(flag))
+        return True
+    if type(None) in kinds and text.lower() in ("none", "null", "auto"):
+        return None
+    if bool in kinds:
+        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise SettingsError("wrong-value", f"{text!r} is neither true nor false", place=Place(flag))
+        return text.lower() in ("true", "1", "yes")
+    for kind in (int, float):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                raise SettingsError("wrong-value", f"{text!r} is not {'a whole number' if kind is int else 'a number'}", place=Place(flag)) from None
+    return text

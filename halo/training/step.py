@@ -1,0 +1,175 @@
+"""One optimizer step's gradient: score, judge, pull back.
+
+Score: rows become token log-probs. Judge: the loss function sees the whole effective batch once, the same on every rank,
+so batch means, sorts and counts are local tensor code. Pull back: each micro-batch backpropagates d loss / d log-prob.
+
+Nothing here knows an objective. What a batch quantity depends on is measured before anything is pulled back: nothing for
+most, the mismatched completions for KTO (which have no gradient, so this costs nothing), every completion for a sort or an
+attached batch mean (one more forward pass).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halo.data.tokenizing import TokenizedExample
+from halo.errors import RunFailed
+from halo.loss.function import LossFunction
+from halo.loss.inputs import PADDING, LossInputs, LossOutput
+from halo.reference.interface import Reference
+from halo.scoring.rows import RowBatch, build_rows
+from halo.training.batch import EffectiveBatch, Facts
+
+Micro = Sequence[TokenizedExample]
+Flat = dict[str, Tensor]
+
+
+@dataclass
+class World:
+    """The processes of a run. `gather` returns what every rank gave, in rank order."""
+
+    rank: int = 0
+    size: int = 1
+    gather: Callable[[Any], list[Any]] = lambda value: [value]
+    no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+@dataclass
+class Judged:
+    """What a step saw: the loss on the whole effective batch, and how many tokens this rank ran."""
+
+    output: LossOutput
+    inputs: LossInputs
+    tokens: int
+
+
+class Step:
+    """Accumulates the gradient of one effective batch into the policy's weights.
+
+    score  the prepared scorer; reference  None if the objective needs none; places of rows are named if the loss is
+    not finite.
+    """
+
+    def __init__(self, loss: LossFunction, score: Callable[[RowBatch], Tensor], reference: Reference | None, device: torch.device, world: World | None = None) -> None:
+        self.loss, self.score, self.reference, self.device = loss, score, reference, device
+        self.world = world or World()
+        self.needs = loss.needs
+
+    def run(self, micros: Sequence[Micro], train: bool = True) -> Judged:
+        """Scores, judges and (if `train`) pulls back. Raises RunFailed before any backward if the loss is not finite."""
+        rank_first = tuple(self.needs.measured) + tuple(s for s in self.needs.coupled if s in self.needs.gradient and self._split(micros))
+        first = rank_first if train else self.needs.slots
+        known = _joined([self.measured(micro, first) for micro in micros], first)
+        reference = _joined([self.referenced(micro) for micro in micros], self.needs.reference_slots)
+        batch, known, reference, start = self._gathered(micros, known, reference)
+        for slot in self.needs.slots:
+            known.setdefault(slot, torch.full((batch.size(slot),), PADDING, device=self.device))
+        judged = self._pulled(micros, batch, known, reference, start) if train else None
+        if judged is None or self._split(micros):
+            output, inputs = self._judged(batch, known, reference)
+            judged = Judged(output, inputs, 0)
+        judged.tokens = sum(len(t.ids) for micro in micros for e in micro for s, ts in e.tails.items() if s in self.needs.slots for t in ts)
+        return judged
+
+    def _split(self, micros: Sequence[Micro]) -> bool:
+        return len(micros) > 1 or self.world.size > 1
+
+    # -- score -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def measured(self, micro: Micro, slots: Sequence[str]) -> Flat:
+        """Policy log-probs without a gradient."""
+        return {slot: x.detach() for slot, x in self._scored(micro, slots, self.score).items()} if slots else {}
+
+    @torch.no_grad()
+    def referenced(self, micro: Micro) -> Flat:
+        """Reference log-probs: those the examples carry, else the reference's."""
+        slots = self.needs.reference_slots
+        if not slots:
+            return {}
+        if all(example.ref_logps is not None for example in micro):
+            return {s: torch.tensor([x for e in micro for row in (e.ref_logps or {})[s] for x in row], device=self.device) for s in slots}
+        assert self.reference is not None
+        return self._scored(micro, slots, self.reference.logps)
+
+    def _scored(self, micro: Micro, slots: Sequence[str], score: Callable[[RowBatch], Tensor]) -> Flat:
+        rows, layout = build_rows(micro, slots)
+        flat = score(rows.to(self.device))
+        return {slot: flat[layout.flat[slot].to(self.device)] for slot in slots}
+
+    # -- judge -----------------------------------------------------------------------------------------------------
+
+    def _gathered(self, micros: Sequence[Micro], known: Flat, reference: Flat) -> tuple[EffectiveBatch, Flat, Flat, dict[str, int]]:
+        """The whole batch, what is known of it, and where this rank's own part of each slot begins."""
+        own = [Facts.of(example, self.needs.slots) for micro in micros for example in micro]
+        if self.world.size == 1:
+            return EffectiveBatch(own, self.needs, self.loss.feedback, self.device), known, reference, dict.fromkeys(self.needs.slots, 0)
+        parts = self.world.gather((own, _on_cpu(known), _on_cpu(reference)))
+        everyone = [fact for facts, _, _ in parts for fact in facts]
+        start = {slot: sum(fact.size(slot) for facts, _, _ in parts[: self.world.rank] for fact in facts) for slot in self.needs.slots}
+        known = {slot: torch.cat([k[slot] for _, k, _ in parts]).to(self.device) for slot in known}
+        reference = {slot: torch.cat([r[slot] for _, _, r in parts]).to(self.device) for slot in reference}
+        return EffectiveBatch(everyone, self.needs, self.loss.feedback, self.device), known, reference, start
+
+    @torch.no_grad()
+    def _judged(self, batch: EffectiveBatch, known: Flat, reference: Flat) -> tuple[LossOutput, LossInputs]:
+        inputs = batch.inputs(known, reference)
+        return self.loss(inputs), inputs
+
+    # -- pull back -------------------------------------------------------------------------------------------------
+
+    def _pulled(self, micros: Sequence[Micro], batch: EffectiveBatch, known: Flat, reference: Flat, start: dict[str, int]) -> Judged:
+        """Backpropagates every micro-batch; `known` ends up holding the log-probs of the whole batch."""
+        cursor, result = dict(start), None
+        for index, micro in enumerate(micros):
+            last = index == len(micros) - 1
+            with nullcontext() if last else self.world.no_sync():
+                live = self._scored(micro, self.needs.gradient, self.score)
+                leaves = {slot: x.detach().requires_grad_() for slot, x in live.items()}
+                logps = {slot: _placed(known[slot], leaves[slot], cursor[slot]) if slot in leaves else x for slot, x in known.items()}
+                inputs = batch.inputs(logps, reference)
+                output = self.loss(inputs)
+                self._check_finite(output, micro)
+                gradients = torch.autograd.grad(output.loss, list(leaves.values()), allow_unused=True) if output.loss.requires_grad else [None] * len(leaves)
+                slopes = [torch.zeros_like(leaf) if g is None else g * self.world.size for leaf, g in zip(leaves.values(), gradients, strict=True)]
+                torch.autograd.backward(list(live.values()), slopes)
+            for slot, leaf in leaves.items():
+                known[slot] = _placed(known[slot], leaf.detach(), cursor[slot])
+                cursor[slot] += len(leaf)
+            result = Judged(output, inputs, 0)
+        if self.world.size > 1:
+            self._exchange(batch, known, start, cursor)
+        assert result is not None
+        return result
+
+    def _exchange(self, batch: EffectiveBatch, known: Flat, start: dict[str, int], end: dict[str, int]) -> None:
+        """Every rank learns the log-probs that the others computed."""
+        own = {slot: known[slot][start[slot] : end[slot]].cpu() for slot in self.needs.gradient}
+        parts = self.world.gather(own)
+        for slot in self.needs.gradient:
+            known[slot] = torch.cat([part[slot] for part in parts]).to(self.device)
+
+    def _check_finite(self, output: LossOutput, micro: Micro) -> None:
+        if torch.isfinite(output.loss):
+            return
+        places = ", ".join(str(example.place) for example in list(micro)[:5])
+        terms = ", ".join(f"{name} = {value.item():g}" for name, value in output.terms.items())
+        raise RunFailed("non-finite", f"the loss is {output.loss.item()} ({terms}) on rows such as {places}", hint="nothing was updated; lower the learning rate or look at these rows")
+
+
+def _joined(parts: list[Flat], slots: Sequence[str]) -> Flat:
+    return {slot: torch.cat([part[slot] for part in parts]) for slot in slots}
+
+
+def _placed(whole: Tensor, part: Tensor, start: int) -> Tensor:
+    return torch.cat([whole[:start].to(part.dtype), part, whole[start + len(part) :].to(part.dtype)])
+
+
+def _on_cpu(flat: Flat) -> Flat:
+    return {slot: x.cpu() for slot, x in flat.items()}
