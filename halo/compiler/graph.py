@@ -182,6 +182,28 @@ def policy_slots(node: Node, through_stop: bool = True) -> set[str]:
     return found
 
 
+def coupled_slots(loss: Node) -> set[str]:
+    """The slots that must be known over the whole batch before the gradient of any one example is.
+
+    What a detached batch quantity reads; and everything, where one has a gradient: its slope sums over all examples.
+    """
+    attached = [node for node in _outside_stop(loss) if node.batch and policy_slots(node, through_stop=False)]
+    if attached:
+        return policy_slots(loss)
+    return {slot for node in topological([loss]) if node.batch for slot in policy_slots(node)}
+
+
+def _outside_stop(output: Node) -> list[Node]:
+    found: dict[Node, None] = {}
+    stack = [output]
+    while stack:
+        node = stack.pop()
+        if node not in found and node.op != "stop":
+            found[node] = None
+            stack.extend(node.args)
+    return list(found)
+
+
 def show(graph: LossGraph) -> str:
     """The graph as text: one line for each named quantity with its axes, formula and place in the file."""
     lines = [f"objective {graph.name}  (feedback: {graph.feedback})"]

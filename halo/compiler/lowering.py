@@ -5,12 +5,13 @@ A completion at hand (`At`) goes along with every formula: bare names mean it, `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import keyword
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-
 from typing import Any
 
-from halo.compiler.graph import AXES, Builder, LossGraph, Needs, Node, Origin, policy_slots, topological
+from halo.compiler.graph import AXES, Builder, LossGraph, Needs, Node, Origin, coupled_slots, policy_slots, topological
 from halo.compiler.reducing import Group, reduce_groups
 from halo.errors import ObjectiveError, nearest
 from halo.objective.document import Path
@@ -20,6 +21,11 @@ from halo.objective.schema import Regularizer, Slots
 from halo.objective.vocabulary import FEEDBACK, FUNCTIONS, INPUTS, LIST_POPULATIONS, REDUCTIONS, SPECIAL, known_words
 
 LISTS = ("ranked", "scored")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+GENERATED = frozenset({"batch", "words", "torch", "math", "F", "LossInputs", "LossOutput", "float"})
+"""What generated source calls its own things."""
+TENSORS = frozenset({"mask", "columns", "prepared", "present"})
+"""What a completion's tensors are called at run time; a column of that name could not be reached."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,32 @@ class _Lowering:
         return ObjectiveError(code, message, place=self.objective.place(path, offset), hint=hint)
 
     def _check_declared_names(self) -> None:
-        groups: dict[str, Any] = {"parameters": self.declaration.parameters, "columns": self.declaration.columns, "let": self.declaration.let}
-        reserved = known_words() | set(self.roles)
-        seen: set[str] = set()
+        """Names end up in generated source, so only plain ones may be declared; a name has one meaning."""
+        declared = self.declaration
+        for index, role in enumerate(declared.roles):
+            own = {*self.feedback.slots, *self.feedback.roles, "prompt", *GENERATED, *INPUTS, *declared.roles[:index]}
+            self._check_name(role, ("roles", index), own)
+        for role in declared.control:
+            self.check_role(role, ("control", role))
+        seen = known_words() | set(self.roles) | GENERATED
+        groups: dict[str, Any] = {"parameters": declared.parameters, "columns": declared.columns, "let": declared.let}
         for group, names in groups.items():
             for name in names:
-                allowed_input = group == "columns" and name == "score"
-                if (name in reserved and not allowed_input) or name in seen or not name.isidentifier():
-                    raise self.fail("wrong-value", f"{name!r} cannot be declared", (group, name), hint="it is a word or a name already, choose another")
-                seen.add(name)
+                tensors = TENSORS if group == "columns" else set()
+                self._check_name(name, (group, name), (seen | tensors) - ({"score"} if group == "columns" else set()))
+                seen = seen | {name}
+        parts = set() if declared.terms else {"main"}
+        for group, names in (("terms", declared.terms), ("regularizers", declared.regularizers)):
+            for name in names:
+                self._check_name(name, (group, name), parts)
+                parts = parts | {name}
+
+    def _check_name(self, name: str, path: Path, taken: Collection[str]) -> None:
+        if not NAME.fullmatch(name) or keyword.iskeyword(name):
+            hint = "a paper's lambda is spelt lambda_nll and the like" if name == "lambda" else "letters, digits and _, and no word of Python's"
+            raise self.fail("wrong-value", f"{name!r} cannot be a name", path, hint=hint)
+        if name in taken:
+            raise self.fail("wrong-value", f"{name!r} cannot be declared", path, hint="it is a word or a name already, choose another")
 
     def label(self, node: Node, name: str, path: Path, source: Any) -> Node:
         """Names a node in the generated source; the first name wins, plain leaves stay inline."""
@@ -224,7 +247,7 @@ class _Lowering:
     def check_role(self, role: str, path: Path, offset: int = 0) -> None:
         if role not in self.roles:
             message = f"{self.declaration.feedback} feedback has no role {role!r}"
-            raise self.fail("unknown-role", message, path, offset, f"its roles are {', '.join(self.roles)}")
+            raise self.fail("unknown-role", message, path, offset, nearest(role, self.roles))
 
     def at(self, role: str) -> At:
         slot = self.roles[role]
@@ -502,7 +525,7 @@ class _Lowering:
         nodes = topological([loss, *rewards.values()])
         reads = {node.data for node in nodes if node.op == "input"}
         columns = tuple(sorted(reads & set(self.declaration.columns)))
-        coupled = {slot for node in nodes if node.batch for slot in policy_slots(node)}
+        coupled = coupled_slots(loss)
         slots = {node.slot for node in nodes if node.op in ("input", "mask") and node.slot}
         gradient = policy_slots(loss, through_stop=False)
         order = [*self.feedback.slots, "prompt", *self.declaration.roles]

@@ -20,6 +20,7 @@ Path = tuple[str | int, ...]
 
 MAX_CHARACTERS = 200_000
 MAX_DEPTH = 20
+MAX_DIGITS = 300
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _INTEGER = re.compile(r"[-+]?(0|[1-9]\d*)")
@@ -153,6 +154,8 @@ class _Reader:
         for pattern, why in _TRAPS:
             if pattern.fullmatch(text):
                 raise self.fail("yaml-trap", f"{text} is ambiguous: {why}", node.start_mark.index, f'write "{text}"')
+        if len(text) > MAX_DIGITS and (_INTEGER.fullmatch(text) or _NUMBER.fullmatch(text)):
+            raise self.fail("formula-limit", f"a number of {len(text)} digits", node.start_mark.index, f"at most {MAX_DIGITS} are read")
         if _INTEGER.fullmatch(text):
             return int(text)
         return float(text) if _NUMBER.fullmatch(text) else text

@@ -25,6 +25,7 @@ OPERATORS: dict[type[ast.AST], str] = {
 }  # fmt: skip
 SYMBOLS = {"add": " + ", "sub": " - ", "mul": " * ", "div": " / ", "pow": "**", "lt": " < ", "le": " <= ",
            "gt": " > ", "ge": " >= "}  # fmt: skip
+RIGHT_TO_LEFT = ("pow",)
 PRECEDENCE = {"lt": 0, "le": 0, "gt": 0, "ge": 0, "add": 1, "sub": 1, "mul": 2, "div": 2, "neg": 3, "pow": 4}
 
 
@@ -96,26 +97,36 @@ def to_text(formula: Formula, outer: int = -1) -> str:
     if isinstance(formula, Name):
         return str(formula)
     if isinstance(formula, Number):
-        return number_text(formula.value)
+        text = number_text(formula.value)
+        return f"({text})" if outer > _tightness(text) else text
     if formula.function == "neg":
         inner = f"-{to_text(formula.arguments[0], PRECEDENCE['neg'])}"
         return f"({inner})" if outer > PRECEDENCE["add"] else inner
     if formula.function not in SYMBOLS:
         return f"{formula.function}({', '.join(to_text(a) for a in formula.arguments)})"
     level = PRECEDENCE[formula.function]
-    right_tight = formula.function in ("sub", "div")
     left, right = formula.arguments
-    left_level = level + 1 if formula.function == "pow" else level
-    inner = to_text(left, left_level) + SYMBOLS[formula.function] + to_text(right, level + right_tight)
+    left_level = level + 1 if formula.function in RIGHT_TO_LEFT or level == 0 else level
+    right_level = level if formula.function in RIGHT_TO_LEFT else level + 1
+    inner = to_text(left, left_level) + SYMBOLS[formula.function] + to_text(right, right_level)
     return f"({inner})" if level < outer else inner
 
 
+def _tightness(number: str) -> int:
+    """How tightly the text of a number binds: `1/3` is a division, `-2` a negation, 2 an atom."""
+    return PRECEDENCE["div"] if "/" in number else PRECEDENCE["neg"] if number.startswith("-") else PRECEDENCE["pow"] + 1
+
+
 def number_text(value: Fraction) -> str:
-    """The shortest exact decimal of a fraction, or `1/3` where there is none."""
-    if value.denominator == 1:
+    """The shortest exact decimal of a fraction, or `1/3` where there is none; always a text that `parse` reads back."""
+    if value.denominator == 1 and abs(value) <= MAX_MAGNITUDE:
         return str(value.numerator)
-    as_float = float(value)
-    return repr(as_float) if Fraction(repr(as_float)) == value else f"{value.numerator}/{value.denominator}"
+    as_float = repr(float(value))
+    return as_float if Fraction(as_float) == value else "/".join(_whole_text(n) for n in value.as_integer_ratio() if n != 1)
+
+
+def _whole_text(number: int) -> str:
+    return str(number) if abs(number) <= MAX_MAGNITUDE else f"{number}e0"
 
 
 def _prescan(text: str) -> None:
@@ -215,7 +226,12 @@ class _Walker:
             raise FormulaError("formula-limit", f"{source} is past the range of a float", at)
         value = Fraction(source.replace("_", ""))
         if abs(value) > MAX_MAGNITUDE and not exponent:
-            raise FormulaError("formula-limit", f"{source} is past {MAX_MAGNITUDE}", at, "write it as 1e12 if it is meant")
+            raise FormulaError("formula-limit", f"{source[:40]} is past {MAX_MAGNITUDE}", at, "write it as 1e12 if it is meant")
+        return self._in_range(value, at)
+
+    def _in_range(self, value: Fraction, at: int) -> Number:
+        if value and not Fraction(10) ** -300 <= abs(value) <= Fraction(10) ** 300:
+            raise FormulaError("formula-limit", "a number past the range of a float", at)
         return Number(value, at)
 
     def _identifier(self, name: str, at: int) -> str:
@@ -239,7 +255,7 @@ class _Walker:
         if function == "pow":
             self._check_exponent(right)
         if function == "div" and isinstance(left, Number) and isinstance(right, Number):
-            return Number(left.value / right.value, at)  # 1/3 stays exact
+            return self._in_range(left.value / right.value, at)  # 1/3 stays exact
         return Call(function, (left, right), at)
 
     def _check_exponent(self, exponent: Formula) -> None:

@@ -5,6 +5,7 @@ The order of the fields is the order in which shipped files write them. Formulas
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,9 @@ Step = Literal["tokens", "completions", "pairs", "examples"]
 Reduce = Annotated[
     dict[Step, StrictStr], Field(description="axes, finest first, each sum or mean; examples may be a formula in loss", min_length=1)
 ]
+
+
+_END = re.compile(r"[-+]?\d{0,30}(\.\d{1,30})?([eE][-+]?\d{1,3})?(/\d{1,30})?")
 
 
 class Strict(BaseModel):
@@ -113,6 +117,18 @@ class Declaration(Slots):
     expect: Expect | None = None
 
 
+def _end(end: str, infinity: str, text: str) -> Fraction | None:
+    """One end of an interval. The size is bounded first: Fraction("1e999999999") would never come back."""
+    if end == infinity:
+        return None
+    try:
+        if _END.fullmatch(end):
+            return Fraction(end)
+    except (ValueError, ZeroDivisionError):
+        pass
+    raise ValueError(f"{text!r}: the ends are numbers, fractions, -inf or inf")
+
+
 class Interval(Strict):
     """An interval of real numbers, exact, with open or closed ends: (0, 1/2]."""
 
@@ -128,13 +144,13 @@ class Interval(Strict):
         ends = stripped[1:-1].split(",")
         if len(ends) != 2 or stripped[0] not in "([" or stripped[-1] not in ")]":
             raise ValueError(f"{text!r} is not an interval such as (0, inf) or [0, 1/2)")
-        try:
-            low, high = (None if end.strip() in ("-inf", "inf") else Fraction(end.strip()) for end in ends)
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f"{text!r}: the ends are numbers, fractions, -inf or inf") from None
-        if low is not None and high is not None and low > high:
+        low_closed, high_closed = stripped[0] == "[", stripped[-1] == "]"
+        low, high = _end(ends[0].strip(), "-inf", text), _end(ends[1].strip(), "inf", text)
+        if low is not None and high is not None and (low > high or (low == high and not (low_closed and high_closed))):
             raise ValueError(f"{text!r} is empty")
-        return cls(low=low, high=high, low_closed=stripped[0] == "[", high_closed=stripped[-1] == "]")
+        if (low is None and low_closed) or (high is None and high_closed):
+            raise ValueError(f"{text!r}: an end at infinity is open")
+        return cls(low=low, high=high, low_closed=low_closed, high_closed=high_closed)
 
     def __contains__(self, value: float) -> bool:
         above = self.low is None or value > self.low or (self.low_closed and value == self.low)

@@ -113,6 +113,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=128,
+        # Tied, the two control tokens would be learnt as one: never emitted, their output rows are shaped alike.
         tie_word_embeddings=False,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
@@ -147,9 +148,7 @@ def encode(
     return ids, ids.masked_fill(~in_answer, IGNORED)
 
 
-def pretrain(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], seed: int
-) -> None:
+def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], seed: int) -> None:
     """Teach both habits with the coin between them.
 
     Every batch holds exactly its share of either habit, on prompts drawn independently: the prompt tells nothing
@@ -175,16 +174,15 @@ def pretrain(
 
 
 @torch.no_grad()
-def sample(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], seed: int
-) -> list[str]:
+def sample(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], seed: int) -> list[str]:
     """One answer per prompt, sampled at temperature 1 from the whole vocabulary."""
     torch.manual_seed(seed)
     batch = tokenizer([render(tokenizer, prompt) for prompt in prompts], padding=True, return_tensors="pt")
     output = model.generate(
         **batch, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=max(DIGIT_COUNTS) + 1
     )
-    return tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    answers: list[str] = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return answers
 
 
 def report(when: str, prompts: Sequence[str], answers: Sequence[str]) -> None:

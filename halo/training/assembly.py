@@ -48,7 +48,7 @@ class Run:
     accelerator: Any
     output: Path
     say: Say
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, float] = field(default_factory=dict)
 
 
 def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) -> Run:
@@ -199,8 +199,7 @@ class _Start:
 
     @torch.no_grad()
     def logps(self, rows: RowBatch) -> Tensor:
-        result: Tensor = self.run.step.score(rows)
-        return result
+        return self.run.step.score(rows)
 
     def describe(self) -> str:
         return f"{self.run.settings.model_name_or_path} before the first step, scored ahead and then gone"
@@ -217,7 +216,7 @@ def _check_agreement(run: Run) -> None:
 
 def _precompute(run: Run) -> None:
     """Gives every example its reference log-probs, then frees the reference."""
-    slots, settings = run.compiled.graph.needs.reference_slots, run.settings
+    slots, settings, begun = run.compiled.graph.needs.reference_slots, run.settings, time.perf_counter()
     for examples in (run.train, run.held_out):
         wanted = range(len(examples)) if examples is run.held_out else _reached(run)
         for start in range(0, len(wanted), settings.per_device_train_batch_size):
@@ -227,6 +226,7 @@ def _precompute(run: Run) -> None:
             for i in chosen:
                 examples[i] = _with_logps(examples[i], flat, cursor)
     run.step.reference = None
+    run.facts["reference_seconds"] = time.perf_counter() - begun
 
 
 def _reached(run: Run) -> list[int]:

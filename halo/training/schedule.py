@@ -12,13 +12,13 @@ from halo.training.settings import Settings
 
 @dataclass(frozen=True)
 class Schedule:
-    """size: examples; per_step: of the effective batch; per_epoch, total: steps."""
+    """size: examples; per_step: of the effective batch; per_epoch, total: steps; seed: None keeps the data's order."""
 
     size: int
     per_step: int
     per_epoch: int
     total: int
-    seed: int
+    seed: int | None
     world: int
 
     @classmethod
@@ -27,7 +27,7 @@ class Schedule:
         per_step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * world
         per_epoch = size // per_step + (size % per_step >= world)
         total = settings.max_steps if settings.max_steps > 0 else max(1, math.ceil(per_epoch * settings.num_train_epochs))
-        return cls(size, per_step, max(1, per_epoch), total, settings.seed, world)
+        return cls(size, per_step, max(1, per_epoch), total, settings.seed if settings.shuffle else None, world)
 
     def epoch(self, step: int) -> float:
         """Epochs done after `step` steps."""
@@ -47,5 +47,5 @@ class Schedule:
 
 
 @lru_cache(maxsize=2)
-def _order(size: int, seed: int, epoch: int) -> list[int]:
-    return order(size, seed, epoch)
+def _order(size: int, seed: int | None, epoch: int) -> list[int]:
+    return list(range(size)) if seed is None else order(size, seed, epoch)

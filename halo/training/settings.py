@@ -34,6 +34,7 @@ class Settings(BaseModel):
     data: str | None = Field(None, description="file, datasets folder or hub name; left out: the embedded feedback")
     data_format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
     data_split: str = "train"
+    shuffle: bool = Field(True, description="a new order every epoch, from the seed")
     eval_data: str | None = Field(None, description="held-out feedback, in the same format")
     eval_fraction: float = Field(0.0, ge=0, lt=1, description="share of the prompts held out for evaluation")
     max_length: int | None = Field(1024, ge=2, description="tokens of prompt and completion; longer examples are left out, never cut")
@@ -107,8 +108,8 @@ def read_settings(file: str | None, flags: Mapping[str, str | None], base: Mappi
     except ValidationError as problem:
         error = first_error(problem, Settings, marks, "settings", SettingsError)
         name = str(problem.errors()[0]["loc"][0])
-        flag = next((f for f in flags if ALIASES.get(_plain(f), _plain(f)) == name), None)
-        raise SettingsError(error.code, error.message, place=Place(flag) if flag else error.place, hint=error.hint) from None
+        typed = next((f for f in flags if ALIASES.get(_plain(f), _plain(f)) == name), None)
+        raise SettingsError(error.code, error.message, place=Place(typed) if typed else error.place, hint=error.hint) from None
 
 
 def _plain(flag: str) -> str:

@@ -1,0 +1,120 @@
+"""halo and TRL's DPO side by side: same model, same rows in the same order, same batch and precision.
+
+    python -m venv peers && peers/bin/pip install trl torch
+    python benchmarks/against_trl.py --model MODEL --data ../shared/data/hh_harmless.jsonl --peer-python peers/bin/python
+
+Each run is a process of its own; the four settings are interleaved `--rounds` times. Prints pairs per second (the
+reference's time is counted, loading is not) and peak resident memory, and the median over rounds of the paired ratios.
+TRL runs with and without gradient checkpointing; halo with a second model for the reference (fast) and with the reference
+scored ahead in micro-batches of one pair (small).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+CONTESTANTS = {
+    "trl": ("peer", []),
+    "trl, checkpointing": ("peer", ["--checkpointing"]),
+    "halo, fast": ("halo", []),
+    "halo, small": ("halo", ["--small"]),
+}
+
+
+def shared_rows(data: str, model: str, max_length: int, count: int, folder: Path) -> Path:
+    """The rows that both sides train on: those that fit whole, so that neither drops or cuts any."""
+    from halo.data.formats import FORMATS
+    from halo.data.preparing import prepare
+    from halo.data.reading import read_examples
+    from halo.data.tokenizing import Template
+    from halo.training.models import load_tokenizer
+    from halo.training.settings import Settings
+
+    template = Template.of(load_tokenizer(model, Settings()), "auto")
+    rows = []
+    for example in read_examples(data, FORMATS)[0]:
+        if len(rows) == count:
+            break
+        prepared, _ = _quietly(prepare, [example], template, ("chosen", "rejected"), {}, max_length, 0)
+        if prepared:
+            texts = dict(zip(("chosen", "rejected"), example.completions, strict=True))
+            prompt = example.prompt if isinstance(example.prompt, str) else [dict(m) for m in example.prompt]
+            rows.append({"prompt": prompt, **{k: [{"role": "assistant", "content": v}] for k, v in texts.items()}})
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def _quietly(function: Any, *arguments: Any) -> Any:
+    from halo.errors import DataError
+
+    try:
+        return function(*arguments)
+    except DataError:
+        return [], None
+
+
+def run(name: str, options: argparse.Namespace, rows: Path) -> dict[str, float]:
+    """One process; returns what its last line says."""
+    side, flags = CONTESTANTS[name]
+    python = options.peer_python if side == "peer" else sys.executable
+    script = HERE / ("peer_trl.py" if side == "peer" else "own_halo.py")
+    command = [python, str(script), "--model", options.model, "--rows", str(rows), "--steps", str(options.steps), "--batch", str(options.batch),
+               "--max-length", str(options.max_length), "--precision", options.precision, *flags]  # fmt: skip
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=rows.parent)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def table(results: dict[str, list[dict[str, float]]]) -> str:
+    """Medians of each contestant, then the paired ratios."""
+    lines = [f"{'':<20}{'pairs/s':>9}{'peak GB':>9}   per round"]
+    for name, rounds in results.items():
+        speed, memory = ([r[key] for r in rounds] for key in ("pairs_per_second", "peak_gb"))
+        shown = " ".join(f"{s:.3f}" for s in speed)
+        lines.append(f"{name:<20}{statistics.median(speed):>9.3f}{statistics.median(memory):>9.2f}   {shown}")
+    rounds_count = len(next(iter(results.values())))
+    faster = [max(results[t][i]["pairs_per_second"] for t in results if t.startswith("trl")) for i in range(rounds_count)]
+    smaller = [min(results[t][i]["peak_gb"] for t in results if t.startswith("trl")) for i in range(rounds_count)]
+    for name in (n for n in results if n.startswith("halo")):
+        speed = statistics.median(r["pairs_per_second"] / f for r, f in zip(results[name], faster, strict=True))
+        memory = statistics.median(r["peak_gb"] / s for r, s in zip(results[name], smaller, strict=True))
+        lines.append(f"{name}: {speed:.2f} x the speed of TRL's faster setting, {memory:.0%} of the memory of its smaller one (medians of paired ratios)")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--peer-python", required=True, help="python of the environment that has TRL")
+    parser.add_argument("--steps", type=int, default=4, help="timed steps; one more warms up")
+    parser.add_argument("--batch", type=int, default=4, help="pairs per step")
+    parser.add_argument("--max-length", type=int, default=512)
+    parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    options.model, options.peer_python = str(Path(options.model).absolute()), str(Path(options.peer_python).absolute())
+    with tempfile.TemporaryDirectory() as folder:
+        rows = shared_rows(options.data, options.model, options.max_length, options.batch * (options.steps + 1), Path(folder))
+        results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+        for number in range(options.rounds):
+            for name in CONTESTANTS:
+                results[name].append(run(name, options, rows))
+                print(f"round {number + 1}  {name:<20} {results[name][-1]}", flush=True)
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

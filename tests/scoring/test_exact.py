@@ -1,0 +1,100 @@
+"""Fast paths are exact: same log-probs and gradients as the model's own full logits."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from halo.errors import ModelError
+from halo.scoring.capability import choose_path, compare_with_logits, own_logps
+from halo.scoring.head import token_logps
+from halo.scoring.rows import RowBatch, build_rows
+from halo.scoring.scorer import Scorer
+
+SLOTS = ("chosen", "rejected")
+
+
+@pytest.mark.parametrize("path", ["plain", "shared"])
+def test_paths_agree_with_the_models_logits(path: str) -> None:
+    rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
+    assert compare_with_logits(Scorer(tiny.policy()), rows, path) < 1e-6
+
+
+def test_paths_agree_in_gradient_with_the_models_logits() -> None:
+    rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
+    gradients = []
+    for path in ("plain", "shared", "own"):
+        model = tiny.policy()
+        flat = own_logps(model, rows) if path == "own" else Scorer(model, path)(rows)  # type: ignore[arg-type]
+        (flat * torch.linspace(-1, 1, len(flat))).sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert (gradients[0] - gradients[2]).abs().max() < 1e-5 * gradients[2].abs().max()
+    assert (gradients[1] - gradients[2]).abs().max() < 1e-5 * gradients[2].abs().max()
+
+
+def test_prompt_tokens_are_scored_but_the_first() -> None:
+    examples = tiny.examples("paired", SLOTS, count=3)
+    rows, layout = build_rows(examples, (*SLOTS, "prompt"))
+    model = tiny.policy()
+    for path in ("plain", "shared"):
+        flat = Scorer(model, path)(rows)[layout.flat["prompt"]]  # type: ignore[arg-type]
+        cursor = 0
+        for example in examples:
+            ids = torch.tensor([[*example.prefix, example.tails["chosen"][0].ids[0]]])
+            logps = torch.log_softmax(model(input_ids=ids).logits[0], -1)
+            own = logps[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1)
+            assert (flat[cursor : cursor + len(own)] - own).abs().max() < 1e-6
+            cursor += len(own)
+        assert cursor == len(flat)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_chunked_head_equals_log_softmax(bias: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halo.scoring.head.CHUNK_BYTES", 4 * 37 * 5)  # many chunks
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(41, 16, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(37, 16, generator=generator, dtype=torch.float64, requires_grad=not frozen)
+    shift = torch.randn(37, generator=generator, dtype=torch.float64, requires_grad=not frozen) if bias else None
+    targets, upstream = torch.randint(37, (41,), generator=generator), torch.randn(41, generator=generator, dtype=torch.float64)
+    leaves = [x for x in (hidden, weight, shift) if x is not None and x.requires_grad]
+    ours = token_logps(hidden, targets, weight, shift)
+    logits = hidden @ weight.T + (shift if shift is not None else 0)
+    true = torch.log_softmax(logits, -1).gather(-1, targets[:, None]).squeeze(-1)
+    assert (ours - true).abs().max() < 1e-12
+    for a, b in zip(torch.autograd.grad(ours, leaves, upstream), torch.autograd.grad(true, leaves, upstream), strict=True):
+        assert (a - b).abs().max() < 1e-11
+
+
+def flops(rows: RowBatch, path: str) -> int:
+    scorer = Scorer(tiny.policy(), path)  # type: ignore[arg-type]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        scorer(rows)
+    return counter.get_total_flops()
+
+
+def test_shared_prompts_save_what_the_bound_says() -> None:
+    """Token bound k (1 + rho) / (k + rho) for prompts rho times as long as each of k completions, less the one repeated token."""
+    rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
+    saved, bound = flops(rows, "plain") / flops(rows, "shared"), rows.unshared_tokens / rows.tokens
+    assert 1.0 < saved <= bound * 1.05
+    assert saved > 1 + 0.5 * (bound - 1)
+
+
+def test_a_head_with_a_softcap_is_refused() -> None:
+    model = tiny.policy()
+    head = model.lm_head
+    model.lm_head = type("Capped", (torch.nn.Linear,), {"forward": lambda self, x: torch.tanh(torch.nn.functional.linear(x, self.weight))})(*head.weight.shape[::-1], bias=False).double()
+    model.lm_head.weight = head.weight
+    rows, _ = build_rows(tiny.examples("paired", SLOTS, count=1), SLOTS)
+    with pytest.raises(ModelError, match="differ from the model's own"):
+        choose_path(Scorer(model), rows, False, torch.float64)
+
+
+def test_checkpointing_rules_out_shared_prompts() -> None:
+    rows, _ = build_rows(tiny.examples("paired", SLOTS, count=1), SLOTS)
+    scorer = Scorer(tiny.policy())
+    assert "whole rows" in choose_path(scorer, rows, True, torch.float64)
+    assert scorer.path == "plain"

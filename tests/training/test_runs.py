@@ -1,0 +1,113 @@
+"""Whole runs through the command line, on the embedded policy: gold metric, resume to the bit, ranks, saved folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from halo.cli.main import main
+from halo.plugin.objectives import find_objective
+
+SHORT = ["--per-device-train-batch-size", "4", "--logging-steps", "1"]
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(folder: Path) -> list[float]:
+    return [record["loss"] for record in records(folder) if "loss" in record]
+
+
+def test_kto_and_dpo_rise_by_25_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("kto", "dpo"):
+        assert main(["train", name, "--output-dir", str(tmp_path / name)]) == 0
+        results = json.loads((tmp_path / name / "all_results.json").read_text())
+        assert 0.25 <= results["gold_before"] <= 0.60
+        assert results["gold_after"] >= results["gold_before"] + 0.25
+    printed = capsys.readouterr().out
+    assert "gold metric:" in printed
+    assert "before" in printed
+
+
+@pytest.mark.parametrize("name", [n for n in find_objective.names() if n != "slic_hf_gold"])
+def test_every_objective_trains_and_saves_a_loadable_model(name: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    data = ["--data", str(tiny.write_lists(tmp_path / "lists.jsonl"))] if name.startswith("rrhf") else ["--data", str(tiny.FEEDBACK)]
+    folder = tmp_path / "run"
+    arguments = ["train", name, "--output-dir", str(folder), "--max-steps", "3", "--learning-rate", "1e-4", "--warmup-ratio", "0", *data, *SHORT]
+    assert main([*arguments, "--eval-fraction", "0.01", "--eval-strategy", "epoch"] if not data[1].endswith("lists.jsonl") else arguments) == 0
+    assert all(torch.isfinite(torch.tensor(losses(folder))))
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("sort 312", return_tensors="pt").input_ids
+    assert model.generate(ids, max_new_tokens=3, do_sample=False).shape[1] > ids.shape[1]
+    for file in ("README.md", "objective.yaml", "settings.yaml", "loss.py", "all_results.json"):
+        assert (folder / file).is_file()
+
+
+def test_gold_text_trains_slic_hf_gold(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in tiny.FEEDBACK.read_text().splitlines()[:8]]
+    data = tmp_path / "gold.jsonl"
+    data.write_text("".join(json.dumps(row | {"gold": row["chosen"]}) + "\n" for row in rows))
+    assert main(["train", "slic_hf_gold", "--data", str(data), "--output-dir", str(tmp_path / "run"), "--max-steps", "2", *SHORT]) == 0
+    assert any("loss/nll" in record for record in records(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_resume_is_exact_to_the_bit(name: str, tmp_path: Path) -> None:
+    common = ["train", name, "--max-steps", "6", "--learning-rate", "1e-3", *SHORT]
+    assert main([*common, "--output-dir", str(tmp_path / "straight")]) == 0
+    assert main([*common, "--output-dir", str(tmp_path / "broken"), "--save-steps", "3"]) == 0
+    (tmp_path / "broken" / "model.safetensors").unlink()
+    assert main([*common, "--resume", str(tmp_path / "broken")]) == 0
+    straight, resumed = (load_file(tmp_path / run / "model.safetensors") for run in ("straight", "broken"))
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+    assert losses(tmp_path / "straight") == losses(tmp_path / "broken")
+
+
+def test_precomputed_reference_and_accumulation_change_nothing(tmp_path: Path) -> None:
+    common = ["train", "dpo", "--max-steps", "3", "--learning-rate", "1e-3", "--dtype", "float64", "--logging-steps", "1"]
+    variants = {
+        "plain": ["--per-device-train-batch-size", "8"],
+        "ahead": ["--per-device-train-batch-size", "8", "--precompute-ref-log-probs"],
+        "split": ["--per-device-train-batch-size", "2", "--gradient-accumulation-steps", "4"],
+        "checkpointed": ["--per-device-train-batch-size", "8", "--gradient-checkpointing"],
+    }
+    for name, flags in variants.items():
+        assert main([*common, *flags, "--output-dir", str(tmp_path / name)]) == 0
+    for name in variants:
+        assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "plain"), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_two_ranks_equal_one_process(name: str, tmp_path: Path) -> None:
+    common = ["-m", "halo", "train", name, "--max-steps", "3", "--learning-rate", "1e-3", "--dtype", "float64", "--logging-steps", "1", "--use-cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    one = [sys.executable, *common, "--per-device-train-batch-size", "8", "--output-dir", str(tmp_path / "one")]
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29531", *common,
+           "--per-device-train-batch-size", "2", "--gradient-accumulation-steps", "2", "--output-dir", str(tmp_path / "two")]  # fmt: skip
+    for command in (one, two):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for key in records(tmp_path / "one")[0]:
+        if key != "tokens_per_second":
+            assert [r[key] for r in records(tmp_path / "two")] == pytest.approx([r[key] for r in records(tmp_path / "one")], rel=1e-6, abs=1e-9), key
+    single, double = (load_file(tmp_path / run / "model.safetensors") for run in ("one", "two"))
+    assert max((single[k] - double[k]).abs().max().item() for k in single) < 1e-5
+
+
+def test_the_default_folder_is_new_on_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["train", "dpo", "--max-steps", "1", "--data", str(tiny.FEEDBACK), *SHORT]) == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
