@@ -63,7 +63,7 @@ def _quietly(function: Any, *arguments: Any) -> Any:
         return [], None
 
 
-def run(name: str, options: argparse.Namespace, rows: Path) -> dict[str, float]:
+def run(name: str, options: argparse.Namespace, rows: Path) -> dict[str, Any]:
     """One process; returns what its last line says."""
     side, flags = CONTESTANTS[name]
     python = options.peer_python if side == "peer" else sys.executable
@@ -77,7 +77,7 @@ def run(name: str, options: argparse.Namespace, rows: Path) -> dict[str, float]:
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def table(results: dict[str, list[dict[str, float]]]) -> str:
+def table(results: dict[str, list[dict[str, Any]]]) -> str:
     """Medians of each contestant, then the paired ratios."""
     lines = [f"{'':<20}{'pairs/s':>9}{'peak GB':>9}   per round"]
     for name, rounds in results.items():
@@ -108,7 +108,7 @@ def main() -> None:
     options.model, options.peer_python = str(Path(options.model).absolute()), str(Path(options.peer_python).absolute())
     with tempfile.TemporaryDirectory() as folder:
         rows = shared_rows(options.data, options.model, options.max_length, options.batch * (options.steps + 1), Path(folder))
-        results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+        results: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
         for number in range(options.rounds):
             for name in CONTESTANTS:
                 results[name].append(run(name, options, rows))

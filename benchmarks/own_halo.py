@@ -35,14 +35,14 @@ def main() -> None:
     settings = Settings(
         model_name_or_path=options.model, data=options.rows, max_steps=options.steps + 1, per_device_train_batch_size=micro,
         gradient_accumulation_steps=options.batch // micro, max_length=options.max_length, learning_rate=1e-6, warmup_ratio=0,
-        bf16=options.precision == "bf16", precompute_ref_log_probs=options.small, output_dir="halo-run", shuffle=False,
+        bf16=options.precision == "bf16", precompute_ref_log_probs=options.small, shuffle=False,
     )  # fmt: skip
     run = assemble(compile_source("dpo", {"beta": 0.1}, find_objective), settings, lambda line: None)
     clock = Clock()
     result = train(run, clock)
     seconds = clock.marks[-1] - clock.marks[0] + run.facts.get("reference_seconds", 0.0) * options.steps / (options.steps + 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"pairs_per_second": options.steps * options.batch / seconds, "peak_gb": peak, "loss": result.metrics["loss"]}))
+    print(json.dumps({"pairs_per_second": options.steps * options.batch / seconds, "peak_gb": peak, "losses": [round(r["loss"], 5) for r in result.history]}))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def main() -> None:
     trainer.train()
     seconds = clock.marks[-1] - clock.marks[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"pairs_per_second": options.steps * options.batch / seconds, "peak_gb": peak, "loss": clock.losses[-1]}))
+    print(json.dumps({"pairs_per_second": options.steps * options.batch / seconds, "peak_gb": peak, "losses": [round(x, 5) for x in clock.losses]}))
 
 
 if __name__ == "__main__":

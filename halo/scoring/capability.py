@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from halo.errors import ModelError
+from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch
 from halo.scoring.scorer import Scorer, whole_rows
 
@@ -38,27 +39,29 @@ def own_logps(model: Any, rows: RowBatch) -> Tensor:
     return torch.stack(result) if result else torch.zeros(0)
 
 
-def choose_path(scorer: Scorer, rows: RowBatch, checkpointing: bool, dtype: torch.dtype) -> str:
-    """Tries the fast paths on a short row; sets `scorer.path` and returns one line that says what was chosen.
+def choose_path(scorer: Scorer, rows: RowBatch, packing: bool, dtype: torch.dtype) -> str:
+    """Compares the paths with the model's own logits on a short row; sets `scorer.path`, returns one line that says so.
 
-    Raises ModelError if even whole rows disagree with the model's logits (a softcap, a scale or another head that the
-    chunked head does not know).
+    Raises ModelError if even whole rows disagree (a softcap, a scale or another head that the chunked head does not
+    know). A model that cannot be packed, or an attention that does more than look back, falls back to whole rows.
     """
     limit = TOLERANCE.get(dtype, 1e-3)
     plain = compare_with_logits(scorer, rows, "plain")
     if not plain <= limit:
         message = f"halo's log-probs differ from the model's own by {plain:.3g} nats"
         raise ModelError("self-test", message, hint="its head does something (softcap, scale) that halo does not know yet")
-    if checkpointing:
-        scorer.path = "plain"
-        return "whole rows (gradient checkpointing drops the key-value cache that shared prompts need)"
+    scorer.path = "plain"
+    if not packing:
+        return "whole rows, as set"
+    own = scorer.model.config._attn_implementation
     try:
-        shared = compare_with_logits(scorer, rows, "shared")
-    except Exception as problem:  # whatever a model without an ordinary cache raises: fall back and say so
-        scorer.path = "plain"
-        return f"whole rows (shared prompts failed: {type(problem).__name__})"
-    if not shared <= limit:
-        scorer.path = "plain"
-        return f"whole rows (shared prompts differ by {shared:.3g} nats)"
+        register(scorer.model)
+        packed = compare_with_logits(scorer, rows, "packed")
+        why = "" if packed <= limit else f"they differ by {packed:.3g} nats"
+    except Exception as problem:  # whatever a model with another attention raises: fall back and say so
+        why = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    if why:
+        scorer.model.set_attn_implementation(own)
+        return f"whole rows; this model cannot be packed ({why})"
     scorer.path = "auto"
-    return "shared prompts where they save tokens"
+    return "packed rows with shared prompts where they save work"

@@ -42,20 +42,21 @@ class _ChunkedLogps(torch.autograd.Function):
             cast = weight.to(hidden.dtype)
             wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
             logps = torch.empty(targets.shape, dtype=wide, device=hidden.device)
+            norms = torch.empty_like(logps)
             keep = ctx.needs_input_grad[0] and not ctx.needs_input_grad[2] and not ctx.needs_input_grad[3]
             slope = torch.empty_like(hidden) if keep else None
             for part in torch.arange(len(targets)).split(_chunk_size(len(weight))):
                 at = slice(int(part[0]), int(part[-1]) + 1) if len(part) else slice(0, 0)
                 logits = _logits(hidden[at], cast, bias)
-                norm = torch.logsumexp(logits, -1)
-                logps[at] = logits.gather(-1, targets[at, None]).squeeze(-1) - norm
+                norms[at] = torch.logsumexp(logits, -1)
+                logps[at] = logits.gather(-1, targets[at, None]).squeeze(-1) - norms[at]
                 if slope is not None:
-                    share = torch.exp(logits - norm[:, None]).to(hidden.dtype)
+                    share = logits.sub_(norms[at, None]).exp_().to(hidden.dtype)
                     slope[at] = cast[targets[at]] - share @ cast
         if slope is not None:
             ctx.save_for_backward(slope)
         else:
-            ctx.save_for_backward(hidden, targets, weight, *([] if bias is None else [bias]))
+            ctx.save_for_backward(hidden, targets, norms, weight, *([] if bias is None else [bias]))
         ctx.kept = slope is not None
         return logps
 
@@ -64,7 +65,7 @@ class _ChunkedLogps(torch.autograd.Function):
         if ctx.kept:
             (slope,) = ctx.saved_tensors
             return slope * upstream[:, None].to(slope.dtype), None, None, None
-        hidden, targets, weight, *rest = ctx.saved_tensors
+        hidden, targets, norms, weight, *rest = ctx.saved_tensors
         bias = rest[0] if rest else None
         d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
         d_bias = torch.zeros_like(bias) if bias is not None else None
@@ -73,7 +74,7 @@ class _ChunkedLogps(torch.autograd.Function):
             for part in torch.arange(len(targets)).split(_chunk_size(len(weight))):
                 at = slice(int(part[0]), int(part[-1]) + 1) if len(part) else slice(0, 0)
                 logits = _logits(hidden[at], cast, bias)
-                slope = -torch.softmax(logits, -1).mul_(upstream[at, None])
+                slope = logits.sub_(norms[at, None]).exp_().mul_(-upstream[at, None])
                 slope[torch.arange(slope.shape[0], device=slope.device), targets[at]] += upstream[at]
                 if d_bias is not None:
                     d_bias += slope.sum(0).to(d_bias.dtype)

@@ -1,8 +1,8 @@
 """Scorer: the module that turns rows into token log-probs. It alone is given to the backend.
 
 `forward` does backbone, selection of scored positions and the chunked head, so that a wrapper around it (DDP, FSDP) sees
-every use of the weights. Two exact paths: `shared` runs each prefix once and lets its tails attend to its keys and values;
-`plain` runs every row whole. Shared needs a key-value cache with gradients, which gradient checkpointing drops.
+every use of the weights. Two exact paths: `packed` runs each prefix once for all its tails, without padding; `plain` runs
+every row whole, padded, with the model's own attention.
 """
 
 from __future__ import annotations
@@ -13,41 +13,39 @@ import torch
 from torch import Tensor, nn
 
 from halo.scoring.head import token_logps
+from halo.scoring.packed import pack
 from halo.scoring.rows import RowBatch
 
-Path = Literal["shared", "plain"]
-WORTH_SHARING = 1.15  # tokens of whole rows over tokens with prefixes once; below, one pass of whole rows is faster
+Path = Literal["auto", "packed", "plain"]
+WORTH_PACKING = 1.15  # padded tokens of whole rows over packed ones
+LONG_ENOUGH = 64  # packed tokens of an example; below, attention one example at a time costs more than padding
 
 
 class Scorer(nn.Module):
-    """Wraps a causal language model. `path`: auto shares prefixes where that saves tokens."""
+    """Wraps a causal language model. `path`: auto packs where that saves work."""
 
-    def __init__(self, model: Any, path: Literal["auto", "shared", "plain"] = "auto") -> None:
+    def __init__(self, model: Any, path: Path = "auto") -> None:
         super().__init__()
         self.model = model
         self.path = path
 
     def forward(self, rows: RowBatch) -> Tensor:
         """Flat log-probs (float32) of the scored tokens: prefixes first if `rows.score_prefix`, then tails."""
-        path = self.path if self.path != "auto" else "shared" if rows.unshared_tokens > WORTH_SHARING * rows.tokens else "plain"
-        if path == "shared" and int(rows.prefix_length.min()) > 0:
-            return self._shared(rows)
-        return self._plain(rows)
+        path = self.path if self.path != "auto" else "packed" if _worth_packing(rows) else "plain"
+        return self._packed(rows) if path == "packed" else self._plain(rows)
 
-    def _shared(self, rows: RowBatch) -> Tensor:
-        count, width = rows.prefix_ids.shape
-        real_prefix = _real(rows.prefix_length, width)
-        first = self._backbone(rows.prefix_ids, real_prefix.long(), _positions(rows.prefix_ids), use_cache=True)
-        cache = first.past_key_values
-        cache.batch_select_indices(rows.owner)
-        attend = torch.cat([real_prefix[rows.owner], _real(rows.tail_length, rows.tail_ids.shape[1])], 1)
-        positions = rows.prefix_length[rows.owner, None] + _positions(rows.tail_ids)
-        second = self._backbone(rows.tail_ids, attend.long(), positions, past_key_values=cache, use_cache=True)
-        hidden, targets = _predicting(second.last_hidden_state, rows.tail_ids, rows.scored)
+    def _packed(self, rows: RowBatch) -> Tensor:
+        ids, positions, packing, starts = pack(rows)
+        whole = ids.new_ones(1, 1, 1, 1, dtype=torch.bool)  # four dimensions: transformers passes it on as it is
+        hidden = self._backbone(ids, whole, positions, use_cache=False, packing=packing).last_hidden_state[0]
+        row, column = torch.nonzero(rows.scored, as_tuple=True)
+        before = torch.tensor(starts, device=ids.device)[row] + column - 1
+        targets = rows.tail_ids[row, column]
         if rows.score_prefix:
-            before, prompt_targets = _prompt(first.last_hidden_state, rows, real_prefix)
-            hidden, targets = torch.cat([before, hidden]), torch.cat([prompt_targets, targets])
-        return self._head(hidden, targets)
+            length = [end - start for start, end in packing.prefixes]
+            inside = torch.cat([torch.arange(start, end, device=ids.device) for start, end in packing.prefixes])
+            before, targets = torch.cat([inside, before]), torch.cat([_following(rows, max(length)), targets])
+        return self._head(hidden[before], targets)
 
     def _plain(self, rows: RowBatch) -> Tensor:
         ids, lengths, shift = whole_rows(rows)
@@ -58,13 +56,13 @@ class Scorer(nn.Module):
         scored.scatter_(1, column, rows.scored)
         hidden, targets = _predicting(out.last_hidden_state, ids, scored[:, :width])
         if rows.score_prefix:
-            chosen = _first_row_of_each(rows)
-            before, prompt_targets = _prompt(out.last_hidden_state[chosen], rows, _real(rows.prefix_length, rows.prefix_ids.shape[1]))
-            hidden, targets = torch.cat([before, hidden]), torch.cat([prompt_targets, targets])
+            real = _real(rows.prefix_length, rows.prefix_ids.shape[1])
+            before = out.last_hidden_state[_first_tail(rows)][:, : real.shape[1]][real[:, :width]]
+            hidden, targets = torch.cat([before, hidden]), torch.cat([_following(rows, real.shape[1]), targets])
         return self._head(hidden, targets)
 
-    def _backbone(self, ids: Tensor, mask: Tensor, positions: Tensor, **cache: Any) -> Any:
-        return self.model.get_decoder()(input_ids=ids, attention_mask=mask, position_ids=positions, **cache)
+    def _backbone(self, ids: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Any:
+        return self.model.get_decoder()(input_ids=ids, attention_mask=mask, position_ids=positions, **more)
 
     def _head(self, hidden: Tensor, targets: Tensor) -> Tensor:
         head = self.model.get_output_embeddings()
@@ -98,18 +96,21 @@ def _predicting(hidden: Tensor, ids: Tensor, scored: Tensor) -> tuple[Tensor, Te
     return hidden[:, :-1][scored[:, 1:]], ids[:, 1:][scored[:, 1:]]
 
 
-def _prompt(hidden: Tensor, rows: RowBatch, real_prefix: Tensor) -> tuple[Tensor, Tensor]:
-    """States at every prefix position and the tokens they predict: the prefix but its first token, and the tail's first."""
-    chosen = _first_row_of_each(rows)
+def _following(rows: RowBatch, width: int) -> Tensor:
+    """What every prefix position predicts: the prefix but its first token, then the first token of its tails."""
     following = torch.cat([rows.prefix_ids[:, 1:], torch.zeros_like(rows.prefix_ids[:, :1])], 1)
     last = (rows.prefix_length - 1).clamp(min=0)
-    following = following.scatter(1, last[:, None], rows.tail_ids[chosen, :1])
-    return hidden[:, : real_prefix.shape[1]][real_prefix[:, : hidden.shape[1]]], following[real_prefix]
+    following = following.scatter(1, last[:, None], rows.tail_ids[_first_tail(rows), :1])
+    return following[:, :width][_real(rows.prefix_length, width)]
 
 
-def _first_row_of_each(rows: RowBatch) -> Tensor:
+def _first_tail(rows: RowBatch) -> Tensor:
     """For every prefix the index of its first tail."""
-    size = len(rows.prefix_length)
     order = torch.arange(len(rows.owner), device=rows.owner.device)
-    first = torch.full((size,), len(rows.owner), device=rows.owner.device)
+    first = torch.full((len(rows.prefix_length),), len(rows.owner), device=rows.owner.device)
     return first.scatter_reduce(0, rows.owner, order, "amin")
+
+
+def _worth_packing(rows: RowBatch) -> bool:
+    padded = len(rows.owner) * int((rows.prefix_length[rows.owner] + rows.tail_length).max())
+    return padded > WORTH_PACKING * rows.tokens and rows.tokens > LONG_ENOUGH * len(rows.prefix_length)

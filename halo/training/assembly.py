@@ -22,6 +22,7 @@ from halo.loss.function import LossFunction
 from halo.plugin.registry import choose, supplied
 from halo.reference.interface import Reference, ReferenceContext
 from halo.scoring.capability import choose_path
+from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 from halo.training.models import load_model, load_tokenizer, wants_bf16
@@ -143,9 +144,7 @@ def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots
     scorer = Scorer(model, "auto")
     shortest = min(train, key=lambda example: example.longest)
     rows, _ = build_rows([shortest], [slot for slot in slots if slot != "prompt"] or slots)
-    path = choose_path(scorer, rows, settings.gradient_checkpointing or not settings.shared_prompts, getattr(torch, settings.dtype))
-    if not settings.shared_prompts and not settings.gradient_checkpointing:
-        path = "whole rows (as set)"
+    path = choose_path(scorer, rows, settings.packing, getattr(torch, settings.dtype))
     say(f"scoring    log-probs agree with the model's own logits; {path}")
     return scorer
 
@@ -170,6 +169,8 @@ def _attach_reference(run: Run) -> None:
     device, accelerator = run.accelerator.device, run.accelerator
 
     def wrapped(model: Any) -> Callable[[RowBatch], Tensor]:
+        if run.scorer.path == "auto":
+            register(model)
         scorer = Scorer(model.to(device), run.scorer.path)
 
         def score(rows: RowBatch) -> Tensor:

@@ -48,7 +48,7 @@ class Settings(BaseModel):
     reference: str = Field("frozen", description="a reference strategy; used only if the objective needs one")
     precompute_ref_log_probs: bool = Field(False, description="score everything with the reference first, then free it")
     backend: str = Field("ddp", description="single or ddp, or a plugin's")
-    shared_prompts: bool = Field(True, description="run each prompt once for all its completions")
+    packing: bool = Field(True, description="run each prompt once for all its completions, without padding, where the model allows")
 
     learning_rate: float = Field(1e-6, gt=0)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"

@@ -85,7 +85,7 @@ class Step:
     @torch.no_grad()
     def measured(self, micro: Micro, slots: Sequence[str]) -> Flat:
         """Policy log-probs without a gradient."""
-        return {slot: x.detach() for slot, x in self._scored(micro, slots, self.score).items()} if slots else {}
+        return self._in_groups(micro, slots, self.score)
 
     @torch.no_grad()
     def referenced(self, micro: Micro) -> Flat:
@@ -96,7 +96,15 @@ class Step:
         if all(example.ref_logps is not None for example in micro):
             return {s: torch.tensor([x for e in micro for row in (e.ref_logps or {})[s] for x in row], device=self.device) for s in slots}
         assert self.reference is not None
-        return self._scored(micro, slots, self.reference.logps)
+        return self._in_groups(micro, slots, self.reference.logps)
+
+    def _in_groups(self, micro: Micro, slots: Sequence[str], score: Callable[[RowBatch], Tensor]) -> Flat:
+        """Scores slots in the rows that a training pass uses, so that equal weights give equal bits."""
+        found: Flat = {}
+        for group in (self.needs.gradient, self.needs.measured):
+            if set(group) & set(slots):
+                found |= self._scored(micro, group, score)
+        return {slot: found[slot] for slot in slots}
 
     def _scored(self, micro: Micro, slots: Sequence[str], score: Callable[[RowBatch], Tensor]) -> Flat:
         rows, layout = build_rows(micro, slots)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import tiny
 import torch
@@ -10,23 +12,30 @@ from torch.utils.flop_counter import FlopCounterMode
 from halo.errors import ModelError
 from halo.scoring.capability import choose_path, compare_with_logits, own_logps
 from halo.scoring.head import token_logps
+from halo.scoring.packed import Packing, attention, register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 
 SLOTS = ("chosen", "rejected")
 
 
-@pytest.mark.parametrize("path", ["plain", "shared"])
+def packed_policy() -> Any:
+    model = tiny.policy()
+    register(model)
+    return model
+
+
+@pytest.mark.parametrize("path", ["plain", "packed"])
 def test_paths_agree_with_the_models_logits(path: str) -> None:
     rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
-    assert compare_with_logits(Scorer(tiny.policy()), rows, path) < 1e-6
+    assert compare_with_logits(Scorer(packed_policy()), rows, path) < 1e-6
 
 
 def test_paths_agree_in_gradient_with_the_models_logits() -> None:
     rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
     gradients = []
-    for path in ("plain", "shared", "own"):
-        model = tiny.policy()
+    for path in ("plain", "packed", "own"):
+        model = packed_policy()
         flat = own_logps(model, rows) if path == "own" else Scorer(model, path)(rows)  # type: ignore[arg-type]
         (flat * torch.linspace(-1, 1, len(flat))).sum().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
@@ -37,8 +46,8 @@ def test_paths_agree_in_gradient_with_the_models_logits() -> None:
 def test_prompt_tokens_are_scored_but_the_first() -> None:
     examples = tiny.examples("paired", SLOTS, count=3)
     rows, layout = build_rows(examples, (*SLOTS, "prompt"))
-    model = tiny.policy()
-    for path in ("plain", "shared"):
+    model = packed_policy()
+    for path in ("plain", "packed"):
         flat = Scorer(model, path)(rows)[layout.flat["prompt"]]  # type: ignore[arg-type]
         cursor = 0
         for example in examples:
@@ -69,17 +78,18 @@ def test_chunked_head_equals_log_softmax(bias: bool, frozen: bool, monkeypatch: 
 
 
 def flops(rows: RowBatch, path: str) -> int:
-    scorer = Scorer(tiny.policy(), path)  # type: ignore[arg-type]
+    scorer = Scorer(packed_policy(), path)  # type: ignore[arg-type]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         scorer(rows)
     return counter.get_total_flops()
 
 
-def test_shared_prompts_save_what_the_bound_says() -> None:
-    """Token bound k (1 + rho) / (k + rho) for prompts rho times as long as each of k completions, less the one repeated token."""
+def test_packed_rows_save_what_the_bound_says() -> None:
+    """At most padded over packed tokens; attention and the head, which packing does not touch, keep it a little below."""
     rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
-    saved, bound = flops(rows, "plain") / flops(rows, "shared"), rows.unshared_tokens / rows.tokens
-    assert 1.0 < saved <= bound * 1.05
+    padded = len(rows.owner) * int((rows.prefix_length[rows.owner] + rows.tail_length).max())
+    saved, bound = flops(rows, "plain") / flops(rows, "packed"), padded / rows.tokens
+    assert 1.0 < saved <= bound * 1.02
     assert saved > 1 + 0.5 * (bound - 1)
 
 
@@ -90,11 +100,34 @@ def test_a_head_with_a_softcap_is_refused() -> None:
     model.lm_head.weight = head.weight
     rows, _ = build_rows(tiny.examples("paired", SLOTS, count=1), SLOTS)
     with pytest.raises(ModelError, match="differ from the model's own"):
-        choose_path(Scorer(model), rows, False, torch.float64)
+        choose_path(Scorer(model), rows, True, torch.float64)
 
 
-def test_checkpointing_rules_out_shared_prompts() -> None:
+def test_a_model_without_sdpa_falls_back_and_says_so() -> None:
     rows, _ = build_rows(tiny.examples("paired", SLOTS, count=1), SLOTS)
-    scorer = Scorer(tiny.policy())
-    assert "whole rows" in choose_path(scorer, rows, True, torch.float64)
+    model = tiny.policy()
+    model.set_attn_implementation("eager")
+    scorer = Scorer(model)
+    assert "cannot be packed" in choose_path(scorer, rows, True, torch.float64)
     assert scorer.path == "plain"
+    assert model.config._attn_implementation == "eager"
+
+
+def test_a_sliding_window_is_not_packed() -> None:
+    x = torch.zeros(1, 1, 2, 4)
+    with pytest.raises(ValueError, match="sliding_window"):
+        attention(None, x, x, x, None, Packing([(0, 1)], [[(1, 2)]]), sliding_window=4)
+
+
+def test_packing_survives_gradient_checkpointing() -> None:
+    rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
+    gradients = []
+    for checkpointing in (False, True):
+        model = tiny.policy()
+        register(model)
+        model.train()
+        if checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        Scorer(model, "packed")(rows).sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.equal(*gradients)
