@@ -6,7 +6,7 @@
 Each run is a process of its own; the four settings are interleaved `--rounds` times. Prints pairs per second (the
 reference's time is counted, loading is not) and peak resident memory, and the median over rounds of the paired ratios.
 TRL runs with and without gradient checkpointing; halo with a second model for the reference (fast) and with the reference
-scored ahead in micro-batches of one pair (small).
+scored ahead with checkpointing, in micro-batches of one pair (small).
 """
 
 from __future__ import annotations

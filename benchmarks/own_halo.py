@@ -35,7 +35,8 @@ def main() -> None:
     settings = Settings(
         model_name_or_path=options.model, data=options.rows, max_steps=options.steps + 1, per_device_train_batch_size=micro,
         gradient_accumulation_steps=options.batch // micro, max_length=options.max_length, learning_rate=1e-6, warmup_ratio=0,
-        bf16=options.precision == "bf16", precompute_ref_log_probs=options.small, shuffle=False,
+        bf16=options.precision == "bf16", precompute_ref_log_probs=options.small, gradient_checkpointing=options.small,
+        shuffle=False,
     )  # fmt: skip
     run = assemble(compile_source("dpo", {"beta": 0.1}, find_objective), settings, lambda line: None)
     clock = Clock()

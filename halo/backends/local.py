@@ -36,7 +36,7 @@ def _has_accelerator() -> bool:
 
 def _accelerator(context: BackendContext) -> Any:
     from accelerate import Accelerator
-    from accelerate.utils import ProjectConfiguration
+    from accelerate.utils import AutocastKwargs, ProjectConfiguration
 
     return Accelerator(
         mixed_precision=context.mixed_precision,
@@ -44,4 +44,5 @@ def _accelerator(context: BackendContext) -> Any:
         log_with=list(context.trackers) or None,
         project_config=ProjectConfiguration(project_dir=context.folder, logging_dir=context.folder),
         cpu=context.cpu,
+        kwargs_handlers=[AutocastKwargs(cache_enabled=False)],  # a packed pass uses each weight once: keeping casts costs memory only
     )

@@ -32,22 +32,26 @@ def split(arguments: list[str], known: Collection[str], is_bare: Callable[[str],
             result.words.append(word)
         else:
             flag, equals, value = word.partition("=")
-            name = flag[2:].replace("-", "_")
+            name = _underscored(flag)
             if name == "set":
                 _add_parameter(result, value if equals else _value(rest, flag))
                 continue
             if name not in known:
                 raise SettingsError("unknown-setting", "there is no such flag", place=Place(flag), hint=nearest(name, [*known, "set"]))
-            if flag in result.flags:
-                raise SettingsError("duplicate-key", "the flag stands twice", place=Place(flag))
+            if any(_underscored(given) == name for given in result.flags):
+                raise SettingsError("duplicate-key", "the flag stands twice", place=Place(flag), hint="give it once")
             bare = not equals and is_bare(name) and (not rest or rest[0].startswith("--") or rest[0].lower() not in ("true", "false"))
             result.flags[flag] = None if bare else value if equals else _value(rest, flag)
     return result
 
 
+def _underscored(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
 def _value(rest: list[str], flag: str) -> str:
     if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
-        raise SettingsError("wrong-value", "a value is missing", place=Place(flag))
+        raise SettingsError("wrong-value", "a value is missing", place=Place(flag), hint=f"{flag} VALUE or {flag}=VALUE")
     return rest.pop(0)
 
 
@@ -59,11 +63,21 @@ def _add_parameter(result: Arguments, text: str) -> None:
         number = float("nan")
     if not equals or number != number:
         raise SettingsError("wrong-value", f"{text!r} is not name=number", place=Place("--set"), hint="such as --set beta=0.2")
+    if name.strip() in result.parameters:
+        raise SettingsError("duplicate-key", f"{name.strip()} is set twice", place=Place("--set"), hint="give one value")
     result.parameters[name.strip()] = number
 
 
 def one_word(words: list[str], what: str) -> str:
     """The only positional word. Raises SettingsError if there are none or several."""
     if len(words) != 1:
-        raise SettingsError("missing-key", f"expected one {what}, got {len(words)}", hint=f"give one {what}" + (f", not {' '.join(words)}" if words else ""))
+        raise SettingsError(
+            "missing-key", f"expected one {what}, got {len(words)}", hint=f"give one {what}" + (f", not {' '.join(words)}" if words else "")
+        )
     return words[0]
+
+
+def no_words(words: list[str], command: str) -> None:
+    """Raises SettingsError if a command that takes no words was given some."""
+    if words:
+        raise SettingsError("wrong-value", f"{command} takes no words, got {' '.join(words)}", hint=f"halo {command} --help")

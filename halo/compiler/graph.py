@@ -74,6 +74,8 @@ class Builder:
         present = tuple(axis for axis in AXES if any(axis in a.axes for a in args))
         gone = tuple(axis for axis in present if axis in set(over))
         kept = tuple(axis for axis in present if axis not in gone)
+        if not gone and way in ("total", "mean", "any"):  # each is alone already (torch reads no dimensions as all of them)
+            return value if mask is None else self.apply("only", mask, value)
         tokens = None if "token" in gone else value.tokens
         return self.make(op="reduce", args=args, data=way, axes=kept, tokens=tokens, over=gone, batch=batch)
 
@@ -209,7 +211,9 @@ def show(graph: LossGraph) -> str:
     lines = [f"objective {graph.name}  (feedback: {graph.feedback})"]
     needs = graph.needs
     lines.append(f"needs     log-probs of {', '.join(needs.slots)}; gradient in {', '.join(needs.gradient) or 'none'}")
-    lines.append(f"          reference {'yes' if needs.reference else 'no'}; known over the batch first: {', '.join(needs.coupled) or 'none'}")
+    lines.append(
+        f"          reference {'yes' if needs.reference else 'no'}; known over the batch first: {', '.join(needs.coupled) or 'none'}"
+    )
     lines.extend(_named_lines(graph))
     return "\n".join(lines) + "\n"
 

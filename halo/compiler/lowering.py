@@ -22,6 +22,7 @@ from halo.objective.vocabulary import FEEDBACK, FUNCTIONS, INPUTS, LIST_POPULATI
 
 LISTS = ("ranked", "scored")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+COMPARISONS = ("lt", "le", "gt", "ge")
 GENERATED = frozenset({"batch", "words", "torch", "math", "F", "LossInputs", "LossOutput", "float"})
 """What generated source calls its own things."""
 TENSORS = frozenset({"mask", "columns", "prepared", "present"})
@@ -96,10 +97,15 @@ class _Lowering:
 
     def _check_name(self, name: str, path: Path, taken: Collection[str]) -> None:
         if not NAME.fullmatch(name) or keyword.iskeyword(name):
-            hint = "a paper's lambda is spelt lambda_nll and the like" if name == "lambda" else "letters, digits and _, and no word of Python's"
-            raise self.fail("wrong-value", f"{name!r} cannot be a name", path, hint=hint)
+            hint = (
+                "a paper's lambda is spelt lambda_nll and the like"
+                if name == "lambda"
+                else "letters, digits and _, and no word of Python's"
+            )
+            raise ObjectiveError("wrong-value", f"{name!r} cannot be a name", place=self.objective.key_place(path), hint=hint)
         if name in taken:
-            raise self.fail("wrong-value", f"{name!r} cannot be declared", path, hint="it is a word or a name already, choose another")
+            hint = "it is a word or a name already, choose another"
+            raise ObjectiveError("wrong-value", f"{name!r} cannot be declared", place=self.objective.key_place(path), hint=hint)
 
     def label(self, node: Node, name: str, path: Path, source: Any) -> Node:
         """Names a node in the generated source; the first name wins, plain leaves stay inline."""
@@ -150,12 +156,25 @@ class _Lowering:
             return self.over_examples(formula, site)
         if formula.function == "stop":
             self.check_arity(formula, (1, 1), site)
-            return self.build.make(op="stop", args=(inner := self.expression(formula.arguments[0], site),), axes=inner.axes, tokens=inner.tokens)
+            return self.build.make(
+                op="stop", args=(inner := self.expression(formula.arguments[0], site),), axes=inner.axes, tokens=inner.tokens
+            )
         if formula.function not in FUNCTIONS:
             known = set(FUNCTIONS) | set(REDUCTIONS) | set(SPECIAL)
-            raise self.fail("unknown-name", f"unknown function {formula.function!r}", site.path, formula.offset, nearest(formula.function, known))
+            raise self.fail(
+                "unknown-name", f"unknown function {formula.function!r}", site.path, formula.offset, nearest(formula.function, known)
+            )
+        if formula.function in COMPARISONS:
+            hint = "write where(z > 0, 1, 0) for a number"
+            raise self.fail("formula-syntax", "a comparison stands only first in where(...)", site.path, formula.offset, hint)
         self.check_arity(formula, FUNCTIONS[formula.function].arity, site)
-        arguments = [self.expression(a, site) for a in formula.arguments]
+        return self.applied(formula, site)
+
+    def applied(self, formula: Call, site: Site) -> Node:
+        """An element-wise function, or the comparison that a `where` begins with."""
+        first = formula.arguments[0]
+        compared = [self.applied(first, site)] if formula.function == "where" and isinstance(first, Call) else []
+        arguments = compared + [self.expression(a, site) for a in formula.arguments[len(compared) :]]
         self.check_tokens(arguments, formula, site)
         return self.build.apply(formula.function, *arguments)
 
@@ -165,8 +184,10 @@ class _Lowering:
             wanted = f"{low}" if low == high else f"{low} to {high}"
             message = f"{formula.function}() takes {wanted} argument{'s' * (wanted != '1')}, got {len(formula.arguments)}"
             raise self.fail("formula-syntax", message, site.path, formula.offset)
-        if formula.function == "where" and not (isinstance(formula.arguments[0], Call) and formula.arguments[0].function in ("lt", "le", "gt", "ge")):
-            raise self.fail("formula-syntax", "the first argument of where is a comparison", site.path, formula.offset, "such as where(z > 0, z, 2 * z)")
+        if formula.function == "where" and not (isinstance(formula.arguments[0], Call) and formula.arguments[0].function in COMPARISONS):
+            raise self.fail(
+                "formula-syntax", "the first argument of where is a comparison", site.path, formula.offset, "such as where(z > 0, z, 2 * z)"
+            )
 
     def check_tokens(self, arguments: list[Node], formula: Call, site: Site) -> None:
         """Tokens of two completions have nothing to do with one another, one by one."""
@@ -204,7 +225,9 @@ class _Lowering:
     def input(self, name: str, at: At, formula: Name, site: Site) -> Node:
         column = self.declaration.columns.get(name)
         if name == "score" and column is None and self.declaration.feedback != "scored":
-            raise self.fail("unknown-name", "'score' is there in scored feedback only", site.path, formula.offset, "or declare a column named score")
+            raise self.fail(
+                "unknown-name", "'score' is there in scored feedback only", site.path, formula.offset, "or declare a column named score"
+            )
         self.used.add(name)
         level = column.level if column else INPUTS[name].level
         lists = ("list",) if at.ranging else ()
@@ -219,13 +242,23 @@ class _Lowering:
         self.used.add(name)
         self.open_lets.append(name)
         value, path = self.declaration.let[name], ("let", name)
+        if isinstance(value, dict) and site.at is None:
+            message = f"{name!r} differs by role, and here there is no completion at hand"
+            raise self.fail("wrong-level", message, site.path, formula.offset, f"say whose: {next(iter(value))}.{name}")
         if site.at is None or not isinstance(value, dict):
+            assert not isinstance(value, dict)
             # the site's own collections travel along, so that roles inside a let count for a list or batch word around it
             node = self.expression(self.objective.formula(path, value), Site(path, site.at, {}, site.populations, site.batch_roles))
         else:
             node = self.keyed(path, value, site.at, {})
         self.open_lets.pop()
-        owner = f"{site.at.role}_" if site.at and site.at.role != "completion" and not _all_roles(self.objective.formula(path, value) if not isinstance(value, dict) else None) else ""
+        owner = (
+            f"{site.at.role}_"
+            if site.at
+            and site.at.role != "completion"
+            and not _all_roles(self.objective.formula(path, value) if not isinstance(value, dict) else None)
+            else ""
+        )
         return self.label(node, f"{owner}{name}", path, value)
 
     def role_name(self, formula: Name, site: Site) -> Node:
@@ -233,7 +266,9 @@ class _Lowering:
         self.check_role(role, site.path, formula.offset)
         if role in LIST_POPULATIONS:
             if site.populations is None:
-                raise self.fail("wrong-level", f"{role}.{formula.name} ranges over the list", site.path, formula.offset, "write it inside a list_* word")
+                raise self.fail(
+                    "wrong-level", f"{role}.{formula.name} ranges over the list", site.path, formula.offset, "write it inside a list_* word"
+                )
             site.populations.add(role)
         if site.batch_roles is not None:
             site.batch_roles.add(role)
@@ -288,7 +323,9 @@ class _Lowering:
             message = f"{formula.function}() ranges over {', '.join(sorted(populations)) or 'nothing'}"
             raise self.fail("wrong-level", message, site.path, formula.offset, f"name one population inside: {', '.join(LIST_POPULATIONS)}")
         if "token" in value.axes:
-            raise self.fail("wrong-level", f"{formula.function}() of a token quantity", site.path, formula.offset, "write sum(...) or mean(...) first")
+            raise self.fail(
+                "wrong-level", f"{formula.function}() of a token quantity", site.path, formula.offset, "write sum(...) or mean(...) first"
+            )
         (population,) = populations
         axes = ("example", "other") if population == "all" else ("example", "list", "other")
         mask = self.build.make(op="mask", data=population, axes=axes)
@@ -300,7 +337,9 @@ class _Lowering:
         if not roles and "example" not in value.axes:
             raise self.fail("wrong-level", f"{formula.function}() of nothing that varies over the batch", site.path, formula.offset)
         if "token" in value.axes:
-            raise self.fail("wrong-level", f"{formula.function}() of a token quantity", site.path, formula.offset, "write sum(...) or mean(...) first")
+            raise self.fail(
+                "wrong-level", f"{formula.function}() of a token quantity", site.path, formula.offset, "write sum(...) or mean(...) first"
+            )
         masks = [mask for role in sorted(roles) if (mask := self.member_mask(role)) is not None and set(mask.axes) <= set(value.axes)]
         mask = self.all_of(masks)
         return self.build.reduce(REDUCTIONS[formula.function].torch, value, mask, AXES, batch=True)
@@ -333,7 +372,11 @@ class _Lowering:
         """normalizer(y) * reward key(y): the implied reward of a completion."""
         reward_path, reward = self.key("reward")
         normalizer_path, normalizer = self.key("normalizer")
-        whose = at.role if at.role not in ("desirable", "undesirable") or isinstance(reward, dict) or isinstance(normalizer, dict) else "completion"
+        whose = (
+            at.role
+            if at.role not in ("desirable", "undesirable") or isinstance(reward, dict) or isinstance(normalizer, dict)
+            else "completion"
+        )
         whose = "completion" if at.ranging else whose
         memo = (reward_path + normalizer_path, whose)
         if memo in self.rewards:
@@ -363,7 +406,13 @@ class _Lowering:
         if value == "none":
             return None
         text = f"{value}.reward" if value in self.roles else value
-        if isinstance(value, str) and value.isidentifier() and value not in self.roles and value not in self.declaration.let and value not in self.declaration.parameters:
+        if (
+            isinstance(value, str)
+            and value.isidentifier()
+            and value not in self.roles
+            and value not in self.declaration.let
+            and value not in self.declaration.parameters
+        ):
             self.check_role(value, path)
         node = self.formula(path, text, at, {})
         return node if value in self.roles else self.label(node, "reference_point", path, value)
@@ -382,7 +431,12 @@ class _Lowering:
         at, member = self.at(role), self.member_mask(role)
         z = self.z(at)
         if member is not None:
-            z = self.label(self.build.apply("only", member, z), f"{role}_z" if not self.is_list else "pair_z", self.key("reward")[0], f"z of {role} items, 0 elsewhere")
+            z = self.label(
+                self.build.apply("only", member, z),
+                f"{role}_z" if not self.is_list else "pair_z",
+                self.key("reward")[0],
+                f"z of {role} items, 0 elsewhere",
+            )
         path, value = self.key("value")
         if value is None:
             raise self.fail("missing-key", "the key 'value' is missing", (), hint="such as value: logsigmoid(z)")
@@ -403,7 +457,7 @@ class _Lowering:
 
     def factor(self, name: str, at: At) -> Node:
         path, value = self.key(name)
-        node = self.build.number(1, path[-1] + str(path)) if value is None else self.keyed(path, value, at, {})
+        node = self.build.number(1, f"{path[-1]}{path}") if value is None else self.keyed(path, value, at, {})
         return self.build.number(node.data, f"{name}{path}") if node.op == "number" else node
 
     def sign(self, at: At) -> int:
@@ -424,14 +478,20 @@ class _Lowering:
                 raise self.fail("missing-key", "ranked feedback needs 'role'", path, hint="chosen (every pair), completion, best or worst")
             return list(self.feedback.default_role)
         roles = [value] if isinstance(value, str) else list(value)
-        for role in roles:
+        for index, role in enumerate(roles):
             self.check_role(role, path)
-            if role in LIST_POPULATIONS or role == "rejected" and self.is_list:
+            if role in roles[:index]:
+                raise self.fail("wrong-value", f"the role {role!r} stands twice", path, hint="its items would count once")
+            if role in LIST_POPULATIONS or (role == "rejected" and self.is_list):
                 raise self.fail("unknown-role", f"items cannot be summed over {role!r}", path, hint="chosen is every pair of a list")
         return roles
 
     def term(self, name: str, slots: Slots) -> tuple[Node, list[Group]]:
-        self.term_keys = {key: ("terms", name, key) for key in Slots.model_fields if getattr(slots, key) is not None} if slots is not self.declaration else {}
+        self.term_keys = (
+            {key: ("terms", name, key) for key in Slots.model_fields if getattr(slots, key) is not None}
+            if slots is not self.declaration
+            else {}
+        )
         role_path, value = self.key("role")
         roles = self.item_roles(value, role_path)
         groups = [self.group(role) for role in roles]
@@ -459,7 +519,12 @@ class _Lowering:
         """Names the items and applies the reduce chain; see `reducing`."""
         for key, group in _by_name(name, groups).items():
             what = "weight * expression" if path[0] == "regularizers" else "weight * sign * value + constant"
-            self.label(group.item, _label(key, "items"), (*path[:-1], "expression") if path[0] == "regularizers" else self.key("value")[0], f"item of {group.role} = {what}")
+            self.label(
+                group.item,
+                _label(key, "items"),
+                (*path[:-1], "expression") if path[0] == "regularizers" else self.key("value")[0],
+                f"item of {group.role} = {what}",
+            )
 
         def fail(code: str, message: str, hint: str = "") -> ObjectiveError:
             return self.fail(code, message, path, hint=hint)
@@ -482,7 +547,7 @@ class _Lowering:
         items: dict[str, Node] = {}
         points: dict[str, Node] = {}
         declared: dict[str, Any] = dict(self.declaration.terms)
-        if not declared and self.declaration.value is not None or not (declared or self.declaration.regularizers):
+        if (not declared and self.declaration.value is not None) or not (declared or self.declaration.regularizers):
             declared = {"main": self.declaration}
         for name, slots in declared.items():
             terms[name], groups = self.term(name, slots)
@@ -516,12 +581,19 @@ class _Lowering:
         return result
 
     def _check_unused(self) -> None:
-        for group, names in (("parameters", self.declaration.parameters), ("let", self.declaration.let), ("columns", self.declaration.columns)):
+        for group, names in (
+            ("parameters", self.declaration.parameters),
+            ("let", self.declaration.let),
+            ("columns", self.declaration.columns),
+        ):
             for name in names:
                 if name not in self.used:
-                    raise self.fail("unused", f"{name!r} is declared but nothing uses it", (group, name), hint="remove it, or `none` where it is inherited")
+                    place, hint = self.objective.key_place((group, name)), "remove it, or `none` where it is inherited"
+                    raise ObjectiveError("unused", f"{name!r} is declared but nothing uses it", place=place, hint=hint)
 
-    def _finish(self, loss: Node, terms: dict[str, Node], items: dict[str, Node], rewards: dict[str, Node], points: dict[str, Node]) -> LossGraph:
+    def _finish(
+        self, loss: Node, terms: dict[str, Node], items: dict[str, Node], rewards: dict[str, Node], points: dict[str, Node]
+    ) -> LossGraph:
         nodes = topological([loss, *rewards.values()])
         reads = {node.data for node in nodes if node.op == "input"}
         columns = tuple(sorted(reads & set(self.declaration.columns)))
@@ -541,7 +613,19 @@ class _Lowering:
             control=dict(self.declaration.control),
         )
         declaration = self.declaration
-        return LossGraph(declaration.name, declaration.feedback, dict(declaration.parameters), loss, terms, items, rewards, points, self.labels, self.origins, needs)
+        return LossGraph(
+            declaration.name,
+            declaration.feedback,
+            dict(declaration.parameters),
+            loss,
+            terms,
+            items,
+            rewards,
+            points,
+            self.labels,
+            self.origins,
+            needs,
+        )
 
 
 def _by_name(name: str, groups: list[Group]) -> dict[str, Group]:
@@ -559,5 +643,3 @@ def _all_roles(formula: Formula | None) -> bool:
     """Whether every name of a let carries a role, so that it belongs to the example."""
     names = [leaf for leaf in numbers_and_names(formula) if isinstance(leaf, Name)] if formula else []
     return bool(names) and all(name.role for name in names)
-
-

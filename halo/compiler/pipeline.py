@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from halo.compiler import units
+from halo.compiler.codegen.printer import printed
 from halo.compiler.codegen.source import generate
-from halo.compiler.graph import LossGraph, show
+from halo.compiler.graph import LossGraph, show, text, topological
 from halo.compiler.lowering import lower
 from halo.compiler.stability import stabilise
+from halo.errors import ObjectiveError, Place
 from halo.objective.loading import Objective, load
 
 
@@ -28,14 +31,37 @@ class CompiledObjective:
 
     def stage(self, name: str) -> str:
         """The text of a stage: `objective`, `graph` or `source`."""
-        return {"objective": self.objective.to_yaml, "graph": lambda: show(self.graph), "source": lambda: self.source}[name]()
+        makers: dict[str, Callable[[], str]] = {
+            "objective": self.objective.to_yaml,
+            "graph": lambda: show(self.graph),
+            "source": lambda: self.source,
+        }
+        return makers[name]()
+
+
+def _check_numbers(graph: LossGraph, objective: Objective, values: Mapping[str, float]) -> None:
+    """What is a plain number at run time is computed once here, so that 1 / alpha at alpha = 0 is a message and no crash."""
+    nodes = topological(graph.outputs())
+    needed = {argument for node in nodes if not node.plain for argument in node.args if argument.plain and argument.op == "apply"}
+    scope = {"__builtins__": {"min": min, "max": max, "abs": abs, "float": float}, "math": math, **values}
+    for node in needed:
+        try:
+            usable = math.isfinite(eval(printed(node, {}), scope))  # our own text, printed from our own graph
+        except (ArithmeticError, ValueError, TypeError):
+            usable = False
+        if not usable:
+            given = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+            message, hint = f"{text(node, {})} is no finite number for {given}", "change the value, or the parameter's domain"
+            raise ObjectiveError("out-of-domain", message, place=Place(objective.file), hint=hint)
 
 
 STAGES = ("objective", "graph", "source")
 
 
 def compile_source(
-    source: str | Path | Mapping[str, Any], parameters: Mapping[str, float] | None = None, find: Callable[[str], Path | None] = lambda name: None
+    source: str | Path | Mapping[str, Any],
+    parameters: Mapping[str, float] | None = None,
+    find: Callable[[str], Path | None] = lambda name: None,
 ) -> CompiledObjective:
     """Compiles a name, a file, YAML text or a mapping, with parameter values over the defaults. Raises ObjectiveError."""
     objective = load(source, find)
@@ -43,4 +69,5 @@ def compile_source(
     declared = lower(objective)
     inferred = units.infer(declared)
     graph = stabilise(declared)
+    _check_numbers(graph, objective, values)
     return CompiledObjective(objective, graph, generate(graph), values, inferred)

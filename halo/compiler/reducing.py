@@ -41,7 +41,10 @@ def reduce_groups(
             groups = [_within(build, group, way, target) for group in groups]
         elif step == "examples" and way not in ("sum", "mean"):
             per_example = _merged(build, groups, "sum", ("example",), False)
-            return last_step(way, per_example)
+            result = last_step(way, per_example)
+            if result.axes:
+                raise fail("wrong-level", f"examples: {way!r} leaves one number for each example", "take mean(...) or sum(...) of it")
+            return result
         else:
             merged = _merged(build, groups, way, target, step == "examples")
             groups = [Group("", merged, None)]

@@ -6,7 +6,6 @@ Patterns are formulas; single letters stand for any sub-expression, `c` and `d` 
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -74,7 +73,9 @@ class _Rewriter:
                 labels[new] = source.labels[old]
                 if old in source.origins:
                     origins[new] = source.origins[old]
-        return replace(source, loss=loss, terms=terms, items=items, rewards=rewards, reference_points=points, labels=labels, origins=origins)
+        return replace(
+            source, loss=loss, terms=terms, items=items, rewards=rewards, reference_points=points, labels=labels, origins=origins
+        )
 
     def node(self, node: Node) -> Node:
         if node not in self.done:
@@ -122,7 +123,12 @@ def matches(pattern: Formula, node: Node, found: dict[str, Node]) -> bool:
 
 def is_positive(node: Node, parameters: dict[str, Parameter]) -> bool:
     """Whether the node is provably > 0 for every declared parameter value (a sufficient test)."""
-    if node.op == "apply" and FUNCTIONS.get(node.data) and FUNCTIONS[node.data].range[0] == "0" and node.data in ("exp", "sigmoid", "softplus"):
+    if (
+        node.op == "apply"
+        and FUNCTIONS.get(node.data)
+        and FUNCTIONS[node.data].range[0] == "0"
+        and node.data in ("exp", "sigmoid", "softplus")
+    ):
         return True
     low, strict = _bound(node, parameters, lower=True)
     return low is not None and (low > 0 or (low == 0 and strict))
@@ -142,5 +148,3 @@ def _bound(node: Node, parameters: dict[str, Parameter], lower: bool) -> tuple[F
             total = left[0] + right[0] if node.data == "add" else left[0] - right[0]
             return total, left[1] or right[1]
     return None, False
-
-

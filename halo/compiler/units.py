@@ -51,7 +51,11 @@ class _Inference:
         if node.op == "parameter":
             return {node.data: Fraction(1)}
         if node.op == "input":
-            return {"": Fraction(INPUTS[node.data].unit)} if node.data in INPUTS and node.data != "score" else {f"column {node.data}": Fraction(1)}
+            return (
+                {"": Fraction(INPUTS[node.data].unit)}
+                if node.data in INPUTS and node.data != "score"
+                else {f"column {node.data}": Fraction(1)}
+            )
         if node.op == "reduce":
             added = 1 if node.over == ("token",) and node.data == "total" and node.args[0].tokens and not self._is_final(node) else 0
             return None if forms[0] is None else _plus(forms[0], {"": Fraction(added)})
@@ -78,7 +82,7 @@ class _Inference:
         if unit == "kept":
             return forms[0]
         if unit != "shared":
-            return {}
+            return None if node.tokens else {}  # exp(logp) - logp - 1: of one token, a ratio goes with anything
         first = forms[1] if node.data == "where" else None
         for form in forms[1:] if node.data == "where" else forms:
             if first is not None and form is not None:

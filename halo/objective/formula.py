@@ -29,6 +29,9 @@ RIGHT_TO_LEFT = ("pow",)
 PRECEDENCE = {"lt": 0, "le": 0, "gt": 0, "ge": 0, "add": 1, "sub": 1, "mul": 2, "div": 2, "neg": 3, "pow": 4}
 
 
+_OTHER_SPACE = re.compile(r"[\r\t\f\v]")
+
+
 class FormulaError(Exception):
     """A formula that cannot be read: `offset` is the character at fault. The caller knows the file and line."""
 
@@ -72,6 +75,7 @@ Formula = Number | Name | Call
 def parse(source: str | int | float) -> Formula:
     """Reads one formula. Raises `FormulaError` with the offset of the culprit."""
     text = str(source) if not isinstance(source, float) else repr(source)
+    text = _OTHER_SPACE.sub(" ", text)  # a lone carriage return would be a line break to Python and shift every offset
     _prescan(text)
     try:
         tree = ast.parse(f"({text}\n)", mode="eval")
@@ -122,7 +126,10 @@ def number_text(value: Fraction) -> str:
     if value.denominator == 1 and abs(value) <= MAX_MAGNITUDE:
         return str(value.numerator)
     as_float = repr(float(value))
-    return as_float if Fraction(as_float) == value else "/".join(_whole_text(n) for n in value.as_integer_ratio() if n != 1)
+    if Fraction(as_float) == value:
+        return as_float if abs(value) <= MAX_MAGNITUDE or "e" in as_float else f"{as_float}e0"
+    numerator, denominator = (_whole_text(n) for n in value.as_integer_ratio())
+    return numerator if denominator == "1" else f"{numerator}/{denominator}"
 
 
 def _whole_text(number: int) -> str:

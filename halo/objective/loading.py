@@ -43,6 +43,11 @@ class Objective:
                 return mark.place(offset, value if isinstance(value, str) else None)
         return Place(self.file)
 
+    def key_place(self, path: Path) -> Place:
+        """Where the key (or list entry) at the end of `path` stands."""
+        mark = self.marks.get((*path, "")) or self.marks.get(path)
+        return mark.place() if mark else self.place(path)
+
     def formula(self, path: Path, text: str | int | float) -> Formula:
         """Parses the formula at `path`. Raises ObjectiveError at its very column."""
         try:
@@ -172,9 +177,7 @@ def _replace_marks(marks: dict[Path, Mark], document: Document, prefix: Path) ->
     marks.update({path: mark for path, mark in document.marks.items() if path[:size] == prefix})
 
 
-def first_error(
-    problem: ValidationError, model: type[BaseModel], marks: dict[Path, Mark], file: str, error: type[HaloError]
-) -> HaloError:
+def first_error(problem: ValidationError, model: type[BaseModel], marks: dict[Path, Mark], file: str, error: type[HaloError]) -> HaloError:
     """The most telling of pydantic's errors, in our words and at its place."""
     errors = problem.errors()
     chosen = max(errors, key=lambda e: (e["type"] == "extra_forbidden", len([p for p in e["loc"] if p in _flat(marks)])))
@@ -198,7 +201,9 @@ def _flat(marks: dict[Path, Mark]) -> set[str | int]:
 
 def _is_union_branch(part: str | int, loc: tuple[str | int, ...], marks: dict[Path, Mark]) -> bool:
     """pydantic adds the branch of a union to `loc`; only parts that stand in the file, or the last one, are ours."""
-    return part not in _flat(marks) and part != loc[-1] or str(part).startswith(("dict[", "list[", "str", "int", "float"))
+    if part in _flat(marks):
+        return False
+    return part != loc[-1] or str(part).startswith(("dict[", "list[", "str", "int", "float"))
 
 
 def _nearest_mark(marks: dict[Path, Mark], path: Path, key: bool) -> Mark | None:
@@ -229,10 +234,8 @@ def _child(schema: dict[str, Any], node: dict[str, Any], part: str) -> dict[str,
 
 def _at(values: Any, path: Path) -> Any:
     for part in path:
-        if isinstance(values, dict) and part in values:
-            values = values[part]
-        elif isinstance(values, list) and isinstance(part, int) and part < len(values):
-            values = values[part]
-        else:
+        there = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if not there:
             return None
+        values = values[part]
     return values

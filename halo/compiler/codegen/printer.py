@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halo.compiler.graph import Node
+from halo.compiler.graph import Node, topological
 from halo.objective.formula import PRECEDENCE
 from halo.objective.vocabulary import FUNCTIONS
 
@@ -62,6 +62,8 @@ def _fitted(node: Node, axes: tuple[str, ...], names: dict[Node, str]) -> tuple[
 def _reduction(node: Node, names: dict[Node, str]) -> tuple[str, int]:
     present = tuple(axis for axis in ("example", "list", "other", "token") if any(axis in a.axes for a in node.args))
     operands = [_fitted(a, present, names)[0] for a in node.args]
+    if node.data == "count" and not node.over:  # one for each: torch reads no dimensions as all of them
+        return (f"{operands[1]}.to({operands[0]}.dtype)" if len(operands) > 1 else f"torch.ones_like({operands[0]})"), _ATOM
     dims = [present.index(axis) - len(present) for axis in node.over]
     dim_text = "" if len(dims) == len(present) else str(dims[0] if len(dims) == 1 else tuple(dims))
     if len(operands) == 1 and node.data in ("total", "mean"):
@@ -84,9 +86,26 @@ def _application(node: Node, names: dict[Node, str]) -> tuple[str, int]:
     if node.data in PRECEDENCE:
         return _operator(node, template, names)
     operands = [_fitted(a, node.axes, names) for a in node.args]
+    if node.data == "where" and not node.plain:
+        operands = _choice(node, operands)
     tight_ones = [text if tight == _ATOM or "-{0}" not in template else f"({text})" for text, tight in operands]
-    text = template.replace("{*}", ", ".join(tight_ones)).format(*tight_ones) if "{*}" not in template else template.replace("{*}", ", ".join(tight_ones))
+    text = (
+        template.replace("{*}", ", ".join(tight_ones)).format(*tight_ones)
+        if "{*}" not in template
+        else template.replace("{*}", ", ".join(tight_ones))
+    )
     return text, PRECEDENCE["neg"] if template.startswith("-") else _ATOM
+
+
+def _choice(node: Node, operands: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """torch.where wants a tensor as its condition, and takes the type of two Python numbers for float32."""
+    like = next(f"{inner.slot}.logp" for inner in topological([node]) if inner.op in ("input", "mask") and inner.slot)
+    (condition, _), (yes, tight), no = operands
+    if node.args[0].plain:
+        condition = f"{like}.new_tensor({condition}, dtype=torch.bool)"
+    if node.args[1].plain and node.args[2].plain:
+        yes = f"{like}.new_tensor({yes})"
+    return [(condition, _ATOM), (yes, tight), no]
 
 
 def _operator(node: Node, template: str, names: dict[Node, str]) -> tuple[str, int]:
@@ -94,6 +113,7 @@ def _operator(node: Node, template: str, names: dict[Node, str]) -> tuple[str, i
     texts = []
     for position, argument in enumerate(node.args):
         text, tight = _fitted(argument, node.axes, names)
-        needed = level + (position == 1 and node.data in ("sub", "div") or position == 0 and node.data == "pow")
+        # a right operand of the same level keeps its parentheses, so that floating point follows the file's own order
+        needed = level + (position == (0 if node.data == "pow" else 1))
         texts.append(text if tight >= needed else f"({text})")
     return template.format(*texts), level

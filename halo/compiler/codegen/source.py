@@ -111,7 +111,12 @@ def _returned(graph: LossGraph, names: dict[Node, str]) -> Iterator[str]:
 
 def _without_unused_imports(text: str) -> str:
     body = text.split("def loss", 1)[1]
-    for line, mark in (("import math\n\n", "math."), ("import torch\n", "torch."), ("import torch.nn.functional as F\n", "F."), ("from halo.loss import words\n", "words.")):
+    for line, mark in (
+        ("import math\n\n", "math."),
+        ("import torch\n", "torch."),
+        ("import torch.nn.functional as F\n", "F."),
+        ("from halo.loss import words\n", "words."),
+    ):
         if mark not in body:
             text = text.replace(line, "", 1)
     return text.replace('"""\n\n\n', '"""\n\n', 1)

@@ -1,0 +1,412 @@
+"""Objectives from the language's specification that halo does not ship, each against a few independent lines of torch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from halo.compiler.pipeline import compile_source
+from halo.loss.function import LossFunction
+from halo.loss.inputs import Completions, LossInputs
+from halo.plugin.objectives import find_objective
+
+BETA = 'parameters:\n  beta: {default: 0.1, domain: "(0, inf)"}\n'
+RATIO = "reward: sum(logp - ref_logp)\nnormalizer: beta\n"
+
+FILES = {
+    "dpo_pl": f"""
+feedback: ranked
+{BETA}role: completion
+{RATIO}reference_point: list_logsumexp(suffix.reward)
+value: z
+sign: -1
+reduce: {{completions: sum, examples: mean}}
+""",
+    "cdpo": """
+extends: dpo
+parameters:
+  epsilon: {default: 0.1, domain: "[0, 1/2)"}
+value: (1 - epsilon) * logsigmoid(z) + epsilon * logsigmoid(-z)
+""",
+    "nca": f"""
+feedback: paired
+{BETA}role: [chosen, rejected]
+{RATIO}reference_point: none
+value:
+  chosen: logsigmoid(z) + logsigmoid(-z) / 2
+  rejected: logsigmoid(-z) / 2
+sign: -1
+reduce: {{completions: sum, examples: mean}}
+""",
+    "sppo_hard": f"""
+feedback: paired
+{BETA}role: [chosen, rejected]
+reward: sum(logp - ref_logp)
+reference_point: none
+margin: {{chosen: 1 / (2 * beta), rejected: -1 / (2 * beta)}}
+value: -z**2
+sign: -1
+reduce: {{completions: sum, examples: mean}}
+""",
+    "apo_down": f"""
+feedback: paired
+{BETA}{RATIO}value: sigmoid(z)
+terms:
+  anchor: {{role: chosen, reference_point: none, sign: +1}}
+  prefer: {{role: chosen, reference_point: rejected, sign: -1, constant: 1}}
+""",
+    "chi_po": f"""
+feedback: paired
+{BETA}  r_max: {{default: 1, domain: "(0, inf)"}}
+let:
+  u: sum(logp - ref_logp)
+reward: u + exp(u)
+normalizer: beta
+reference_point: rejected
+value: logsigmoid(clip(z, -2 * r_max, 2 * r_max))
+sign: -1
+""",
+    "f_dpo_forward_kl": "\nextends: dpo\nreward: -exp(-sum(logp - ref_logp))\n",
+    "dr_dpo": """
+extends: dpo
+parameters:
+  beta_prime: {default: 1, domain: "(0, inf)"}
+reduce: {examples: -beta_prime * log(mean(exp(-loss / beta_prime)))}
+""",
+    "kto_pair": f"""
+feedback: paired
+{BETA}role: [chosen, rejected]
+{RATIO}reference_point:
+  chosen: max(0, batch_mean(rejected.reward))
+  rejected: max(0, batch_mean(chosen.reward))
+value: sigmoid(z)
+sign: {{chosen: -1, rejected: +1}}
+constant: {{chosen: 1, rejected: 0}}
+reduce: {{completions: mean, examples: mean}}
+""",
+    "humanline_kto": """
+extends: kto
+reference: moving
+parameters:
+  log_eps_p: {default: -1, domain: "(-inf, 0)"}
+  log_eps_r: {default: 1.5, domain: "(0, inf)"}
+reward: sum(clip(logp - ref_logp, log_eps_p, log_eps_r))
+""",
+    "mpo": f"""
+feedback: paired
+{BETA}  w_p: {{default: 0.8, domain: "[0, inf)"}}
+  w_q: {{default: 0.2, domain: "[0, inf)"}}
+  w_g: {{default: 1, domain: "[0, inf)"}}
+{RATIO}sign: -1
+terms:
+  preference: {{role: chosen, weight: w_p, reference_point: rejected, value: logsigmoid(z)}}
+  quality:
+    role: [chosen, rejected]
+    weight: w_q
+    reference_point: none
+    value: {{chosen: logsigmoid(z), rejected: logsigmoid(-z)}}
+    reduce: {{completions: sum, examples: mean}}
+regularizers:
+  generation: {{role: chosen, weight: w_g, expression: -logp, reduce: {{tokens: mean}}}}
+""",
+    "dpop": """
+extends: dpo
+parameters:
+  lambda_pos: {default: 5, domain: "[0, inf)"}
+let:
+  u: sum(logp - ref_logp)
+reward:
+  chosen: u - lambda_pos * max(0, -u)
+  rejected: u
+""",
+    "ld_dpo": """
+extends: dpo
+parameters:
+  alpha: {default: 0.3, domain: "[0, 1]"}
+reward: sum(where(position <= min(chosen.length, rejected.length), 1, alpha) * (logp - ref_logp))
+""",
+    "odpo": """
+extends: dpo
+parameters:
+  alpha: {default: 1, domain: "[0, inf)"}
+columns:
+  score: {level: completion, domain: "(-inf, inf)"}
+margin: alpha * log(chosen.score - rejected.score)
+""",
+    "grpo": """
+feedback: scored
+parameters:
+  epsilon: {default: 0.2, domain: "(0, 1)"}
+  beta: {default: 0.04, domain: "[0, inf)"}
+let:
+  advantage: (score - list_mean(all.score)) / (list_std(all.score) + 1e-4)
+  back: ref_logp - logp
+role: completion
+reward: logp - old_logp
+reference_point: none
+value: min(exp(z) * advantage, clip(exp(z), 1 - epsilon, 1 + epsilon) * advantage)
+sign: -1
+reduce: {tokens: mean, completions: mean, examples: mean}
+regularizers:
+  kl:
+    role: completion
+    weight: beta
+    expression: exp(back) - back - 1
+    reduce: {tokens: mean, completions: mean, examples: mean}
+""",
+    "dapo": """
+extends: grpo
+parameters:
+  epsilon_high: {default: 0.28, domain: "(0, inf)"}
+  beta: none
+let: {back: none}
+value: min(exp(z) * advantage, clip(exp(z), 1 - epsilon, 1 + epsilon_high) * advantage)
+reduce: {tokens: mean}
+regularizers: {kl: none}
+""",
+    "pro": """
+feedback: scored
+role: completion
+reward: mean(logp)
+reference_point: none
+let:
+  t: list_max(score - worse.score)
+value: z * t - log(exp(z * t) + list_sum(exp(worse.reward * (score - worse.score))))
+sign: -1
+reduce: {completions: sum, examples: mean}
+""",
+}
+
+
+@dataclass
+class Rows:
+    """One ragged batch: by slot, each row's tokens; lists are rows of rows, flat here."""
+
+    logp: dict[str, list[Tensor]]
+    ref: dict[str, list[Tensor]]
+    old: dict[str, list[Tensor]]
+    score: dict[str, list[float]]
+    desirable: list[bool]
+    ranks: list[list[int]]
+    inputs: LossInputs
+    leaves: dict[str, Tensor]
+
+    def u(self, slot: str) -> list[Tensor]:
+        return [(a - b).sum() for a, b in zip(self.logp[slot], self.ref[slot], strict=True)]
+
+    def lists(self, values: list[Any]) -> list[list[Any]]:
+        size = len(self.ranks[0])
+        return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+SIZE, WIDTH, LIST = 5, 9, 4
+
+
+def made(feedback: str, seed: int) -> Rows:
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    slots = {"paired": ("chosen", "rejected"), "labelled": ("completion", "mismatched")}.get(feedback, ("completion",))
+    shape = (SIZE, LIST) if feedback in ("ranked", "scored") else (SIZE,)
+    ranks = [[rng.randint(1, 3) for _ in range(LIST)] for _ in range(SIZE)]
+    ranks[0] = [2] * LIST  # a list of ties only
+    desirable = [rng.random() < 0.5 for _ in range(SIZE)]
+    rows = Rows({}, {}, {}, {}, desirable, ranks, LossInputs({}), {})
+    roles = {}
+    for slot in slots:
+        lengths = torch.tensor([rng.randint(1, WIDTH) for _ in range(torch.Size(shape).numel())])
+        mask = torch.arange(WIDTH) < lengths[:, None]
+        logp, ref, old = (-torch.rand(*mask.shape, dtype=torch.float64) * 2 for _ in range(3))
+        scores = [round(rng.random() + (1.5 if slot == "chosen" else 0), 3) for _ in lengths]
+        if feedback == "scored":
+            scores = [float(-rank) for listed in ranks for rank in listed]
+        leaf = logp.reshape(*shape, WIDTH).requires_grad_()
+        flat = leaf.reshape(-1, WIDTH)
+        rows.leaves[slot] = leaf
+        for name, source in (("logp", flat), ("ref", ref), ("old", old)):
+            getattr(rows, name)[slot] = [source[i, :n] for i, n in enumerate(lengths.tolist())]
+        rows.score[slot] = scores
+        columns = {"score": torch.tensor(scores, dtype=torch.float64).reshape(shape)}
+        roles[slot] = Completions(mask.reshape(*shape, WIDTH), leaf, ref.reshape(*shape, WIDTH), old.reshape(*shape, WIDTH), columns)
+    lists = feedback in ("ranked", "scored")
+    rows.inputs = LossInputs(roles, torch.tensor(desirable), torch.tensor(ranks) if lists else None)
+    return rows
+
+
+def average(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).mean()
+
+
+def margins(b: Rows) -> list[Tensor]:
+    return [0.1 * (w - y) for w, y in zip(b.u("chosen"), b.u("rejected"), strict=True)]
+
+
+def pairwise(formula: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Rows], Tensor]:
+    """The mean over pairs of a formula in the two sums of log-ratios."""
+    return lambda b: average([formula(w, y) for w, y in zip(b.u("chosen"), b.u("rejected"), strict=True)])
+
+
+def dpo_pl(b: Rows) -> Tensor:
+    losses = []
+    for rewards, ranks in zip(b.lists([0.1 * u for u in b.u("completion")]), b.ranks, strict=True):
+        loss = torch.zeros((), dtype=torch.float64)
+        for own, rank in zip(rewards, ranks, strict=True):
+            loss = loss - own + torch.stack([other for other, r in zip(rewards, ranks, strict=True) if r >= rank]).logsumexp(0)
+        losses.append(loss)
+    return average(losses)
+
+
+def chi(w: Tensor, y: Tensor) -> Tensor:
+    return -logsigmoid((0.1 * (w + w.exp()) - 0.1 * (y + y.exp())).clamp(-2, 2))
+
+
+def dr_dpo(b: Rows) -> Tensor:
+    losses = torch.stack([-logsigmoid(m) for m in margins(b)])
+    return -torch.log(torch.mean(torch.exp(-losses)))
+
+
+def kto_pair(b: Rows) -> Tensor:
+    chosen, rejected = 0.1 * torch.stack(b.u("chosen")), 0.1 * torch.stack(b.u("rejected"))
+    good = 1 - torch.sigmoid(chosen - rejected.mean().clamp(min=0))
+    bad = torch.sigmoid(rejected - chosen.mean().clamp(min=0))
+    return ((good + bad) / 2).mean()
+
+
+def humanline(b: Rows) -> Tensor:
+    def reward(slot: str, i: int) -> Tensor:
+        return 0.1 * (b.logp[slot][i] - b.ref[slot][i]).clamp(-1, 1.5).sum()
+
+    point = average([reward("mismatched", i) for i in range(SIZE)]).clamp(min=0).detach()
+    signs = [1 if good else -1 for good in b.desirable]
+    items = [s * (reward("completion", i) - point) for i, s in enumerate(signs)]
+    return average([(1 if s > 0 else 0) - s * torch.sigmoid(s * item) for s, item in zip(signs, items, strict=True)])
+
+
+def mpo(b: Rows) -> Tensor:
+    preference = average([-logsigmoid(m) for m in margins(b)])
+    quality = average([-logsigmoid(0.1 * w) - logsigmoid(-0.1 * y) for w, y in zip(b.u("chosen"), b.u("rejected"), strict=True)])
+    return 0.8 * preference + 0.2 * quality - torch.cat(b.logp["chosen"]).mean()
+
+
+def ld_dpo(b: Rows) -> Tensor:
+    losses = []
+    for i in range(SIZE):
+        public = min(len(b.logp["chosen"][i]), len(b.logp["rejected"][i]))
+        r = {}
+        for slot in ("chosen", "rejected"):
+            ratio = b.logp[slot][i] - b.ref[slot][i]
+            r[slot] = ratio[:public].sum() + 0.3 * ratio[public:].sum()
+        losses.append(-logsigmoid(0.1 * (r["chosen"] - r["rejected"])))
+    return average(losses)
+
+
+def odpo(b: Rows) -> Tensor:
+    gaps = [torch.tensor(w - y, dtype=torch.float64).log() for w, y in zip(b.score["chosen"], b.score["rejected"], strict=True)]
+    return average([-logsigmoid(m - gap) for m, gap in zip(margins(b), gaps, strict=True)])
+
+
+def clipped(b: Rows, high: float) -> list[Tensor]:
+    """The tokens' surrogate losses of every completion."""
+    result = []
+    for i, scores in enumerate(b.lists(b.score["completion"])):
+        values = torch.tensor(scores, dtype=torch.float64)
+        for k, score in enumerate(scores):
+            advantage = (score - values.mean()) / (values.std() + 1e-4)
+            ratio = (b.logp["completion"][i * LIST + k] - b.old["completion"][i * LIST + k]).exp()
+            result.append(-torch.minimum(ratio * advantage, ratio.clamp(0.8, 1 + high) * advantage))
+    return result
+
+
+def grpo(b: Rows) -> Tensor:
+    back = [r - p for r, p in zip(b.ref["completion"], b.logp["completion"], strict=True)]
+    return average([t.mean() for t in clipped(b, 0.2)]) + 0.04 * average([(t.exp() - t - 1).mean() for t in back])
+
+
+def pro(b: Rows) -> Tensor:
+    losses = []
+    for r, s in zip(b.lists([p.mean() for p in b.logp["completion"]]), b.lists(b.score["completion"]), strict=True):
+        loss = torch.zeros((), dtype=torch.float64)
+        for k in range(LIST):
+            below = [j for j in range(LIST) if s[j] < s[k]]
+            t = max((s[k] - s[j] for j in below), default=0.0)
+            loss = loss - r[k] * t + torch.log(torch.exp(r[k] * t) + sum(torch.exp(r[j] * (s[k] - s[j])) for j in below))
+        losses.append(loss)
+    return average(losses)
+
+
+ORACLES: dict[str, Callable[[Rows], Tensor]] = {
+    "dpo_pl": dpo_pl,
+    "cdpo": lambda b: average([-0.9 * logsigmoid(m) - 0.1 * logsigmoid(-m) for m in margins(b)]),
+    "nca": pairwise(lambda w, y: -logsigmoid(0.1 * w) - logsigmoid(-0.1 * w) / 2 - logsigmoid(-0.1 * y) / 2),
+    "sppo_hard": pairwise(lambda w, y: (w - 5) ** 2 + (y + 5) ** 2),
+    "apo_down": pairwise(lambda w, y: torch.sigmoid(0.1 * w) + 1 - torch.sigmoid(0.1 * (w - y))),
+    "chi_po": pairwise(chi),
+    "f_dpo_forward_kl": pairwise(lambda w, y: -logsigmoid(0.1 * (torch.exp(-y) - torch.exp(-w)))),
+    "dr_dpo": dr_dpo,
+    "kto_pair": kto_pair,
+    "humanline_kto": humanline,
+    "mpo": mpo,
+    "dpop": pairwise(lambda w, y: -logsigmoid(0.1 * (w - 5 * torch.relu(-w) - y))),
+    "ld_dpo": ld_dpo,
+    "odpo": odpo,
+    "grpo": grpo,
+    "dapo": lambda b: torch.cat(clipped(b, 0.28)).mean(),
+    "pro": pro,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("objectives")
+    for name, text in FILES.items():
+        (path / f"{name}.yaml").write_text(f"name: {name}{text}")
+    return path
+
+
+def loss_of(name: str, folder: Path) -> LossFunction:
+    def find(wanted: str) -> Path | None:
+        return folder / f"{wanted}.yaml" if wanted in FILES else find_objective(wanted)
+
+    return LossFunction(compile_source(name, None, find))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", FILES)
+def test_value_and_gradient(name: str, seed: int, folder: Path) -> None:
+    loss = loss_of(name, folder)
+    b = made(loss.feedback, seed)
+    output = loss(b.inputs)
+    expected = ORACLES[name](b)
+    assert output.loss.dtype == torch.float64
+    assert output.loss.item() == pytest.approx(expected.item(), rel=1e-13, abs=1e-14)
+    leaves = list(b.leaves.values())
+    got = torch.autograd.grad(output.loss, leaves, allow_unused=True)
+    true = torch.autograd.grad(expected, leaves, allow_unused=True)
+    for slot, left, right in zip(b.leaves, got, true, strict=True):
+        left, right = (torch.zeros_like(b.leaves[slot]) if g is None else g for g in (left, right))
+        torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-14)
+    assert any(g is not None and g.abs().sum() > 0 for g in true)
+    assert sum(term.item() for term in output.terms.values()) == pytest.approx(output.loss.item())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_float32_stays_float32(name: str, folder: Path) -> None:
+    """No Python number or helper raises or lowers the type of the batch."""
+    loss = loss_of(name, folder)
+    b = made(loss.feedback, 1)
+    for completions in b.inputs.roles.values():
+        assert completions.ref_logp is not None
+        assert completions.old_logp is not None
+        completions.logp = completions.logp.detach().float()
+        completions.ref_logp, completions.old_logp = completions.ref_logp.float(), completions.old_logp.float()
+        completions.columns = {key: value.float() for key, value in completions.columns.items()}
+    output = loss(b.inputs)
+    assert output.loss.dtype == torch.float32
+    assert {items.dtype for items in output.items.values()} == {torch.float32}
