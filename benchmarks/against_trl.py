@@ -90,7 +90,9 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     for name in (n for n in results if n.startswith("halo")):
         speed = statistics.median(r["pairs_per_second"] / f for r, f in zip(results[name], faster, strict=True))
         memory = statistics.median(r["peak_gb"] / s for r, s in zip(results[name], smaller, strict=True))
-        lines.append(f"{name}: {speed:.2f} x the speed of TRL's faster setting, {memory:.0%} of the memory of its smaller one (medians of paired ratios)")
+        lines.append(
+            f"{name}: {speed:.2f} x the speed of TRL's faster setting, {memory:.0%} of the memory of its smaller one (medians of paired ratios)"
+        )
     return "\n".join(lines)
 
 

@@ -43,7 +43,15 @@ def main() -> None:
     result = train(run, clock)
     seconds = clock.marks[-1] - clock.marks[0] + run.facts.get("reference_seconds", 0.0) * options.steps / (options.steps + 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"pairs_per_second": options.steps * options.batch / seconds, "peak_gb": peak, "losses": [round(r["loss"], 5) for r in result.history]}))
+    print(
+        json.dumps(
+            {
+                "pairs_per_second": options.steps * options.batch / seconds,
+                "peak_gb": peak,
+                "losses": [round(r["loss"], 5) for r in result.history],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

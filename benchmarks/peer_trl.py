@@ -6,6 +6,7 @@ import argparse
 import json
 import resource
 import time
+from pathlib import Path
 
 import torch
 from datasets import Dataset
@@ -42,7 +43,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--checkpointing", action="store_true")
     options = parser.parse_args()
-    rows = Dataset.from_list([json.loads(line) for line in open(options.rows)])
+    rows = Dataset.from_list([json.loads(line) for line in Path(options.rows).read_text().splitlines()])
     config = DPOConfig(
         output_dir="trl", max_steps=options.steps + 1, per_device_train_batch_size=options.batch, max_length=options.max_length, beta=0.1,
         learning_rate=1e-6, bf16=options.precision == "bf16", gradient_checkpointing=options.checkpointing, logging_steps=1, report_to=[],
@@ -50,11 +51,17 @@ def main() -> None:
     )  # fmt: skip
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     clock = Clock()
-    trainer = InOrder(model=model, args=config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(options.model), callbacks=[clock])
+    trainer = InOrder(
+        model=model, args=config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(options.model), callbacks=[clock]
+    )
     trainer.train()
     seconds = clock.marks[-1] - clock.marks[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"pairs_per_second": options.steps * options.batch / seconds, "peak_gb": peak, "losses": [round(x, 5) for x in clock.losses]}))
+    print(
+        json.dumps(
+            {"pairs_per_second": options.steps * options.batch / seconds, "peak_gb": peak, "losses": [round(x, 5) for x in clock.losses]}
+        )
+    )
 
 
 if __name__ == "__main__":

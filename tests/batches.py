@@ -37,7 +37,9 @@ def sure_row(rng: random.Random, length: int, logp: float) -> list[tuple[float, 
 class Both:
     """Rows by role, as tensors (leaves with gradient) and as exact numbers after rounding to `dtype`."""
 
-    def __init__(self, rows: dict[str, Any], dtype: torch.dtype, labels: list[bool] | None = None, ranks: list[list[int]] | None = None) -> None:
+    def __init__(
+        self, rows: dict[str, Any], dtype: torch.dtype, labels: list[bool] | None = None, ranks: list[list[int]] | None = None
+    ) -> None:
         self.leaves: dict[str, Tensor] = {}
         roles: dict[str, Completions] = {}
         self.exact: dict[str, Any] = {}

@@ -45,6 +45,9 @@ def examples(feedback: str, slots: tuple[str, ...], count: int = 8) -> list[Toke
 def write_lists(file: Path, count: int = 6) -> Path:
     """Ranked rows with ties, built from the embedded feedback."""
     pairs = [json.loads(line) for line in FEEDBACK.read_text().splitlines()[:count]]
-    rows = [{"prompt": p["prompt"], "completions": [p["rejected"], p["chosen"], p["rejected"][::-1], "7"], "scores": [0.1, 0.9, 0.9, 0.5]} for p in pairs]
+    rows = [
+        {"prompt": p["prompt"], "completions": [p["rejected"], p["chosen"], p["rejected"][::-1], "7"], "scores": [0.1, 0.9, 0.9, 0.5]}
+        for p in pairs
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file

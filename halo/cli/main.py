@@ -68,7 +68,9 @@ def _check_package() -> None:
     except PackageNotFoundError:
         return
     hint = "pip uninstall halo, then pip install --force-reinstall --no-deps halo-align"
-    raise HaloError("wrong-package", f"the package halo {other} (terminal spinners) is installed in this environment and shares our folder", hint=hint)
+    raise HaloError(
+        "wrong-package", f"the package halo {other} (terminal spinners) is installed in this environment and shares our folder", hint=hint
+    )
 
 
 if __name__ == "__main__":

@@ -67,21 +67,23 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
     from halo.training.loop import train
 
     graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.accelerator.is_main_process
-    before = _gold(run, compiled) if graded else None
+    before = _gold(run) if graded else None  # as it stands: a control text would be new to it
     with Progress() as progress:
         result = train(run, progress)
-    after = _gold(run, compiled) if graded else None
+    after = _gold(run, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, "")) if graded else None
     if before and after:
         _write_gold(run, before, after)
         _report_gold(before, after)
     if run.accelerator.is_main_process:
-        say(f"\n{len(result.history)} records in {result.seconds:.0f} s; model, tokenizer, metrics.jsonl, settings and loss in {result.folder}")
+        say(
+            f"\n{len(result.history)} records in {result.seconds:.0f} s; model, tokenizer, metrics.jsonl, settings and loss in {result.folder}"
+        )
 
 
-def _gold(run: Run, compiled: CompiledObjective) -> Gold:
+def _gold(run: Run, control: str = "") -> Gold:
     from halo.starter.evaluation import gold
 
-    return gold(run.model, run.template, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, ""))
+    return gold(run.model, run.template, control)
 
 
 def _write_gold(run: Run, before: Gold, after: Gold) -> None:

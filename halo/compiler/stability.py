@@ -30,6 +30,7 @@ ROWS = (
     Row("x + 0", "x"),
     Row("0 + x", "x"),
     Row("x - 0", "x"),
+    Row("-(-x)", "x"),
     Row("log(exp(x))", "x"),
     Row("log(sigmoid(x))", "logsigmoid(x)"),
     Row("log(1 - sigmoid(x))", "logsigmoid(-x)"),

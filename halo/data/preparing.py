@@ -29,14 +29,24 @@ def prepare(
             kept.append((example, result))
     report.kept = len(kept)
     if not kept:
-        raise DataError("no-rows", f"no example is left to train on ({report})", place=examples[0].place if examples else None, hint="raise --max-length, or look at the data")
+        raise DataError(
+            "no-rows",
+            f"no example is left to train on ({report})",
+            place=examples[0].place if examples else None,
+            hint="raise --max-length, or look at the data",
+        )
     if "mismatched" in slots:
         return _with_mismatched(kept, template, slots, control, max_length, seed), report
     return [tokenized for _, tokenized in kept], report
 
 
 def _with_mismatched(
-    kept: list[tuple[Example, TokenizedExample]], template: Template, slots: tuple[str, ...], control: Mapping[str, str], max_length: int | None, seed: int
+    kept: list[tuple[Example, TokenizedExample]],
+    template: Template,
+    slots: tuple[str, ...],
+    control: Mapping[str, str],
+    max_length: int | None,
+    seed: int,
 ) -> list[TokenizedExample]:
     """Draws for each example, once and from the seed, the completion of an example with another prompt.
 

@@ -12,7 +12,9 @@ from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, Place, nearest
 
 
-def read_examples(source: str, formats: Sequence[DataFormat], split: str = "train", format_name: str | None = None) -> tuple[list[Example], list[DataError], DataFormat]:
+def read_examples(
+    source: str, formats: Sequence[DataFormat], split: str = "train", format_name: str | None = None
+) -> tuple[list[Example], list[DataError], DataFormat]:
     """All examples of a source, the rows that had to be left out, and the format that was found.
 
     A row that is no JSON object or has another type in a column than its format allows raises DataError; a row whose
@@ -96,7 +98,9 @@ def _from_disk(path: Path, split: str) -> Iterable[Any]:
     try:
         loaded = datasets.load_from_disk(str(path))
     except FileNotFoundError:
-        raise DataError("data-format", f"the folder {path} was not saved by datasets", hint="give a .jsonl file or a save_to_disk folder") from None
+        raise DataError(
+            "data-format", f"the folder {path} was not saved by datasets", hint="give a .jsonl file or a save_to_disk folder"
+        ) from None
     return _split(loaded, split, str(path))
 
 

@@ -136,7 +136,11 @@ def tokenize(
             rows.setdefault(slot, []).append(_row(template, example.prompt, completion, word))
     flat = [row for group in rows.values() for row in group]
     if max_length is not None and max(len(ids) for ids, _ in flat) > max_length:
-        return f"longer than max_length {max_length}" if min(first for _, first in flat) < max_length else f"with a prompt longer than max_length {max_length}"
+        return (
+            f"longer than max_length {max_length}"
+            if min(first for _, first in flat) < max_length
+            else f"with a prompt longer than max_length {max_length}"
+        )
     return _shared(example, rows, flat)
 
 
@@ -150,7 +154,12 @@ def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[
         if slot in own or slot in ("mismatched", "prompt"):
             continue
         if slot not in example.texts:
-            raise DataError("data-row", f"the objective needs the text column {slot!r}", place=example.place, hint=f"the row has {', '.join(example.texts) or 'none'}")
+            raise DataError(
+                "data-row",
+                f"the objective needs the text column {slot!r}",
+                place=example.place,
+                hint=f"the row has {', '.join(example.texts) or 'none'}",
+            )
         texts[slot] = (example.texts[slot],)
     return {slot: value for slot, value in texts.items() if slot in slots}
 
@@ -173,4 +182,6 @@ def _shared(example: Example, rows: Mapping[str, list[tuple[list[int], int]]], f
         slot: tuple(Tail(tuple(ids[cut:]), tuple(i >= first for i in range(cut, len(ids)))) for ids, first in group)
         for slot, group in rows.items()
     }
-    return TokenizedExample(tuple(flat[0][0][:cut]), tails, example.place, str(example.prompt), example.desirable, example.ranks, example.columns)
+    return TokenizedExample(
+        tuple(flat[0][0][:cut]), tails, example.place, str(example.prompt), example.desirable, example.ranks, example.columns
+    )

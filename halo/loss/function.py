@@ -41,7 +41,9 @@ class LossFunction(nn.Module):
     def _check(self, inputs: LossInputs) -> None:
         missing = [slot for slot in self.needs.slots if slot not in inputs.roles]
         given: list[Completions] = [inputs.roles[slot] for slot in self.needs.slots if slot not in missing]
-        missing += [f"{slot}.ref_logp" for slot in self.needs.reference_slots if slot in inputs.roles and inputs.roles[slot].ref_logp is None]
+        missing += [
+            f"{slot}.ref_logp" for slot in self.needs.reference_slots if slot in inputs.roles and inputs.roles[slot].ref_logp is None
+        ]
         if self.needs.sampler and any(completions.old_logp is None for completions in given):
             missing.append("old_logp")
         if self.feedback == "labelled" and inputs.desirable is None:

@@ -62,7 +62,8 @@ class Completions:
 
     def __getattr__(self, name: str) -> Tensor:
         try:
-            return self.__dict__["columns"][name]
+            columns: Mapping[str, Tensor] = self.__dict__["columns"]
+            return columns[name]
         except KeyError:
             raise AttributeError(f"these completions have no {name!r}") from None
 

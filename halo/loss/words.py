@@ -30,7 +30,7 @@ class _Sigmoid(torch.autograd.Function):
 
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + exp(-x)) with a gradient that is right to the last digits on both sides."""
-    result: Tensor = _Sigmoid.apply(x)  # type: ignore[no-untyped-call]
+    result: Tensor = _Sigmoid.apply(x)
     return result
 
 
@@ -93,7 +93,9 @@ def pick(x: Tensor, index_B: Tensor) -> Tensor:
 def count(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
     """How many there are, as a number of x's type."""
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-    there = torch.ones_like(x, dtype=dtype) if mask is None else mask.to(dtype).expand(torch.broadcast_shapes(mask.shape, x.shape))
+    there = torch.ones_like(x, dtype=dtype)
+    if mask is not None:
+        there = there * mask.to(dtype)
     return _sum(there, dims)
 
 

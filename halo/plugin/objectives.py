@@ -29,7 +29,11 @@ class _Finder:
         for item in supplied("objectives"):
             for file in sorted(item.thing.glob("*.yaml")):
                 if found.setdefault(file.stem, file) != file:
-                    raise PluginError("plugin", f"two plugins supply the objective {file.stem!r}: {found[file.stem]} and {file}", hint=f"HALO_DISABLED_PLUGINS={item.plugin} switches one off")
+                    raise PluginError(
+                        "plugin",
+                        f"two plugins supply the objective {file.stem!r}: {found[file.stem]} and {file}",
+                        hint=f"HALO_DISABLED_PLUGINS={item.plugin} switches one off",
+                    )
         return found
 
 

@@ -91,7 +91,11 @@ def _collected(kind: str) -> Iterator[Supplied]:
         try:
             things = implementation.function()
         except Exception as problem:  # a stranger's hook
-            raise PluginError("plugin", f"the plugin {name} ({state.owners[name]}) failed in {KINDS[kind]}: {problem!r}", hint=f"HALO_DISABLED_PLUGINS={name} switches it off") from problem
+            raise PluginError(
+                "plugin",
+                f"the plugin {name} ({state.owners[name]}) failed in {KINDS[kind]}: {problem!r}",
+                hint=f"HALO_DISABLED_PLUGINS={name} switches it off",
+            ) from problem
         for thing in things:
             yield Supplied(kind, str(getattr(thing, "name", None) or thing), name, state.owners[name], thing)
 

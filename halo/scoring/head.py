@@ -20,12 +20,13 @@ def token_logps(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | 
 
     weight (V, H), bias (V) or None: the head. Products run in the type of `hidden`; sums in float32 or more.
     """
-    result: Tensor = _ChunkedLogps.apply(hidden, targets, weight, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = _ChunkedLogps.apply(hidden, targets, weight, bias)
     return result
 
 
-def _chunk_size(vocabulary: int) -> int:
-    return max(16, CHUNK_BYTES // (4 * vocabulary))
+def _chunks(tokens: int, vocabulary: int) -> list[slice]:
+    size = max(16, CHUNK_BYTES // (4 * vocabulary))
+    return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -45,8 +46,7 @@ class _ChunkedLogps(torch.autograd.Function):
             norms = torch.empty_like(logps)
             keep = ctx.needs_input_grad[0] and not ctx.needs_input_grad[2] and not ctx.needs_input_grad[3]
             slope = torch.empty_like(hidden) if keep else None
-            for part in torch.arange(len(targets)).split(_chunk_size(len(weight))):
-                at = slice(int(part[0]), int(part[-1]) + 1) if len(part) else slice(0, 0)
+            for at in _chunks(len(targets), len(weight)):
                 logits = _logits(hidden[at], cast, bias)
                 norms[at] = torch.logsumexp(logits, -1)
                 logps[at] = logits.gather(-1, targets[at, None]).squeeze(-1) - norms[at]
@@ -71,8 +71,7 @@ class _ChunkedLogps(torch.autograd.Function):
         d_bias = torch.zeros_like(bias) if bias is not None else None
         with torch.autocast(hidden.device.type, enabled=False):
             cast = weight.to(hidden.dtype)
-            for part in torch.arange(len(targets)).split(_chunk_size(len(weight))):
-                at = slice(int(part[0]), int(part[-1]) + 1) if len(part) else slice(0, 0)
+            for at in _chunks(len(targets), len(weight)):
                 logits = _logits(hidden[at], cast, bias)
                 slope = logits.sub_(norms[at, None]).exp_().mul_(-upstream[at, None])
                 slope[torch.arange(slope.shape[0], device=slope.device), targets[at]] += upstream[at]

@@ -64,7 +64,9 @@ def pack(rows: RowBatch) -> tuple[Tensor, Tensor, Packing, list[int]]:
     return torch.cat(ids)[None], torch.cat(positions)[None], packing, starts
 
 
-def attention(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, packing: Packing | None = None, **options: Any) -> tuple[Tensor, None]:
+def attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, packing: Packing | None = None, **options: Any
+) -> tuple[Tensor, None]:
     """transformers' attention function: (1, heads, N, d) each -> (1, N, heads, d). Raises ValueError for what it does not do."""
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -79,15 +81,19 @@ def attention(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scale = options.get("scaling")
     # split, not slices: the gradient of a split is one cat, that of each slice a whole tensor of zeros
-    queries, keys, values = (list(x.split(packing.sizes, 2)) for x in (query, key, value))
+    queries, keys, values = (torch.split(x, packing.sizes, 2) for x in (query, key, value))
     pieces, at = [], 0
     for tails in packing.tails:
         prefix = at
-        pieces.append(F.scaled_dot_product_attention(queries[at], keys[at], values[at], is_causal=True, scale=scale) if packing.sizes[at] else queries[at])
+        pieces.append(
+            F.scaled_dot_product_attention(queries[at], keys[at], values[at], is_causal=True, scale=scale)
+            if packing.sizes[at]
+            else queries[at]
+        )
         for at in range(prefix + 1, prefix + 1 + len(tails)):
-            seen = [torch.cat([x[prefix], x[at]], 2) for x in (keys, values)]
+            seen_keys, seen_values = (torch.cat([x[prefix], x[at]], 2) for x in (keys, values))
             mask = packing.mask(packing.sizes[at], packing.sizes[prefix], query.device)
-            pieces.append(F.scaled_dot_product_attention(queries[at], *seen, attn_mask=mask, scale=scale))
+            pieces.append(F.scaled_dot_product_attention(queries[at], seen_keys, seen_values, attn_mask=mask, scale=scale))
         at = prefix + 1 + len(tails)
     return torch.cat(pieces, 2).transpose(1, 2).contiguous(), None
 

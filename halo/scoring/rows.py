@@ -34,8 +34,8 @@ class RowBatch:
 
     def to(self, device: torch.device | str) -> RowBatch:
         """The same on a device."""
-        moved = [x.to(device) for x in (self.prefix_ids, self.prefix_length, self.tail_ids, self.tail_length, self.owner, self.scored)]
-        return RowBatch(*moved, self.score_prefix)
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return RowBatch(**moved, score_prefix=self.score_prefix)
 
     @property
     def tokens(self) -> int:
@@ -57,7 +57,13 @@ class Layout:
 
 def build_rows(examples: Sequence[TokenizedExample], slots: Sequence[str]) -> tuple[RowBatch, Layout]:
     """The rows of these examples for the given slots, and where their log-probs go."""
-    tails = [(e, slot, k, tail) for e, example in enumerate(examples) for slot in slots if slot != "prompt" for k, tail in enumerate(example.tails[slot])]
+    tails = [
+        (e, slot, k, tail)
+        for e, example in enumerate(examples)
+        for slot in slots
+        if slot != "prompt"
+        for k, tail in enumerate(example.tails[slot])
+    ]
     if not tails:  # the prompt alone: any tail gives the prefix its last token
         tails = [(e, "", 0, next(iter(example.tails.values()))[0]) for e, example in enumerate(examples)]
     prefix, prefix_length = padded([example.prefix for example in examples])

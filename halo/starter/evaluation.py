@@ -32,7 +32,9 @@ def gold(model: Any, template: Any, control: str = "", seed: int = 0, shown: int
     torch.manual_seed(seed)
     training, model.config.use_cache = model.training, True
     model.eval()
-    answers = [answer for start in range(0, len(prompts), BATCH) for answer in _sampled(model, template, prompts[start : start + BATCH], control)]
+    answers = [
+        answer for start in range(0, len(prompts), BATCH) for answer in _sampled(model, template, prompts[start : start + BATCH], control)
+    ]
     model.train(training)
     torch.set_rng_state(state)
     right = [is_right(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]

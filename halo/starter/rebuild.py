@@ -132,17 +132,13 @@ def render(tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str | None =
     return text
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], answers: Sequence[str]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], answers: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and labels, both (rows, longest chat); labels are set on the answer and its end only.
 
     Padding stands on the right, where a causal model needs no attention mask to disregard it.
     """
     chats = [render(tokenizer, prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
-    ids = tokenizer(chats, padding=True, padding_side="right", return_tensors="pt", return_attention_mask=False)[
-        "input_ids"
-    ]
+    ids = tokenizer(chats, padding=True, padding_side="right", return_tensors="pt", return_attention_mask=False)["input_ids"]
     is_assistant = ids == tokenizer.convert_tokens_to_ids("<|assistant|>")
     in_answer = is_assistant.cumsum(dim=1).bool() & ~is_assistant & (ids != tokenizer.pad_token_id)
     return ids, ids.masked_fill(~in_answer, IGNORED)
@@ -178,9 +174,7 @@ def sample(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts:
     """One answer per prompt, sampled at temperature 1 from the whole vocabulary."""
     torch.manual_seed(seed)
     batch = tokenizer([render(tokenizer, prompt) for prompt in prompts], padding=True, return_tensors="pt")
-    output = model.generate(
-        **batch, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=max(DIGIT_COUNTS) + 1
-    )
+    output = model.generate(**batch, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=max(DIGIT_COUNTS) + 1)
     answers: list[str] = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
     return answers
 

@@ -67,7 +67,9 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed)[0] if held_out else []
     model = load_model(str(settings.model_name_or_path), settings)
     accelerator, why = _accelerator(model, settings, output)
-    say(f"model      {settings.model_name_or_path}: {sum(p.numel() for p in model.parameters()):,} parameters, {settings.dtype} weights, {why}")
+    say(
+        f"model      {settings.model_name_or_path}: {sum(p.numel() for p in model.parameters()):,} parameters, {settings.dtype} weights, {why}"
+    )
     scorer = _scorer(model, settings, train, slots, say)
     world = _world(accelerator)
     torch.manual_seed(settings.seed)
@@ -113,7 +115,9 @@ def output_folder(name: str, settings: Settings) -> Path:
     if folder.is_file():
         raise SettingsError("output-folder", f"{folder} is a file")
     if folder.is_dir() and any(folder.iterdir()) and settings.resume_from_checkpoint is None:
-        raise SettingsError("output-folder", f"the output folder {folder} is not empty", hint=f"choose another, or continue it with --resume {folder}")
+        raise SettingsError(
+            "output-folder", f"the output folder {folder} is not empty", hint=f"choose another, or continue it with --resume {folder}"
+        )
     return folder
 
 
@@ -123,9 +127,15 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         raise PluginError("plugin", f"{compiled.graph.name} needs old_logp, the log-probs of a sampler, which nothing installed supplies")
     strategy = choose("reference", settings.reference)
     if needs.reference and not strategy.supplies:
-        raise SettingsError("plugin", f"{compiled.graph.name} needs a reference, and --reference is {settings.reference}", hint="--reference frozen")
+        raise SettingsError(
+            "plugin", f"{compiled.graph.name} needs a reference, and --reference is {settings.reference}", hint="--reference frozen"
+        )
     if needs.moving and settings.reference == "frozen":
-        raise PluginError("plugin", f"{compiled.graph.name} needs a reference that follows the policy (moving)", hint="no installed plugin offers one under --reference frozen")
+        raise PluginError(
+            "plugin",
+            f"{compiled.graph.name} needs a reference that follows the policy (moving)",
+            hint="no installed plugin offers one under --reference frozen",
+        )
 
 
 def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, str]:
@@ -175,7 +185,8 @@ def _attach_reference(run: Run) -> None:
 
         def score(rows: RowBatch) -> Tensor:
             with accelerator.autocast():
-                return scorer(rows)
+                flat: Tensor = scorer(rows)
+            return flat
 
         return score
 
@@ -183,7 +194,9 @@ def _attach_reference(run: Run) -> None:
     if settings.precompute_ref_log_probs and settings.reference == "frozen":
         reference: Reference = _Start(run)  # the policy has not moved yet: it is its own reference
     else:
-        reference = choose("reference", settings.reference).build(ReferenceContext(lambda: load_model(name, settings), name, wrapped, vocabulary))
+        reference = choose("reference", settings.reference).build(
+            ReferenceContext(lambda: load_model(name, settings), name, wrapped, vocabulary)
+        )
     run.step.reference = reference
     run.say(f"reference  {reference.describe()}")
     if settings.reference == "frozen":

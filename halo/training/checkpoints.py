@@ -23,7 +23,9 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def save_checkpoint(output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, sums: Sums, limit: int | None) -> Path:
+def save_checkpoint(
+    output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, sums: Sums, limit: int | None
+) -> Path:
     """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`."""
     final, draft = output / f"checkpoint-{step}", output / f".checkpoint-{step}.draft"
     shutil.rmtree(draft, ignore_errors=True)
@@ -51,7 +53,9 @@ def find_checkpoint(path: str) -> tuple[Path, Path]:
         return folder.parent, folder
     found = checkpoints(folder) if folder.is_dir() else []
     if not found:
-        raise SettingsError("resume", f"{path} holds no checkpoint to resume from", hint="give a run's folder with checkpoint-N in it (see --save-steps)")
+        raise SettingsError(
+            "resume", f"{path} holds no checkpoint to resume from", hint="give a run's folder with checkpoint-N in it (see --save-steps)"
+        )
     return folder, found[-1]
 
 

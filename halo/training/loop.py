@@ -104,7 +104,13 @@ class _Loop:
         now = time.perf_counter()
         seconds, tokens = now - self.mark[0], self.tokens - self.mark[1]
         self.mark = (now, self.tokens)
-        record = {"step": done, "epoch": self.schedule.epoch(done), **means(self.sums), **more, "tokens_per_second": tokens / max(seconds, 1e-9)}
+        record = {
+            "step": done,
+            "epoch": self.schedule.epoch(done),
+            **means(self.sums),
+            **more,
+            "tokens_per_second": tokens / max(seconds, 1e-9),
+        }
         self.sums = {}
         self._write(record)
         if self.observer and self.is_main:
@@ -132,7 +138,9 @@ class _Loop:
             (run.output / "loss.py").write_text(run.compiled.source)
         if self.settings.report_to:
             name = self.settings.run_name or run.compiled.graph.name
-            run.accelerator.init_trackers(name, config={k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))})
+            run.accelerator.init_trackers(
+                name, config={k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))}
+            )
 
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
@@ -151,7 +159,16 @@ class _Loop:
 
     def _checkpoint(self, done: int) -> None:
         if self.is_main:
-            save_checkpoint(self.run.output, done, self.run.model, self.run.tokenizer, self.optimizer, self.scheduler, self.sums, self.settings.save_total_limit)
+            save_checkpoint(
+                self.run.output,
+                done,
+                self.run.model,
+                self.run.tokenizer,
+                self.optimizer,
+                self.scheduler,
+                self.sums,
+                self.settings.save_total_limit,
+            )
         self.run.accelerator.wait_for_everyone()
 
     def _close(self) -> None:

@@ -32,7 +32,9 @@ def load_model(name: str, settings: Settings) -> Any:
     _check_folder(name)
     options = {"attn_implementation": settings.attn_implementation} if settings.attn_implementation else {}
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, settings.dtype), trust_remote_code=settings.trust_remote_code, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=getattr(torch, settings.dtype), trust_remote_code=settings.trust_remote_code, **options
+        )
     except Exception as problem:
         raise _cannot("model", name, problem) from problem
     turn_off_dropout(model)

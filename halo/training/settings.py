@@ -38,7 +38,9 @@ class Settings(BaseModel):
     eval_data: str | None = Field(None, description="held-out feedback, in the same format")
     eval_fraction: float = Field(0.0, ge=0, lt=1, description="share of the prompts held out for evaluation")
     max_length: int | None = Field(1024, ge=2, description="tokens of prompt and completion; longer examples are left out, never cut")
-    chat_template: Literal["auto", "always", "never"] = Field("auto", description="auto: plain prompts become one user message where the tokenizer has a template")
+    chat_template: Literal["auto", "always", "never"] = Field(
+        "auto", description="auto: plain prompts become one user message where the tokenizer has a template"
+    )
 
     output_dir: str | None = Field(None, description="left out: a new folder under runs/")
     run_name: str | None = None
@@ -119,7 +121,9 @@ def _plain(flag: str) -> str:
 def _known(key: str, place: Place) -> str:
     name = ALIASES.get(key, key)
     if name not in Settings.model_fields:
-        raise SettingsError("unknown-setting", f"there is no setting {key!r}", place=place, hint=nearest(key, [*Settings.model_fields, *ALIASES]))
+        raise SettingsError(
+            "unknown-setting", f"there is no setting {key!r}", place=place, hint=nearest(key, [*Settings.model_fields, *ALIASES])
+        )
     return name
 
 
@@ -151,5 +155,7 @@ def _typed(name: str, text: str | None, flag: str) -> Any:
             try:
                 return kind(text)
             except ValueError:
-                raise SettingsError("wrong-value", f"{text!r} is not {'a whole number' if kind is int else 'a number'}", place=Place(flag)) from None
+                raise SettingsError(
+                    "wrong-value", f"{text!r} is not {'a whole number' if kind is int else 'a number'}", place=Place(flag)
+                ) from None
     return text

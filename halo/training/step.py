@@ -56,7 +56,14 @@ class Step:
     not finite.
     """
 
-    def __init__(self, loss: LossFunction, score: Callable[[RowBatch], Tensor], reference: Reference | None, device: torch.device, world: World | None = None) -> None:
+    def __init__(
+        self,
+        loss: LossFunction,
+        score: Callable[[RowBatch], Tensor],
+        reference: Reference | None,
+        device: torch.device,
+        world: World | None = None,
+    ) -> None:
         self.loss, self.score, self.reference, self.device = loss, score, reference, device
         self.world = world or World()
         self.needs = loss.needs
@@ -144,8 +151,14 @@ class Step:
                 inputs = batch.inputs(logps, reference)
                 output = self.loss(inputs)
                 self._check_finite(output, micro)
-                gradients = torch.autograd.grad(output.loss, list(leaves.values()), allow_unused=True) if output.loss.requires_grad else [None] * len(leaves)
-                slopes = [torch.zeros_like(leaf) if g is None else g * self.world.size for leaf, g in zip(leaves.values(), gradients, strict=True)]
+                gradients = (
+                    torch.autograd.grad(output.loss, list(leaves.values()), allow_unused=True)
+                    if output.loss.requires_grad
+                    else [None] * len(leaves)
+                )
+                slopes = [
+                    torch.zeros_like(leaf) if g is None else g * self.world.size for leaf, g in zip(leaves.values(), gradients, strict=True)
+                ]
                 torch.autograd.backward(list(live.values()), slopes)
             for slot, leaf in leaves.items():
                 known[slot] = _placed(known[slot], leaf.detach(), cursor[slot])
@@ -168,7 +181,11 @@ class Step:
             return
         places = ", ".join(str(example.place) for example in list(micro)[:5])
         terms = ", ".join(f"{name} = {value.item():g}" for name, value in output.terms.items())
-        raise RunFailed("non-finite", f"the loss is {output.loss.item()} ({terms}) on rows such as {places}", hint="nothing was updated; lower the learning rate or look at these rows")
+        raise RunFailed(
+            "non-finite",
+            f"the loss is {output.loss.item()} ({terms}) on rows such as {places}",
+            hint="nothing was updated; lower the learning rate or look at these rows",
+        )
 
 
 def _joined(parts: list[Flat], slots: Sequence[str]) -> Flat:

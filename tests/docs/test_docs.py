@@ -21,7 +21,9 @@ def blocks(file: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text(), flags=re.S)
 
 
-@pytest.mark.parametrize("text", blocks("docs/language.md", "yaml") + blocks("README.md", "yaml"), ids=lambda t: re.search(r"name: (\w+)", t)[1])
+@pytest.mark.parametrize(
+    "text", blocks("docs/language.md", "yaml") + blocks("README.md", "yaml"), ids=lambda t: re.search(r"name: (\w+)", t)[1]
+)
 def test_every_objective_in_the_docs_compiles(text: str) -> None:
     assert "def loss" in compile_source(text, find=find_objective).source
 

@@ -13,7 +13,7 @@ def loss(batch: LossInputs, tau: float) -> LossOutput:
     # ipo_mean.yaml:5  z = reward - reference_point - margin
     z = chosen_reward - rejected_reward - 1 / (2 * tau)
     # ipo.yaml:12  item of chosen = weight * sign * value + constant
-    items = --z**2
+    items = z**2
     # ipo.yaml:12  main = items reduced by {examples: mean}
     loss = items.sum() / batch.examples
     return LossOutput(

@@ -96,7 +96,9 @@ def test_packed_rows_save_what_the_bound_says() -> None:
 def test_a_head_with_a_softcap_is_refused() -> None:
     model = tiny.policy()
     head = model.lm_head
-    model.lm_head = type("Capped", (torch.nn.Linear,), {"forward": lambda self, x: torch.tanh(torch.nn.functional.linear(x, self.weight))})(*head.weight.shape[::-1], bias=False).double()
+    model.lm_head = type("Capped", (torch.nn.Linear,), {"forward": lambda self, x: torch.tanh(torch.nn.functional.linear(x, self.weight))})(
+        *head.weight.shape[::-1], bias=False
+    ).double()
     model.lm_head.weight = head.weight
     rows, _ = build_rows(tiny.examples("paired", SLOTS, count=1), SLOTS)
     with pytest.raises(ModelError, match="differ from the model's own"):

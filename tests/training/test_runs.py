@@ -45,8 +45,23 @@ def test_every_objective_trains_and_saves_a_loadable_model(name: str, tmp_path: 
 
     data = ["--data", str(tiny.write_lists(tmp_path / "lists.jsonl"))] if name.startswith("rrhf") else ["--data", str(tiny.FEEDBACK)]
     folder = tmp_path / "run"
-    arguments = ["train", name, "--output-dir", str(folder), "--max-steps", "3", "--learning-rate", "1e-4", "--warmup-ratio", "0", *data, *SHORT]
-    assert main([*arguments, "--eval-fraction", "0.01", "--eval-strategy", "epoch"] if not data[1].endswith("lists.jsonl") else arguments) == 0
+    arguments = [
+        "train",
+        name,
+        "--output-dir",
+        str(folder),
+        "--max-steps",
+        "3",
+        "--learning-rate",
+        "1e-4",
+        "--warmup-ratio",
+        "0",
+        *data,
+        *SHORT,
+    ]
+    assert (
+        main([*arguments, "--eval-fraction", "0.01", "--eval-strategy", "epoch"] if not data[1].endswith("lists.jsonl") else arguments) == 0
+    )
     assert all(torch.isfinite(torch.tensor(losses(folder))))
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     ids = tokenizer("sort 312", return_tensors="pt").input_ids
@@ -91,7 +106,21 @@ def test_precomputed_reference_and_accumulation_change_nothing(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["dpo", "kto"])
 def test_two_ranks_equal_one_process(name: str, tmp_path: Path) -> None:
-    common = ["-m", "halo", "train", name, "--max-steps", "3", "--learning-rate", "1e-3", "--dtype", "float64", "--logging-steps", "1", "--use-cpu"]
+    common = [
+        "-m",
+        "halo",
+        "train",
+        name,
+        "--max-steps",
+        "3",
+        "--learning-rate",
+        "1e-3",
+        "--dtype",
+        "float64",
+        "--logging-steps",
+        "1",
+        "--use-cpu",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     one = [sys.executable, *common, "--per-device-train-batch-size", "8", "--output-dir", str(tmp_path / "one")]
     two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29531", *common,
@@ -101,7 +130,9 @@ def test_two_ranks_equal_one_process(name: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for key in records(tmp_path / "one")[0]:
         if key != "tokens_per_second":
-            assert [r[key] for r in records(tmp_path / "two")] == pytest.approx([r[key] for r in records(tmp_path / "one")], rel=1e-6, abs=1e-9), key
+            assert [r[key] for r in records(tmp_path / "two")] == pytest.approx(
+                [r[key] for r in records(tmp_path / "one")], rel=1e-6, abs=1e-9
+            ), key
     single, double = (load_file(tmp_path / run / "model.safetensors") for run in ("one", "two"))
     assert max((single[k] - double[k]).abs().max().item() for k in single) < 1e-5
 

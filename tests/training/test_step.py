@@ -82,7 +82,14 @@ def test_mismatched_completions_get_no_gradient_in_kto_but_do_when_attached() ->
 
 
 def test_loss_that_is_not_finite_names_the_rows() -> None:
-    source = {"name": "bad", "feedback": "paired", "reward": "sum(logp)", "reference_point": "rejected", "value": "log(z - 1000000)", "sign": -1}
+    source = {
+        "name": "bad",
+        "feedback": "paired",
+        "reward": "sum(logp)",
+        "reference_point": "rejected",
+        "value": "log(z - 1000000)",
+        "sign": -1,
+    }
     loss = halo.compile_objective(source)
     model = tiny.policy()
     step = Step(loss, Scorer(model), None, torch.device("cpu"))

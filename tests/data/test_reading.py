@@ -1,0 +1,118 @@
+"""Rows become examples, or one message names the line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from halo.data.conversion import convert
+from halo.data.examples import Example
+from halo.data.formats import FORMATS
+from halo.data.preparing import order, prepare, split
+from halo.data.reading import read_examples
+from halo.errors import DataError, Place
+
+
+def written(folder: Path, rows: list[Any], name: str = "data.jsonl") -> str:
+    file = folder / name
+    file.write_text(json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows))
+    return str(file)
+
+
+PAIR = {"prompt": "p", "chosen": "c", "rejected": "r"}
+LABEL = {"prompt": "p", "completion": "c", "label": True}
+RANKED = {"prompt": "p", "completions": ["a", "b", "c"], "scores": [0.5, 1, 0.5]}
+HH = {"chosen": "\n\nHuman: hi\n\nAssistant: good", "rejected": "\n\nHuman: hi\n\nAssistant: bad"}
+
+
+@pytest.mark.parametrize(("row", "name", "kind"), [(PAIR, "pairs", "paired"), (LABEL, "labels", "labelled"), (RANKED, "ranked", "ranked"),
+                                                   (HH, "hh", "paired"), ({"prompt": "p", "completion": "c"}, "demonstrations", "demonstrations")])  # fmt: skip
+@pytest.mark.parametrize("file", ["data.jsonl", "data.json"])
+def test_formats_are_told_apart(row: dict[str, Any], name: str, kind: str, file: str, tmp_path: Path) -> None:
+    examples, left_out, form = read_examples(written(tmp_path, [row, row], file), FORMATS)
+    assert (form.name, examples[0].kind, len(examples), left_out) == (name, kind, 2, [])
+
+
+def test_a_datasets_folder_is_read(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.Dataset.from_list([PAIR, PAIR]).save_to_disk(tmp_path / "set")
+    assert len(read_examples(str(tmp_path / "set"), FORMATS)[0]) == 2
+
+
+def test_scores_become_ranks_with_ties(tmp_path: Path) -> None:
+    assert read_examples(written(tmp_path, [RANKED]), FORMATS)[0][0].ranks == (2, 1, 2)
+
+
+def test_hh_keeps_the_turns_before_the_last(tmp_path: Path) -> None:
+    row = {side: f"\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: {side}" for side in ("chosen", "rejected")}
+    example = read_examples(written(tmp_path, [row]), FORMATS)[0][0]
+    assert [m["content"] for m in example.prompt] == ["a", "b", "c"]  # type: ignore[index]
+    assert example.completions == ("chosen", "rejected")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([LABEL, {**LABEL, "label": None}], "data.jsonl:2: label is null"),
+        ([LABEL, {**LABEL, "label": "true"}], "data.jsonl:2: label is 'true'"),
+        ([LABEL, {"prompt": "p", "completion": "c"}], "data.jsonl:2: the column 'label' is missing"),
+        ([PAIR, {**PAIR, "chosen": 3}], "data.jsonl:2: chosen is int"),
+        ([RANKED, {**RANKED, "scores": [1, float("nan"), 2]}], "not all finite"),
+        ([RANKED, {**RANKED, "scores": [1, 2]}], "of one length"),
+        ([{"question": "q"}], "of no known format"),
+        ([], "there are no rows"),
+    ],
+)
+def test_bad_rows_are_named(rows: list[Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_examples(written(tmp_path, rows), FORMATS)
+    assert message in str(caught.value)
+
+
+def test_transcripts_that_differ_early_are_left_out_and_counted(tmp_path: Path) -> None:
+    other = {**HH, "rejected": "\n\nHuman: ho\n\nAssistant: bad"}
+    examples, left_out, _ = read_examples(written(tmp_path, [HH, other]), FORMATS)
+    assert len(examples) == 1
+    assert "data.jsonl:2: the transcripts differ" in str(left_out[0])
+
+
+def example(kind: str, completions: tuple[str, ...], **more: Any) -> Example:
+    return Example(kind, "p", completions, Place("x"), **more)  # type: ignore[arg-type]
+
+
+def test_conversions() -> None:
+    pair, listed = example("paired", ("c", "r")), example("ranked", ("a", "b", "c"), ranks=(2, 1, 2))
+    assert [(e.completions[0], e.desirable) for e in convert([pair], "labelled")[0]] == [("c", True), ("r", False)]
+    assert convert([pair], "ranked")[0][0].ranks == (1, 2)
+    assert [e.completions for e in convert([listed], "paired")[0]] == [("b", "a"), ("b", "c")]
+    assert convert([listed], "demonstrations")[0][0].completions == ("b",)
+    assert "each pair" in convert([pair], "labelled")[1]
+    with pytest.raises(DataError, match="wants paired feedback, the data is labelled"):
+        convert([example("labelled", ("c",), desirable=True)], "paired")
+
+
+def test_the_order_comes_from_seed_and_epoch_alone() -> None:
+    assert order(50, 1, 0) == order(50, 1, 0) != order(50, 1, 1)
+    assert sorted(order(50, 1, 0)) == list(range(50))
+
+
+def test_held_out_prompts_do_not_occur_in_training() -> None:
+    rows = [Example("paired", f"p{i % 10}", ("c", "r"), Place("x")) for i in range(40)]
+    train, held_out = split(rows, 0.3, seed=0)
+    assert len(held_out) == 12
+    assert not {e.prompt for e in train} & {e.prompt for e in held_out}
+
+
+def test_mismatched_completions_come_from_other_prompts_and_do_not_depend_on_the_limit_order() -> None:
+    rows = [Example("labelled", f"sort {i}", (f"{i}",), Place("x"), desirable=True) for i in range(100, 130)]
+    prepared, _ = prepare(rows, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)
+    for tokenized in prepared:
+        assert tokenized.tails["mismatched"][0].ids != tokenized.tails["completion"][0].ids
+    assert prepared == prepare(rows, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)[0]
+    with pytest.raises(DataError, match="all examples have the same"):
+        prepare([rows[0]] * 3, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)

@@ -1,0 +1,96 @@
+"""The mask is what the tokenizer says: completion tokens and the end token, nothing of the prompt; nothing is ever cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tiny
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from halo.data.examples import Example
+from halo.data.preparing import prepare
+from halo.data.tokenizing import Template, TokenizedExample, tokenize
+from halo.errors import DataError, ModelError, Place
+
+
+def row(tokenized: TokenizedExample, slot: str) -> tuple[list[int], list[int]]:
+    """All ids of a completion's row, and those that are scored."""
+    tail = tokenized.tails[slot][0]
+    return [*tokenized.prefix, *tail.ids], [i for i, scored in zip(tail.ids, tail.scored, strict=True) if scored]
+
+
+def paired(prompt: Any, chosen: str, rejected: str, template: Template | None = None, **more: Any) -> Any:
+    example = Example("paired", prompt, (chosen, rejected), Place("x"))
+    return tokenize(example, template or tiny.template(), ("chosen", "rejected"), more.get("control", {}), more.get("max_length"))
+
+
+def test_completion_and_end_are_scored_and_the_prompt_is_not() -> None:
+    tokenizer = tiny.template().tokenizer
+    result = paired("sort 312", "123", "321")
+    ids, scored = row(result, "chosen")
+    assert tokenizer.decode(ids) == "<bos><|user|>sort 312<|assistant|>123<eos>"
+    assert tokenizer.decode(scored) == "123<eos>"
+    assert ids.count(tokenizer.bos_token_id) == 1
+
+
+def test_the_prefix_is_shared_up_to_the_first_difference() -> None:
+    result = paired("sort 312", "123", "321")
+    assert {tail.ids[0] for tails in result.tails.values() for tail in tails} == {tiny.template().tokenizer.convert_tokens_to_ids("<|assistant|>")}
+
+
+def test_control_texts_follow_the_prompt_unscored() -> None:
+    example = Example("labelled", "sort 312", ("123",), Place("x"), desirable=False)
+    result = tokenize(example, tiny.template(), ("completion",), {"desirable": "<|good|>", "undesirable": "<|bad|>"}, None)
+    assert not isinstance(result, str)
+    ids, scored = row(result, "completion")
+    decode = tiny.template().tokenizer.decode
+    assert decode(ids).endswith("<|assistant|><|bad|>123<eos>")
+    assert decode(scored) == "123<eos>"
+
+
+def merging(bos: bool = False) -> Template:
+    """A word-piece tokenizer that merges across the border of prompt and completion, without a pad token."""
+    vocabulary = {"[UNK]": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "ab": 5, "c": 6}
+    core = Tokenizer(models.BPE(vocabulary, [("a", "b")], unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.Split("</s>", "isolated")
+    if bos:
+        from tokenizers.processors import TemplateProcessing
+
+        core.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return Template.of(PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", bos_token="<s>", unk_token="[UNK]"), "auto")
+
+
+def test_a_token_across_the_border_is_scored() -> None:
+    template = merging()
+    assert template.tokenizer.pad_token is None
+    result = paired("ca", "bc", "c", template)
+    assert row(result, "chosen") == ([6, 5, 6, 2], [5, 6, 2])
+    assert row(result, "rejected") == ([6, 3, 6, 2], [6, 2])
+
+
+def test_one_bos_where_the_tokenizer_wants_one() -> None:
+    assert row(paired("ca", "c", "a", merging(bos=True)), "chosen")[0] == [1, 6, 3, 6, 2]
+    assert row(paired("ca", "c", "a", merging(bos=False)), "chosen")[0] == [6, 3, 6, 2]
+
+
+def test_nothing_is_cut() -> None:
+    assert paired("sort 312", "123", "321", max_length=13) == "longer than max_length 13"
+    assert "prompt longer" in paired("sort 312", "123", "321", max_length=5)
+    assert not isinstance(paired("sort 312", "123", "321", max_length=30), str)
+
+
+def test_left_out_rows_are_counted_and_none_left_is_an_error() -> None:
+    rows = [Example("paired", "sort 312", pair, Place("d", 1)) for pair in (("1", "2"), ("1", "1"), ("1", " "))]
+    _, report = prepare(rows, tiny.template(), ("chosen", "rejected"), {}, None, seed=0)
+    assert str(report) == "1 examples; left out: 1 pairs of identical completions, 1 with an empty completion"
+    with pytest.raises(DataError, match="no example is left"):
+        prepare(rows, tiny.template(), ("chosen", "rejected"), {}, 3, seed=0)
+
+
+def test_a_template_is_asked_for_only_where_there_is_one() -> None:
+    with pytest.raises(ModelError, match="no chat template"):
+        Template.of(merging().tokenizer, "always")
+    with pytest.raises(DataError, match="chat messages"):
+        paired(({"role": "user", "content": "c"},), "c", "a", merging())

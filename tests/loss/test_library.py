@@ -1,0 +1,116 @@
+"""The loss as a library: any training loop, torch.compile, bfloat16, closed forms and fixed points of the literature."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+import halo
+from halo.errors import ObjectiveError
+from halo.loss.inputs import Completions, LossInputs
+from halo.plugin.objectives import find_objective
+
+
+def pair(chosen: torch.Tensor, rejected: torch.Tensor, ref: float = -1.0) -> LossInputs:
+    """One-token completions with the given log-probs."""
+    mask = torch.ones(len(chosen), 1, dtype=torch.bool)
+    return LossInputs({"chosen": Completions(mask, chosen[:, None], torch.full_like(chosen, ref)[:, None]),
+                       "rejected": Completions(mask, rejected[:, None], torch.full_like(rejected, ref)[:, None])})  # fmt: skip
+
+
+def settled(source: Any, flips: float = 0.0, steps: int = 4000, **parameters: float) -> float:
+    """h = log-ratio of chosen minus that of rejected where training on pairs of which a share is flipped comes to rest."""
+    loss = halo.compile_objective(source, **parameters)
+    weight = torch.tensor([1 - flips, flips], dtype=torch.float64)
+    h = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([h], lr=0.05)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        items = torch.stack([loss(pair((s * h / 2 - 1)[None], (-s * h / 2 - 1)[None])).loss for s in (1, -1)])
+        (items * weight).sum().backward()
+        optimizer.step()
+        scheduler.step()
+    return h.item()
+
+
+CDPO = {"name": "cdpo", "extends": "dpo", "parameters": {"epsilon": {"default": 0.1, "domain": "[0, 1/2)"}},
+        "value": "(1 - epsilon) * logsigmoid(z) + epsilon * logsigmoid(-z)"}  # fmt: skip
+
+
+def test_fixed_points() -> None:
+    """DPO with flips: beta h = logit(1 - e). IPO: 1/(2 tau), with flips (1 - 2e)/(2 tau). cDPO: logit(1 - e)/beta."""
+    logit = math.log(0.8 / 0.2)
+    assert settled("dpo", flips=0.2, beta=1.0) == pytest.approx(logit, abs=1e-3)
+    assert settled("ipo", tau=0.5) == pytest.approx(1.0, abs=1e-3)
+    assert settled("ipo", flips=0.2, tau=0.5) == pytest.approx(0.6, abs=1e-3)
+    assert settled(CDPO, beta=1.0, epsilon=0.2) == pytest.approx(logit, abs=1e-3)
+
+
+AT_REFERENCE = {"dpo": math.log(2), "rdpo": math.log(2), "ipo": 25.0, "ipo_mean": 25.0, "kto": 0.5, "kto_no_z0": 0.5, "kto_risk_neutral": 1.0,
+                "kto_concave": 1 + math.log(2), "ppo_offline": 0.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AT_REFERENCE)
+def test_value_at_the_reference(name: str) -> None:
+    """policy = reference: log 2 for DPO, 1/(4 tau^2) for IPO, 1/2 for KTO; offline PPO's +1 and -1 cancel."""
+    loss = halo.compile_objective(name)
+    logp, mask = -torch.rand(4, 5, dtype=torch.float64) - 0.1, torch.ones(4, 5, dtype=torch.bool)
+    roles = {slot: Completions(mask, logp, logp.clone()) for slot in loss.needs.slots}
+    desirable = torch.tensor([True, False, True, False]) if loss.feedback == "labelled" else None
+    assert loss(LossInputs(roles, desirable)).loss.item() == pytest.approx(AT_REFERENCE[name], rel=1e-12)
+
+
+def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
+    generator = torch.Generator().manual_seed(0)
+    shape = (4, 3, 6) if loss.feedback == "ranked" else (4, 6)
+    mask = torch.rand(shape, generator=generator) < 0.8
+    mask[..., 0] = True
+    roles = {}
+    for slot in loss.needs.slots:
+        logp, ref = (-torch.rand(shape, generator=generator) * 2 - 0.05 for _ in range(2))
+        roles[slot] = Completions(mask, logp.to(dtype).requires_grad_(), ref.to(dtype))
+    ranks = torch.tensor([[1, 2, 2]] * 4) if loss.feedback == "ranked" else None
+    return LossInputs(roles, torch.tensor([True, False, True, True]) if loss.feedback == "labelled" else None, ranks)
+
+
+@pytest.mark.parametrize("name", find_objective.names())
+def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
+    loss = halo.compile_objective(name)
+    low, same = inputs_for(loss, torch.bfloat16), inputs_for(loss, torch.bfloat16)
+    wide = LossInputs({k: Completions(c.mask, c.logp.float(), c.ref_logp.float()) for k, c in same.roles.items()}, same.desirable, same.ranks)
+    output = loss(low)
+    assert output.loss.dtype == torch.float32
+    assert output.loss.item() == loss(wide).loss.item()
+    assert sum(output.terms.values()).item() == pytest.approx(output.loss.item(), rel=1e-6)
+    output.loss.backward()
+    assert low.roles[loss.needs.gradient[0]].logp.grad.dtype == torch.bfloat16
+    assert all(value.shape[0] == 4 for value in [*output.items.values(), *output.rewards.values()])
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto", "rrhf"])
+def test_torch_compile_without_a_graph_break(name: str) -> None:
+    loss = halo.compile_objective(name)
+    eager = loss(inputs_for(loss, torch.float32))
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)(inputs_for(loss, torch.float32))
+    assert compiled.loss.item() == pytest.approx(eager.loss.item(), rel=1e-6)
+
+
+def test_missing_inputs_are_named() -> None:
+    loss = halo.compile_objective("dpo")
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    with pytest.raises(ObjectiveError, match=r"rejected, chosen.ref_logp"):
+        loss(LossInputs({"chosen": Completions(mask, torch.zeros(1, 1))}))
+
+
+def test_sources_of_every_kind() -> None:
+    text = "name: mine\nextends: dpo\nvalue: min(0, z)\n"
+    for source in ("dpo", "objectives/dpo.yaml", text, {"name": "mine", "extends": "dpo", "value": "min(0, z)"}):
+        assert halo.compile_objective(source, beta=0.3).parameters_used == {"beta": 0.3}
+    with pytest.raises(ObjectiveError, match="outside its domain"):
+        halo.compile_objective("dpo", beta=-1)
+    with pytest.raises(ObjectiveError, match="did you mean 'beta'"):
+        halo.compile_objective("dpo", bta=1)
