@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halo.cli.arguments import split
+from halo.cli.arguments import no_words, split
 from halo.plugin.registry import KINDS, loaded, supplied
 
 HELP = """halo plugins
@@ -13,9 +13,11 @@ Lists what is installed in the entry-point group `halo`. HALO_DISABLED_PLUGINS=n
 
 def run(arguments: list[str]) -> int:
     """Prints owner, plugin and the things it supplies."""
-    if split(arguments, ()).help:
+    given = split(arguments, ())
+    if given.help:
         print(HELP, end="")
         return 0
+    no_words(given.words, "plugins")
     state = loaded()
     for name, owner in state.owners.items():
         print(f"{name}  ({owner})")

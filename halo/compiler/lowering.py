@@ -74,6 +74,19 @@ class _Lowering:
     def fail(self, code: str, message: str, path: Path, offset: int = 0, hint: str = "") -> ObjectiveError:
         return ObjectiveError(code, message, place=self.objective.place(path, offset), hint=hint)
 
+    def _check_remarks(self) -> None:
+        """Aliases and expectations change no loss, but a formula or role in them is read all the same."""
+        for name, text in self.declaration.aliases.items():
+            self.objective.formula(("aliases", name), text)
+        expected = self.declaration.expect
+        if expected is None:
+            return
+        for role in expected.direction or {}:
+            self.check_role(role, ("expect", "direction", role))
+        value = expected.at_reference
+        for role, belief in value.items() if isinstance(value, dict) else [("", value)] if value is not None else []:
+            self.objective.formula(("expect", "at_reference", role) if role else ("expect", "at_reference"), belief)
+
     def _check_declared_names(self) -> None:
         """Names end up in generated source, so only plain ones may be declared; a name has one meaning."""
         declared = self.declaration
@@ -82,6 +95,7 @@ class _Lowering:
             self._check_name(role, ("roles", index), own)
         for role in declared.control:
             self.check_role(role, ("control", role))
+        self._check_remarks()
         seen = known_words() | set(self.roles) | GENERATED
         groups: dict[str, Any] = {"parameters": declared.parameters, "columns": declared.columns, "let": declared.let}
         for group, names in groups.items():

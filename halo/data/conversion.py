@@ -76,4 +76,8 @@ def convert(examples: list[Example], wanted: str) -> tuple[list[Example], str]:
         message = f"the objective wants {wanted} feedback, the data is {kind}"
         raise DataError("data-format", message, place=examples[0].place, hint=f"data of kind {possible} would do")
     sentence, function = CONVERSIONS[kind, wanted]
-    return [new for example in examples for new in function(example)], sentence
+    converted = [new for example in examples for new in function(example)]
+    if not converted:
+        message = f"no row gives {wanted} feedback: {sentence}, and there is none"
+        raise DataError("no-rows", message, place=examples[0].place, hint="lists of ties have no better completion")
+    return converted, sentence

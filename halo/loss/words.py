@@ -34,6 +34,26 @@ def sigmoid(x: Tensor) -> Tensor:
     return result
 
 
+class _Expm1(torch.autograd.Function):
+    """torch's own gradient is expm1(x) + 1, which has lost its digits for x far below 0; exp(x) has not."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.expm1(x)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return upstream * torch.exp(x)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """exp(x) - 1, value and gradient right to the last digits."""
+    result: Tensor = _Expm1.apply(x)
+    return result
+
+
 def tanh(x: Tensor) -> Tensor:
     """tanh with a gradient that does not round to 0 too early."""
     return torch.tanh(x.detach()) + (2 * sigmoid(2 * x) - (2 * sigmoid(2 * x)).detach())

@@ -98,7 +98,7 @@ FUNCTIONS: dict[str, Function] = {
         monotone="up"),
     "exp": Function((1, 1), "torch.exp({0})", "math.exp({0})", lambda m, x: m.exp(x), ("exp(x)",), range=("0", "inf"), monotone="up",
         curvature="convex"),
-    "expm1": Function((1, 1), "torch.expm1({0})", "math.expm1({0})", lambda m, x: m.expm1(x), ("exp(x)",),
+    "expm1": Function((1, 1), "words.expm1({0})", "math.expm1({0})", lambda m, x: m.expm1(x), ("exp(x)",),
                       range=("-1", "inf"), monotone="up", curvature="convex"),
     "log": Function((1, 1), "torch.log({0})", "math.log({0})", lambda m, x: m.log(x), ("1 / x",), ("0", "inf"), monotone="up",
         curvature="concave"),

@@ -17,7 +17,7 @@ from halo.data.examples import Example
 from halo.data.preparing import prepare, split
 from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
-from halo.errors import PluginError, RunFailed, SettingsError
+from halo.errors import Place, PluginError, RunFailed, SettingsError
 from halo.loss.function import LossFunction
 from halo.plugin.registry import choose, supplied
 from halo.reference.interface import Reference, ReferenceContext
@@ -56,6 +56,7 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     """Builds a run. Raises HaloError for whatever does not fit, before anything is written."""
     loss = LossFunction(compiled)
     _check_needs(compiled, settings)
+    _check_trackers(settings)
     output = output_folder(compiled.graph.name, settings)
     examples, held_out = load_examples(compiled, settings, say)
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
@@ -119,6 +120,17 @@ def output_folder(name: str, settings: Settings) -> Path:
             "output-folder", f"the output folder {folder} is not empty", hint=f"choose another, or continue it with --resume {folder}"
         )
     return folder
+
+
+def _check_trackers(settings: Settings) -> None:
+    """accelerate leaves out a tracker that is not installed without a word; we do not."""
+    from accelerate.tracking import get_available_trackers
+
+    available = {str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()}
+    for name in settings.report_to:
+        if name not in available:
+            hint = f"installed: {', '.join(sorted(available)) or 'none'}; metrics.jsonl is always written"
+            raise SettingsError("unknown-setting", f"the tracker {name!r} is not installed", place=Place("--report-to"), hint=hint)
 
 
 def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:

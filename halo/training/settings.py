@@ -101,8 +101,11 @@ def read_settings(file: str | None, flags: Mapping[str, str | None], base: Mappi
             name = _known(key, document.marks[(key, "")].place())
             values[name] = value
             marks[(name,)] = document.marks[(key,)]
+    given: dict[str, str] = {}
     for flag, text in flags.items():
-        name = _known(flag.lstrip("-").replace("-", "_"), Place(flag))
+        name = _known(_plain(flag), Place(flag))
+        if given.setdefault(name, flag) != flag:
+            raise SettingsError("duplicate-key", f"{given[name]} sets the same", place=Place(flag), hint="give one of them")
         values[name] = _typed(name, text, flag)
         marks.pop((name,), None)
     try:

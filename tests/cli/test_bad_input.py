@@ -234,7 +234,7 @@ DATA = {
     "empty prompts only": ("dpo", [PAIR | {"prompt": ""}], "data.jsonl:1", "the prompt is empty", ""),
     "one prompt for kto": ("kto", [LABEL, LABEL | {"label": False}], "data.jsonl:1", "needs a second prompt", ""),
     "missing text role": ("slic_hf_gold", [PAIR], "data.jsonl:1", "needs the text column 'gold'", ""),
-    "ties only": ("dpo", [{"prompt": "a", "completions": ["b", "c"], "scores": [1, 1]}], "no example", "no example is left", ""),
+    "ties only": ("dpo", [{"prompt": "a", "completions": ["b", "c"], "scores": [1, 1]}], "data.jsonl:1", "no row gives paired feedback", "ties"),
 }  # fmt: skip
 
 

@@ -136,3 +136,17 @@ def test_a_file_name_stays_a_comment(tmp_path: Any) -> None:
     source = compile_source(file, None, find_objective).source
     assert "\nraise" not in source
     compile(source, "x", "exec")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("expect: {direction: {choosen: up}}", "unknown-role"),
+        ('expect: {at_reference: "log(("}', "formula-syntax"),
+        ('aliases: {tau: "beta +"}', "formula-syntax"),
+    ],
+)
+def test_remarks_are_read_too(line: str, code: str) -> None:
+    with pytest.raises(ObjectiveError) as caught:
+        compile_source(f"name: mine\nextends: dpo\n{line}\n", find=find_objective)
+    assert caught.value.code == code

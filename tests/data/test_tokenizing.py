@@ -37,7 +37,9 @@ def test_completion_and_end_are_scored_and_the_prompt_is_not() -> None:
 
 def test_the_prefix_is_shared_up_to_the_first_difference() -> None:
     result = paired("sort 312", "123", "321")
-    assert {tail.ids[0] for tails in result.tails.values() for tail in tails} == {tiny.template().tokenizer.convert_tokens_to_ids("<|assistant|>")}
+    assert {tail.ids[0] for tails in result.tails.values() for tail in tails} == {
+        tiny.template().tokenizer.convert_tokens_to_ids("<|assistant|>")
+    }
 
 
 def test_control_texts_follow_the_prompt_unscored() -> None:

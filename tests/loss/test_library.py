@@ -81,7 +81,9 @@ def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
 def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
     loss = halo.compile_objective(name)
     low, same = inputs_for(loss, torch.bfloat16), inputs_for(loss, torch.bfloat16)
-    wide = LossInputs({k: Completions(c.mask, c.logp.float(), c.ref_logp.float()) for k, c in same.roles.items()}, same.desirable, same.ranks)
+    wide = LossInputs(
+        {k: Completions(c.mask, c.logp.float(), c.ref_logp.float()) for k, c in same.roles.items()}, same.desirable, same.ranks
+    )
     output = loss(low)
     assert output.loss.dtype == torch.float32
     assert output.loss.item() == loss(wide).loss.item()

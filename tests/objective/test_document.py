@@ -75,8 +75,10 @@ def test_interval(text: str, inside: list[float], outside: list[float]) -> None:
     assert not any(x in interval for x in outside)
 
 
-@pytest.mark.parametrize("text", ["", "0, 1", "(0, 1", "(1, 0)", "(1, 1)", "(0, 1/0)", "(nan, 1)", "[-inf, 0)", "(inf, -inf)",
-    "(0, 1e999999999)", "(0, 1, 2)", ","])
+@pytest.mark.parametrize(
+    "text",
+    ["", "0, 1", "(0, 1", "(1, 0)", "(1, 1)", "(0, 1/0)", "(nan, 1)", "[-inf, 0)", "(inf, -inf)", "(0, 1e999999999)", "(0, 1, 2)", ","],
+)
 def test_no_interval(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Interval.parse(text)

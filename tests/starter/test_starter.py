@@ -12,7 +12,11 @@ from halo.starter.rebuild import wrong_answer
 
 
 def rows(file: object) -> list[dict[str, str]]:
-    return [json.loads(line) for line in FEEDBACK.read_text().splitlines()] if file is FEEDBACK else [json.loads(line) for line in HELD_OUT.read_text().splitlines()]
+    return (
+        [json.loads(line) for line in FEEDBACK.read_text().splitlines()]
+        if file is FEEDBACK
+        else [json.loads(line) for line in HELD_OUT.read_text().splitlines()]
+    )
 
 
 def test_at_most_four_megabytes_are_shipped() -> None:

@@ -142,3 +142,19 @@ def test_the_default_folder_is_new_on_every_run(tmp_path: Path, monkeypatch: pyt
     for _ in range(2):
         assert main(["train", "dpo", "--max-steps", "1", "--data", str(tiny.FEEDBACK), *SHORT]) == 0
     assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_tracker_that_is_not_installed_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "dpo", "--report-to", "wandbb", "--output-dir", str(tmp_path / "run")]) == 2
+    assert "'wandbb' is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_come_from_a_file_and_flags_win(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"data: {tiny.FEEDBACK}\nmax_steps: 5\nper_device_train_batch_size: 2\nlearning_rate: 1e-4\n")
+    assert main(["train", "dpo", "--settings", str(file), "--max_steps=2", "--output-dir", str(tmp_path / "run")]) == 0
+    assert [r["step"] for r in records(tmp_path / "run")] == [1, 2]
+    saved = (tmp_path / "run" / "settings.yaml").read_text()
+    assert "learning_rate: 0.0001" in saved
+    assert "per_device_train_batch_size: 2" in saved
