@@ -18,15 +18,17 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def summary(step: int, total: int, record: Mapping[str, float], left: float) -> str:
+def summary(step: int, total: int, record: Mapping[str, float], left: float | None) -> str:
     """`step 12/120  loss 0.61  margin 0.2 ...  left 0:31`: what the objective defines, nothing else."""
     parts = [f"step {step}/{total}"]
     for key, name in SHOWN.items():
         if key in record:
             value = f"{record[key]:,.0f}" if name == "tok/s" else f"{record[key]:.3f}"
             parts.append(f"{name} {value}")
-    minutes, seconds = divmod(round(left), 60)
-    return "  ".join([*parts, f"left {minutes}:{seconds:02d}"])
+    if left is not None:
+        minutes, seconds = divmod(round(left), 60)
+        parts.append(f"left {minutes}:{seconds:02d}")
+    return "  ".join(parts)
 
 
 class Progress:
@@ -56,7 +58,7 @@ class Progress:
         if self.first_step is None:
             self.first_step, self.begun = step, now
         done = step - self.first_step
-        left = (now - self.begun) / done * (total - step) if done else 0.0
+        left = (now - self.begun) / done * (total - step) if done else None  # one step tells nothing yet
         text = summary(step, total, record, left)
         if self.live:
             self.bar.update(self.task, completed=step, total=total, description=text)

@@ -81,8 +81,14 @@ class Step:
         if judged is None or self._split(micros):
             output, inputs = self._judged(batch, known, reference)
             judged = Judged(output, inputs, 0)
-        judged.tokens = sum(len(t.ids) for micro in micros for e in micro for s, ts in e.tails.items() if s in self.needs.slots for t in ts)
+        judged.tokens = sum(self._tokens(example) for micro in micros for example in micro)
         return judged
+
+    def _tokens(self, example: TokenizedExample) -> int:
+        """Tokens of an example, its prompt counted once."""
+        return len(example.prefix) + sum(
+            len(tail.ids) for slot, tails in example.tails.items() if slot in self.needs.slots for tail in tails
+        )
 
     def _split(self, micros: Sequence[Micro]) -> bool:
         return len(micros) > 1 or self.world.size > 1
