@@ -27,7 +27,7 @@ With no model and no data the embedded policy trains on the embedded feedback, a
   halo train kto
   halo train dpo --set beta=0.2 --max-steps 50
   halo train objectives/dpo.yaml --model FOLDER_OR_HUB_NAME --data pairs.jsonl --learning-rate 5e-7
-  halo train kto --resume runs/kto-20260101-120000 --settings runs/kto-20260101-120000/settings.yaml
+  halo train kto --resume runs/kto-20260101-120000      with the settings of that run
 
 Settings (flags take - or _ alike; `halo schema settings` has types and defaults):
 """
@@ -55,12 +55,18 @@ def run(arguments: list[str]) -> int:
 def _settings(given: Arguments) -> Settings:
     file = given.flags.pop("--settings", None) or given.flags.pop("--config", None)
     first = read_settings(file, given.flags)
-    base = with_defaults(first.model_dump(exclude_unset=True))
-    if base.get("resume_from_checkpoint") and "output_dir" not in base:
-        from halo.training.checkpoints import find_checkpoint
+    given_values = first.model_dump(exclude_unset=True)
+    if first.resume_from_checkpoint:
+        given_values = _of_the_run(first.resume_from_checkpoint) | given_values
+    return read_settings(None, {}, with_defaults(given_values))
 
-        base["output_dir"] = str(find_checkpoint(base["resume_from_checkpoint"])[0])
-    return read_settings(None, {}, base)
+
+def _of_the_run(resumed: str) -> dict[str, Any]:
+    """The settings that the run to be resumed was started with, its folder included; flags go over them."""
+    from halo.training.checkpoints import find_checkpoint
+
+    folder, _ = find_checkpoint(resumed)
+    return read_settings(str(folder / "settings.yaml"), {}).model_dump(exclude_unset=True) | {"output_dir": str(folder)}
 
 
 def _train(run: Run, compiled: CompiledObjective) -> None:

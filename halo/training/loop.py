@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 import yaml
 
-from halo.errors import RunFailed
+from halo.errors import Place, RunFailed, SettingsError
 from halo.training.assembly import Run
 from halo.training.card import model_card
 from halo.training.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
@@ -144,11 +145,21 @@ class _Loop:
 
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
+        self._check_same_objective(folder)
         step, self.sums = restore(checkpoint, self.run.model, self.optimizer, self.scheduler)
         self._forget_after(step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
-        del folder
         return step
+
+    def _check_same_objective(self, folder: Path) -> None:
+        """A run goes on with the objective and the parameters it was started with."""
+        compiled = self.run.compiled
+        now = {"objective.yaml": compiled.objective.to_yaml(), "parameters.json": json.dumps(compiled.parameters, indent=1)}
+        for name, text in now.items():
+            if (folder / name).is_file() and (folder / name).read_text() != text:
+                raise SettingsError(
+                    "resume", f"the run was started with another {name}", place=Place(str(folder / name)), hint="resume with what it holds"
+                )
 
     def _forget_after(self, step: int) -> None:
         """Metrics written after the checkpoint will be written again."""

@@ -84,7 +84,8 @@ def test_resume_is_exact_to_the_bit(name: str, tmp_path: Path) -> None:
     assert main([*common, "--output-dir", str(tmp_path / "straight")]) == 0
     assert main([*common, "--output-dir", str(tmp_path / "broken"), "--save-steps", "3"]) == 0
     (tmp_path / "broken" / "model.safetensors").unlink()
-    assert main([*common, "--resume", str(tmp_path / "broken")]) == 0
+    assert main(["train", name, "--set", "beta=0.3", "--resume", str(tmp_path / "broken")]) == 2
+    assert main(["train", name, "--resume", str(tmp_path / "broken")]) == 0  # with the settings of the run
     straight, resumed = (load_file(tmp_path / run / "model.safetensors") for run in ("straight", "broken"))
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
     assert losses(tmp_path / "straight") == losses(tmp_path / "broken")
