@@ -19,7 +19,7 @@ class BackendContext:
 
 @dataclass(frozen=True)
 class Backend:
-    """name: what `--backend` calls it; build: BackendContext -> accelerate.Accelerator; processes: one, or several."""
+    """name: what `--backend` calls it; build: BackendContext -> accelerate.Accelerator."""
 
     name: str
     meaning: str

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, field_validator
 
 Scalar = StrictInt | StrictFloat | StrictStr
-FormulaText = Annotated[Scalar, Field(description="a formula, such as sum(logp - ref_logp)")]
 ByRole = Annotated[Scalar | dict[str, Scalar], Field(description="a formula, or a map from role to formula")]
 Roles = Annotated[StrictStr | list[StrictStr], Field(description="a role or a list of roles")]
 Step = Literal["tokens", "completions", "pairs", "examples"]

@@ -42,11 +42,6 @@ class RowBatch:
         """Real tokens, each prefix counted once."""
         return int(self.prefix_length.sum() + self.tail_length.sum())
 
-    @property
-    def unshared_tokens(self) -> int:
-        """Real tokens if every tail carried its own prefix."""
-        return int(self.prefix_length[self.owner].sum() + self.tail_length.sum())
-
 
 @dataclass(frozen=True)
 class Layout:

@@ -21,10 +21,9 @@ def measure(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
         if len(output.terms) > 1:
             result[f"loss/{name}"] = (term.item() * inputs.examples, inputs.examples)
     result |= _completions(output, inputs, feedback)
-    for name, point in output.reference_points.items():
+    for point in output.reference_points.values():
         if point.ndim == 0:
             result["reference_point"] = (point.item() * inputs.examples, inputs.examples)
-            del name
     mismatched = inputs.roles.get("mismatched")
     if mismatched is not None and mismatched.ref_logp is not None:
         ratio = torch.where(mismatched.mask, mismatched.logp - mismatched.ref_logp, 0.0).sum(-1)

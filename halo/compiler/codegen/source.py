@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from halo.compiler.codegen.printer import printed
 from halo.compiler.graph import LossGraph, Node, topological
 
-WIDTH = 100
-
 
 def generate(graph: LossGraph) -> str:
     """The module text: imports of torch and of halo's few helper words, and the function `loss`."""
