@@ -54,6 +54,7 @@ class Expressions:
         self.used: set[str] = set()
         self.open_lets: list[str] = []
         self.rewards: dict[tuple[Path, str], Node] = {}
+        self.factors: dict[Node, tuple[Node, Node]] = {}  # an implied reward: its normalizer and its reward key
         self.term_keys: dict[str, Path] = {}
 
     # -- errors and names ------------------------------------------------------------------------------------------
@@ -346,6 +347,7 @@ class Expressions:
             factor = self.build.number(factor.data, "normalizer")
         self.open_lets.pop()
         node = self.build.apply("mul", factor, value)
+        self.factors[node] = (factor, value)
         self.rewards[memo] = self.label(node, f"{whose}_reward", reward_path, reward)
         return node
 

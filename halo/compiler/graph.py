@@ -102,6 +102,36 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The items of one role in one term or regularizer, taken apart as the file declares them; for the checks.
+
+    A term's item is `weight * sign * value + constant` with `z = normalizer * reward - reference_point - margin` inside
+    `value`; a regularizer's is `weight * value`, and it has no z. `item` is the whole, 0 outside `mask`. `path` leads to
+    `value` in the file.
+    """
+
+    name: str
+    role: str
+    path: tuple[str | int, ...]
+    item: Node
+    mask: Node | None
+    value: Node
+    weight: Node
+    sign: int = 1
+    z: Node | None = None
+    reward: Node | None = None
+    normalizer: Node | None = None
+    reference_point: Node | None = None
+    margin: Node | None = None
+    constant: Node | None = None
+
+    @property
+    def regularizer(self) -> bool:
+        """Whether this is a regularizer, not a term of the equation."""
+        return self.z is None
+
+
+@dataclass(frozen=True)
 class Needs:
     """What must be supplied to compute the loss.
 
@@ -143,6 +173,7 @@ class LossGraph:
     items: dict[str, Node]
     rewards: dict[str, Node]
     reference_points: dict[str, Node]
+    parts: tuple[Part, ...] = field(repr=False)
     labels: dict[Node, str] = field(repr=False)
     origins: dict[Node, Origin] = field(repr=False)
     needs: Needs

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from halo.compiler.expressions import At, Expressions
-from halo.compiler.graph import LossGraph, Needs, Node, coupled_slots, policy_slots, topological
+from halo.compiler.graph import LossGraph, Needs, Node, Part, coupled_slots, policy_slots, topological
 from halo.compiler.reducing import Group, reduce_groups
 from halo.errors import ObjectiveError
 from halo.objective.document import Path
@@ -31,6 +31,8 @@ def lower(objective: Objective) -> LossGraph:
 class _Lowering(Expressions):
     def __init__(self, objective: Objective) -> None:
         super().__init__(objective)
+        self.parts: list[Part] = []
+        self.part = ""
         self._check_declared_names()
 
     # -- declarations ----------------------------------------------------------------------------------------------
@@ -106,19 +108,22 @@ class _Lowering(Expressions):
         node = self.formula(path, text, at, {})
         return node if value in self.roles else self.label(node, "reference_point", path, value)
 
-    def z(self, at: At) -> Node:
-        """reward - reference_point - margin."""
+    def z(self, at: At) -> tuple[Node, dict[str, Node | None]]:
+        """reward - reference_point - margin, and what it is made of."""
         reward, point = self.reward(at), self.reference_point(at)
         result = reward if point is None else self.build.apply("sub", reward, point)
-        path, margin = self.key("margin")
+        path, text = self.key("margin")
+        margin = None if text is None else self.keyed(path, text, at, {})
         if margin is not None:
-            result = self.build.apply("sub", result, self.keyed(path, margin, at, {}))
-        return self.label(result, "z", ("reward",), "z = reward - reference_point - margin") if result is not reward else result
+            result = self.build.apply("sub", result, margin)
+        normalizer, core = self.factors[reward]
+        made_of = {"reward": core, "normalizer": normalizer, "reference_point": point, "margin": margin}
+        return (self.label(result, "z", ("reward",), "z = reward - reference_point - margin") if result is not reward else result), made_of
 
     def group(self, role: str) -> Group:
         """The items of one role: -/+ weight * value(z) + constant, and which of them exist."""
         at, member = self.at(role), self.member_mask(role)
-        z = self.z(at)
+        z, made_of = self.z(at)
         if member is not None:
             z = self.label(
                 self.build.apply("only", member, z),
@@ -129,13 +134,18 @@ class _Lowering(Expressions):
         path, value = self.key("value")
         if value is None:
             raise self.fail("missing-key", "the key 'value' is missing", (), hint="such as value: logsigmoid(z)")
-        item = self.keyed(path, value, at, {"z": z})
-        item = self.build.apply("mul", self.factor("weight", at), item)
-        item = self.build.apply("neg", item) if self.sign(at) < 0 else item
-        path, constant = self.key("constant")
+        v = self.keyed(path, value, at, {"z": z})
+        weight, sign = self.factor("weight", at), self.sign(at)
+        item = self.build.apply("mul", weight, v)
+        item = self.build.apply("neg", item) if sign < 0 else item
+        constant_path, text = self.key("constant")
+        constant = None if text is None else self.keyed(constant_path, text, at, {})
         if constant is not None:
-            item = self.build.apply("add", item, self.keyed(path, constant, at, {}))
-        return self.masked(role, item, member)
+            item = self.build.apply("add", item, constant)
+        group = self.masked(role, item, member)
+        path = (*path, role) if isinstance(value, dict) and role in value else path
+        self.parts.append(Part(self.part, role, path, group.item, group.mask, v, weight, sign, z, constant=constant, **made_of))
+        return group
 
     def masked(self, role: str, item: Node, member: Node | None) -> Group:
         """The item as 0 wherever it does not exist (not a member, not a scored token), and the mask that says so."""
@@ -181,6 +191,7 @@ class _Lowering(Expressions):
             if slots is not self.declaration
             else {}
         )
+        self.part = name
         role_path, value = self.key("role")
         roles = self.item_roles(value, role_path)
         groups = [self.group(role) for role in roles]
@@ -200,8 +211,9 @@ class _Lowering(Expressions):
             weight = self.keyed((*base, "weight"), part.weight, at, {})
             if weight.op == "number":
                 weight = self.build.number(weight.data, f"weight{base}")
-            item = self.build.apply("mul", weight, value)
-            groups.append(self.masked(role, item, member))
+            group = self.masked(role, self.build.apply("mul", weight, value), member)
+            self.parts.append(Part(name, role, (*base, "expression"), group.item, group.mask, value, weight))
+            groups.append(group)
         return self.reduced(name, groups, (*base, "reduce" if part.reduce else "expression"), part.reduce, roles), groups
 
     def reduced(self, name: str, groups: list[Group], path: Path, reduce: dict[Any, str] | None, roles: list[str]) -> Node:
@@ -311,6 +323,7 @@ class _Lowering(Expressions):
             items,
             rewards,
             points,
+            tuple(self.parts),
             self.labels,
             self.origins,
             needs,

@@ -21,9 +21,14 @@ from halo.objective.loading import Objective, load
 
 @dataclass(frozen=True)
 class CompiledObjective:
-    """Every stage of one objective, each printable. `source` is the text of the torch function."""
+    """Every stage of one objective, each printable.
+
+    `declared` is the graph as the file says it, which the checks judge; `graph` the same made stable in floating point,
+    which `source`, the text of the torch function, is printed from.
+    """
 
     objective: Objective
+    declared: LossGraph
     graph: LossGraph
     source: str
     parameters: dict[str, float]
@@ -70,4 +75,4 @@ def compile_source(
     inferred = units.infer(declared)
     graph = stabilise(declared)
     _check_numbers(graph, objective, values)
-    return CompiledObjective(objective, graph, generate(graph), values, inferred)
+    return CompiledObjective(objective, declared, graph, generate(graph), values, inferred)
