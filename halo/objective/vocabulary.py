@@ -36,7 +36,8 @@ class Function:
     """A word that works element by element. Arguments are x, y, ... in `derivative`, `torch` and `plain`.
 
     `domain` holds the open interval of each argument (ends as text), `range` that of the value; `monotone` and
-    `curvature` describe it in its first argument on that domain. `derivative` is a formula for each argument. `torch`
+    `curvature` describe it in its first argument on that domain; `inflection` marks what is convex below 0 and concave
+    above. `closed` says that the ends of `domain` belong to it. `derivative` is a formula for each argument. `torch`
     is the stable spelling for tensors, `plain` the one for Python numbers, `exact` the mpmath form. `pure` arguments
     must carry no unit; `unit` says what becomes of it: kept, none, or shared by all arguments.
     """
@@ -51,6 +52,8 @@ class Function:
     monotone: Monotone = "none"
     curvature: Curvature = "none"
     unit: Literal["none", "pure", "kept", "shared"] = "none"
+    inflection: bool = False
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,21 +111,21 @@ FUNCTIONS: dict[str, Function] = {
         "(math.log(-math.expm1({0})) if {0} > -0.6931471805599453 else math.log1p(-math.exp({0})))", lambda m, x: m.log(-m.expm1(x)),
                          ("-exp(x) / (1 - exp(x))",), ("-inf", "0"), ("-inf", "0"), "down", "concave"),
     "sqrt": Function((1, 1), "torch.sqrt({0})", "math.sqrt({0})", lambda m, x: m.sqrt(x), ("1 / (2 * sqrt(x))",), ("0", "inf"), ("0",
-        "inf"), "up", "concave"),
+        "inf"), "up", "concave", closed=True),
     "sigmoid": Function((1, 1), "words.sigmoid({0})", "(math.exp(min({0}, 0.0)) / (1 + math.exp(-abs({0}))))", lambda m,
         x: 1 / (1 + m.exp(-x)),
-                        ("sigmoid(x) * sigmoid(-x)",), range=("0", "1"), monotone="up", unit="pure"),
+                        ("sigmoid(x) * sigmoid(-x)",), range=("0", "1"), monotone="up", unit="pure", inflection=True),
     "logsigmoid": Function((1, 1), "F.logsigmoid({0})", "(min({0}, 0.0) - math.log1p(math.exp(-abs({0}))))", lambda m,
         x: -m.log1p(m.exp(-x)),
                            ("sigmoid(-x)",), range=("-inf", "0"), monotone="up", curvature="concave", unit="pure"),
     "softplus": Function((1, 1), "-F.logsigmoid(-{0})", "(max({0}, 0.0) + math.log1p(math.exp(-abs({0}))))", lambda m, x: m.log1p(m.exp(x)),
                          ("sigmoid(x)",), range=("0", "inf"), monotone="up", curvature="convex", unit="pure"),
     "tanh": Function((1, 1), "words.tanh({0})", "math.tanh({0})", lambda m, x: m.tanh(x), ("4 * sigmoid(2 * x) * sigmoid(-2 * x)",),
-                     range=("-1", "1"), monotone="up", unit="pure"),
+                     range=("-1", "1"), monotone="up", unit="pure", inflection=True),
     "atan": Function((1, 1), "torch.atan({0})", "math.atan({0})", lambda m, x: m.atan(x), ("1 / (1 + x**2)",),
-        range=("-1.5707963267948967", "1.5707963267948967"), monotone="up", unit="pure"),
+        range=("-1.5707963267948967", "1.5707963267948967"), monotone="up", unit="pure", inflection=True),
     "asinh": Function((1, 1), "torch.asinh({0})", "math.asinh({0})", lambda m, x: m.asinh(x), ("1 / sqrt(1 + x**2)",), monotone="up",
-        unit="pure"),
+        unit="pure", inflection=True),
 }  # fmt: skip
 
 REDUCTIONS: dict[str, Reduction] = {

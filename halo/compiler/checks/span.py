@@ -1,0 +1,231 @@
+"""Ranges of real numbers: exact rational ends, each open or closed, or infinite. The arithmetic always encloses.
+
+Every operation returns a range that holds every value the operation can take on its operands. Rational ends are exact;
+ends that are not rational (`exp(1)`) are rounded outwards and marked open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
+
+from mpmath import mp, mpf
+
+from halo.objective.schema import Interval
+
+End = Fraction | float
+"""A Fraction, or the floats inf and -inf."""
+
+LARGE = 5_000  # past it, exp is taken as unbounded (or as 0, open): an enclosure all the same
+BITS = 600  # longer ends are rounded outwards, so that exact arithmetic stays cheap
+
+
+@dataclass(frozen=True)
+class Span:
+    """All x with low <= x <= high; an open end is left out. Infinite ends are open."""
+
+    low: End
+    high: End
+    low_open: bool = False
+    high_open: bool = False
+
+    def __post_init__(self) -> None:
+        if self.low == -inf and not self.low_open:
+            object.__setattr__(self, "low_open", True)
+        if self.high == inf and not self.high_open:
+            object.__setattr__(self, "high_open", True)
+
+    @classmethod
+    def of(cls, interval: Interval) -> Span:
+        """The range that a parameter or column declares."""
+        low: End = -inf if interval.low is None else interval.low
+        high: End = inf if interval.high is None else interval.high
+        return cls(low, high, not interval.low_closed, not interval.high_closed)
+
+    @classmethod
+    def point(cls, value: Fraction | int) -> Span:
+        """The range of one exact number."""
+        return cls(Fraction(value), Fraction(value))
+
+    @property
+    def exact(self) -> Fraction | None:
+        """The number, if there is only one."""
+        return self.low if self.low == self.high and isinstance(self.low, Fraction) else None
+
+    @property
+    def positive(self) -> bool:
+        """Whether every value is > 0."""
+        return self.low > 0 or (self.low == 0 and self.low_open)
+
+    @property
+    def negative(self) -> bool:
+        """Whether every value is < 0."""
+        return self.high < 0 or (self.high == 0 and self.high_open)
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether every value is >= 0."""
+        return self.low >= 0
+
+    @property
+    def nonpositive(self) -> bool:
+        """Whether every value is <= 0."""
+        return self.high <= 0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether both ends are finite."""
+        return self.low != -inf and self.high != inf
+
+    def __contains__(self, x: Fraction) -> bool:
+        above = x > self.low or (x == self.low and not self.low_open)
+        return above and (x < self.high or (x == self.high and not self.high_open))
+
+    def __str__(self) -> str:
+        low, high = (_short(end) for end in (self.low, self.high))
+        return f"{'(' if self.low_open else '['}{low}, {high}{')' if self.high_open else ']'}"
+
+    def __neg__(self) -> Span:
+        return Span(-self.high, -self.low, self.high_open, self.low_open)
+
+    def __add__(self, other: Span) -> Span:
+        return _tidy(
+            Span(self.low + other.low, self.high + other.high, self.low_open or other.low_open, self.high_open or other.high_open)
+        )
+
+    def __sub__(self, other: Span) -> Span:
+        return self + -other
+
+    def __mul__(self, other: Span) -> Span:
+        products = [_product(a, b) for a in self._ends() for b in other._ends()]
+        return _hull(products)
+
+    def reciprocal(self) -> Span | None:
+        """1/x, or None if x can be 0."""
+        if not (self.positive or self.negative):
+            return None
+        side = 1 if self.positive else -1
+        ends = [(_inverse(value, side), is_open) for value, is_open in self._ends()]
+        return _hull(ends)
+
+    def _ends(self) -> list[tuple[End, bool]]:
+        return [(self.low, self.low_open), (self.high, self.high_open)]
+
+    def joined(self, other: Span) -> Span:
+        """The smallest range that holds both."""
+        return _hull([*self._ends(), *other._ends()])
+
+    def within(self, other: Span) -> Span | None:
+        """What both hold, or None if that is empty."""
+        low, low_open = max(((self.low, self.low_open), (other.low, other.low_open)))
+        high, high_open = min(((self.high, not self.high_open), (other.high, not other.high_open)))
+        high_open = not high_open
+        if low > high or (low == high and (low_open or high_open)):
+            return None
+        return Span(low, high, low_open, high_open)
+
+    def minimum(self, other: Span) -> Span:
+        """min(x, y)."""
+        low = min((self.low, self.low_open), (other.low, other.low_open))
+        high = min((self.high, not self.high_open), (other.high, not other.high_open))
+        return Span(low[0], high[0], low[1], not high[1])
+
+    def maximum(self, other: Span) -> Span:
+        """max(x, y)."""
+        return -((-self).minimum(-other))
+
+
+REALS = Span(-inf, inf)
+POSITIVE = Span(Fraction(0), inf, True)
+NONNEGATIVE = Span(Fraction(0), inf)
+NEGATIVE = Span(-inf, Fraction(0), True, True)
+
+
+def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:
+    if a[0] == 0 or b[0] == 0:  # an attained 0 makes 0 with whatever it meets, also with what is unbounded
+        attained = (a[0] == 0 and not a[1]) or (b[0] == 0 and not b[1])
+        return Fraction(0), not attained
+    return a[0] * b[0], a[1] or b[1]
+
+
+def _inverse(value: End, side: int) -> End:
+    if value == 0:
+        return inf * side
+    return Fraction(0) if isinstance(value, float) else 1 / value
+
+
+def _hull(ends: list[tuple[End, bool]]) -> Span:
+    """Equal ends: the closed one wins."""
+    low = min(ends, key=lambda end: (end[0], end[1]))
+    high = max(ends, key=lambda end: (end[0], not end[1]))
+    return _tidy(Span(low[0], high[0], low[1], high[1]))
+
+
+def _tidy(span: Span) -> Span:
+    low, high = _shortened(span.low, -1), _shortened(span.high, +1)
+    if low is span.low and high is span.high:
+        return span
+    return Span(low, high, span.low_open or low != span.low, span.high_open or high != span.high)
+
+
+def _shortened(end: End, side: int) -> End:
+    if isinstance(end, float) or max(end.numerator.bit_length(), end.denominator.bit_length()) <= BITS:
+        return end
+    shift = BITS // 2 - (end.numerator.bit_length() - end.denominator.bit_length())
+    scaled = end * Fraction(2) ** shift
+    whole = scaled.numerator // scaled.denominator + (1 if side > 0 else 0)
+    return Fraction(whole) / Fraction(2) ** shift
+
+
+def _short(end: End) -> str:
+    if isinstance(end, float):
+        return "inf" if end > 0 else "-inf"
+    return str(end) if end.denominator < 10**6 and abs(end) < 10**6 else mp.nstr(mpf(end.numerator) / mpf(end.denominator), 6)
+
+
+def monotone_image(
+    span: Span, function: Callable[[mpf], mpf], rising: bool, domain: Span, limits: Span, exact: Callable[[Fraction], Fraction | None]
+) -> Span:
+    """The range of a strictly monotone function: its values at the ends, rounded outwards where they are not rational.
+
+    `limits` is the range of the function as a whole, so its values where an end is an end of `domain` or too large to
+    evaluate; `exact` gives the rational values it is known to take.
+    """
+
+    def at(value: End, is_open: bool, side: int) -> tuple[End, bool]:
+        limit = (limits.high, True) if (side > 0) == rising else (limits.low, True)
+        if isinstance(value, float) or abs(value) > LARGE:
+            # past LARGE, the value there is replaced by the limit if that is outwards, else by the value at LARGE
+            if isinstance(value, float) or (value > 0) == (side > 0):
+                return limit
+            value, is_open = Fraction(LARGE if value > 0 else -LARGE), True
+        known = exact(value)
+        if known is not None:
+            return known, is_open
+        if value in (domain.low, domain.high):
+            return limit
+        outwards = side if rising else -side
+        return _rounded(function, value, outwards), True
+
+    ends = (at(span.low, span.low_open, -1), at(span.high, span.high_open, +1))
+    (low, low_open), (high, high_open) = ends if rising else (ends[1], ends[0])
+    clipped = Span(low, high, low_open, high_open).within(limits)
+    return clipped if clipped is not None else limits
+
+
+def _rounded(function: Callable[[mpf], mpf], value: Fraction, side: int) -> Fraction:
+    """The value, 50 digits computed, padded outwards by 1e-40 of itself."""
+    with mp.workdps(50):
+        result = function(mpf(value.numerator) / mpf(value.denominator))
+        sign, mantissa, exponent, _ = result._mpf_
+        exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent) * (-1 if sign else 1)
+    pad = (1 + abs(exact)) * Fraction(1, 10**40)  # absolute too: log(1 - exp(x)) cancels
+    return _shorter(exact + pad * side, side)
+
+
+def _shorter(value: Fraction, side: int) -> Fraction:
+    end = _shortened(value, side)
+    assert isinstance(end, Fraction)
+    return end
