@@ -163,7 +163,10 @@ class Needs:
 
 @dataclass(frozen=True)
 class LossGraph:
-    """The whole objective, lowered. Output names follow the metrics: terms and regularizers by name, rewards by role."""
+    """The whole objective, lowered. Output names follow the metrics: terms and regularizers by name, rewards by role.
+
+    `parts` and `factors` (each implied reward's normalizer and reward key) are as declared, in every stage.
+    """
 
     name: str
     feedback: str
@@ -174,6 +177,7 @@ class LossGraph:
     rewards: dict[str, Node]
     reference_points: dict[str, Node]
     parts: tuple[Part, ...] = field(repr=False)
+    factors: dict[Node, tuple[Node, Node]] = field(repr=False)
     labels: dict[Node, str] = field(repr=False)
     origins: dict[Node, Origin] = field(repr=False)
     needs: Needs

@@ -324,6 +324,7 @@ class _Lowering(Expressions):
             rewards,
             points,
             tuple(self.parts),
+            dict(self.factors),
             self.labels,
             self.origins,
             needs,

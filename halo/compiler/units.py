@@ -22,6 +22,14 @@ def infer(graph: LossGraph) -> dict[str, Fraction | None]:
     return _Inference(graph).run()
 
 
+def power_of(graph: LossGraph, node: Node) -> Fraction:
+    """The power of tokens that a node carries, 0 where it is not determined."""
+    inference = _Inference(graph)
+    inference.run()
+    form = inference.forms.get(node)
+    return inference.reduced(form).get("", Fraction(0)) if form else Fraction(0)
+
+
 class _Inference:
     def __init__(self, graph: LossGraph) -> None:
         self.graph = graph

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
+from typing import Any
 
 import sympy
 from mpmath import mp
@@ -38,7 +39,7 @@ class Generator:
 
     symbol: Symbol
     kind: str
-    key: object
+    key: Any
     span: Span
 
 
@@ -69,7 +70,7 @@ class Algebra:
 
     # -- scalars to generators -----------------------------------------------------------------------------------------
 
-    def generator(self, kind: str, key: object, span: Span) -> Symbol:
+    def generator(self, kind: str, key: Any, span: Span) -> Symbol:
         """The symbol for what `key` says, made once."""
         if (kind, key) not in self.generators:
             symbol = Symbol(f"{kind}{len(self.generators)}")
@@ -170,7 +171,7 @@ class Algebra:
                 raise OutOfReach(f"exponent {term}")
             atom = self.by_symbol.get(monomial)
             if atom is not None and atom.kind == "l" and coefficient.is_Integer:
-                result *= atom.key ** int(coefficient)  # type: ignore[operator]
+                result *= atom.key ** int(coefficient)
                 continue
             d = self.denominators.setdefault(monomial, 1)
             if d % int(coefficient.q):
@@ -198,7 +199,7 @@ class Algebra:
         for base, count in factors:
             found = self.by_symbol.get(base)
             if found is not None and found.kind == "w":
-                monomial, d = found.key  # type: ignore[misc]
+                monomial, d = found.key
                 total += count * monomial / d
             else:
                 total += count * self.generator("l", base, self._log_span(self.span_of_factor(base)))
@@ -256,7 +257,7 @@ class Algebra:
 
     def is_zero(self, expression: Expr) -> bool:
         """Whether it vanishes identically; False only means that this was not seen."""
-        return sympy.cancel(sympy.together(expression)) == 0
+        return bool(sympy.cancel(sympy.together(expression)) == 0)
 
     def span(self, expression: Expr) -> Span:
         """The range of a rational function, by interval arithmetic."""
@@ -295,8 +296,16 @@ class Algebra:
         if span.positive or span.negative or base.is_Symbol:
             return span
         sign = self.polynomial_sign(base)
-        limit = {1: POSITIVE, -1: -POSITIVE}.get(sign)
+        limit = {1: POSITIVE, -1: -POSITIVE}.get(sign or 0)
         return span.within(limit) or span if limit else span
+
+    def pretty(self, expression: Expr) -> Expr:
+        """The expression in names that people know, for printing only."""
+        while True:
+            generators = [self.by_symbol[s] for s in expression.free_symbols if s in self.by_symbol]
+            if not generators:
+                return expression
+            expression = expression.subs({g.symbol: _readable(g) for g in generators})
 
     # -- signs -------------------------------------------------------------------------------------------------------------
 
@@ -330,7 +339,7 @@ class Algebra:
 
     def _logs(self, polynomial: Expr) -> list[Symbol]:
         """The logarithms of non-constants in which the polynomial is linear."""
-        found = [s for s in polynomial.free_symbols if self.by_symbol[s].kind == "l" and self.by_symbol[s].key.free_symbols]  # type: ignore[attr-defined]
+        found = [s for s in polynomial.free_symbols if self.by_symbol[s].kind == "l" and self.by_symbol[s].key.free_symbols]
         return sorted((s for s in found if sympy.degree(polynomial, s) == 1), key=str)
 
     def _reversed(self, symbol: Symbol, p: Expr, polynomial: Expr) -> list[tuple[Expr, Expr]]:
@@ -338,7 +347,7 @@ class Algebra:
         found = []
         for w in sorted(p.free_symbols, key=str):
             if self.by_symbol[w].kind == "w":
-                n, (monomial, d) = sympy.degree(p, w), self.by_symbol[w].key  # type: ignore[misc]
+                n, (monomial, d) = sympy.degree(p, w), self.by_symbol[w].key
                 without = sympy.expand(polynomial.subs(symbol, symbol + n * monomial / d))
                 if not without.free_symbols & monomial.free_symbols:
                     found.append((sympy.expand(p / w**n), without))
@@ -376,6 +385,21 @@ class Algebra:
             return None
         terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
         return constant_sign(terms, [self.by_symbol[s].span for s in symbols], strict)
+
+
+def _readable(generator: Generator) -> Expr:
+    key: Any = generator.key
+    match generator.kind:
+        case "v":
+            return Symbol(f"{key.slot}.{key.data}" if key.slot else str(key.data), real=True)
+        case "w":
+            return sympy.exp(key[0] / key[1])
+        case "l":
+            return sympy.log(key)
+        case "r":
+            return sympy.Function("relu")(key)
+        case _:
+            return sympy.Function(str(key[0]) if generator.kind == "f" else "where")(*[k for k in key if isinstance(k, Expr)])
 
 
 def _relu_span(span: Span) -> Span:

@@ -343,7 +343,7 @@ _RULES = {
 
 # -- functions of one argument, from their rows --------------------------------------------------------------------------
 
-RATIONAL = {
+RATIONAL: dict[str, dict[int, Fraction | int]] = {
     "exp": {0: 1}, "expm1": {0: 0}, "log": {1: 0}, "log1p": {0: 0}, "sigmoid": {0: Fraction(1, 2)}, "tanh": {0: 0}, "atan": {0: 0},
     "asinh": {0: 0}, "sqrt": {0: 0, 1: 1},
 }  # fmt: skip
@@ -367,7 +367,7 @@ def _function(name: str, inner: Shape) -> Shape:
         return None if found is None else Fraction(found)
 
     span = monotone_image(reached, lambda v: row.exact(mp, v), row.monotone == "up", domain, limits, exact)
-    curvature = row.curvature
+    curvature: str = row.curvature
     if row.inflection:
         curvature = "concave" if reached.nonnegative else "convex" if reached.nonpositive else "none"
     trend, curvature = composed(row.monotone, curvature, inner)

@@ -222,6 +222,24 @@ class Question:
         return self.s.call("neg", self.s.call("div", origin, slope)), span.positive
 
 
+def settled(s: Scalars, node: Node, x: Node, box: Box, side: int) -> Node:
+    """The node as it is far out at +oo (side 1) or -oo: every kink on the branch that holds there for good."""
+    far = Span(Fraction(10**4), inf) if side > 0 else Span(-inf, Fraction(-(10**4)))
+    for _ in range(MAX_SPLITS * 2):
+        kink = next((n for n in topological_scalar(node) if _switching(n, x)), None)
+        if kink is None:
+            break
+        pair = _pair(s, kink)
+        difference = s.call("sub", *pair)
+        span, slope = Calculus({**box, x: far}).span(difference), Calculus({**box, x: REALS}).span(s.derivative(difference, x))
+        above = span.positive or (not span.negative and (slope.positive if side > 0 else slope.negative) and slope.low != 0)
+        below = span.negative or (not span.positive and (slope.negative if side > 0 else slope.positive) and slope.high != 0)
+        if above == below:
+            break
+        node = s.substitute(node, {kink: _branches(s, kink, pair)[1 if above else 0]})
+    return node
+
+
 def sign_of(node: Node, box: Box) -> int | None:
     """+1: >= 0 on the box, -1: <= 0, 0: identically 0, None: not decided. By ranges, then by algebra."""
     span = Calculus(box).span(node)

@@ -216,5 +216,5 @@ def _crossing(difference: Any, a: Fraction, b: Fraction, fa: float, fb: float) -
             a = middle
         else:
             b = middle
-    return ((a + b) / 2).limit_denominator(10**12)
+    return ((a + b) / 2).limit_denominator(1000)  # a readable number beside the kink: the steps around it span it
 

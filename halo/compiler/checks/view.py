@@ -10,10 +10,12 @@ tokens, the list or the batch stays as an opaque variable whose definition is ke
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from math import inf
+from typing import Any
 
 from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.scalar import Scalars, topological_scalar
@@ -43,10 +45,18 @@ class Where:
 
 @dataclass
 class View:
-    """The scalars of one graph; `columns` are the declared ranges of its columns."""
+    """The scalars of one graph; `columns` are the declared ranges of its columns.
+
+    alone   the batch has one example, so that a mean over it is its own value
+    tied    reference and sampler equal the policy
+    shifts  for each implied reward the power of the length by which `c`, a constant of the prompt, is added to its score
+    """
 
     graph: LossGraph
     columns: dict[str, Interval] = field(default_factory=dict)
+    alone: bool = False
+    tied: bool = False
+    shifts: Mapping[Node, Fraction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.s = Scalars()
@@ -54,6 +64,12 @@ class View:
         self.done: dict[tuple[Node, Where], Node] = {}
         self.first: dict[Node, list[Fraction]] = {}
         self.z = self.s.variable("z")
+
+    def variant(self, **modes: Any) -> View:
+        """The same graph read in another mode, over the same variables and box."""
+        other = replace(self, **modes)
+        other.s, other.box, other.first, other.z = self.s, self.box, self.first, self.z
+        return other
 
     @property
     def is_list(self) -> bool:
@@ -103,7 +119,8 @@ class View:
     def _input(self, node: Node, where: Where) -> Node:
         slot = self._slot(node, where)
         token = ("token",) if "token" in node.axes else ()
-        variable = self.s.variable(node.data, slot, token)
+        name = "logp" if self.tied and node.data in ("ref_logp", "old_logp") else node.data
+        variable = self.s.variable(name, slot, token)
         span = INPUT_SPANS.get(node.data) if node.data not in self.columns else Span.of(self.columns[node.data])
         self.box[variable] = span or REALS
         return variable
@@ -122,7 +139,19 @@ class View:
             return inner if Calculus(self.box).span(inner).low >= 1 else self.s.call("max", self.s.number(1), inner)
         if node.data == "where" and node.args[0].op == "mask":
             return self.scalar(node.args[1 if self._holds(node.args[0], where) else 2], where)
+        if node in self.shifts:
+            return self._shifted(node, where)
         return self.s.call(node.data, *(self.scalar(a, where) for a in node.args))
+
+    def _shifted(self, reward: Node, where: Where) -> Node:
+        """normalizer * (score + c): what log Z(x) does to an implied reward."""
+        normalizer, score = (self.scalar(n, where) for n in self.graph.factors[reward])
+        constant = self.s.variable("c")
+        self.box[constant] = REALS
+        if self.shifts[reward] < 0:
+            slot = next(n.slot for n in topological_scalar(score) if n.op in ("input", "reduce") and n.slot)
+            constant = self.s.call("div", constant, self.length(slot))
+        return self.s.call("mul", normalizer, self.s.call("add", score, constant))
 
     def _holds(self, mask: Node, where: Where) -> bool:
         """Whether the item at hand exists: its label fits, and of an instantiated list, its place does."""
@@ -260,15 +289,14 @@ class View:
 
     def _over_batch(self, node: Node, where: Where) -> Node:
         """A reduction over the batch: opaque among several examples, the value itself in a batch of one."""
+        if self.shifts:  # the other examples have constants of their own: here 0
+            return self.variant(shifts={}).scalar(node, where)
         inner = self.scalar(node.args[0], where)
-        if where.label or where.members or self.alone:
+        if self.alone:
             if len(node.args) > 1 and not self._holds(node.args[1], where):
                 return self.s.number(0)
             return self.s.number(0) if node.data == "std" else inner
         return self._opaque(f"batch {node.data}", inner, "")
-
-    alone = False
-    """Whether scalars are those of a batch of one example."""
 
     def _over_example(self, node: Node, where: Where) -> Node:
         """The last reductions in a batch of one example."""
@@ -299,12 +327,6 @@ class View:
             stops = {n: n.args[0] for n in topological_scalar(node) if n.op == "stop"}
         return node
 
-    def where(self, part: Part) -> Where:
-        """The completions of a part's item: the generic pair of a list, or the label's example."""
-        if self.is_list:
-            return Where(part.role, "rejected" if part.role == "chosen" else "other")
-        return Where(label=part.role if part.role in ("desirable", "undesirable") else "")
-
     def value(self, part: Part) -> Node:
         """v(z) with z free (a regularizer's expression has no z)."""
         return self._item_of(part, part.value)
@@ -315,12 +337,12 @@ class View:
 
     def _item_of(self, part: Part, node: Node) -> Node:
         if part.z is None:
-            return self.scalar(node, self._generic(part))
-        where = self._generic(part)
+            return self.scalar(node, self.generic(part))
+        where = self.generic(part)
         held = {key: value for key, value in self.done.items() if key[1] == where}
         for key in held:
             del self.done[key]
-        self.done[part.z, where] = self.z if "token" not in part.z.axes else self._token_z
+        self.done[part.z, where] = self.z if "token" not in part.z.axes else self.token_z
         try:
             return self.scalar(node, where)
         finally:
@@ -328,35 +350,39 @@ class View:
                 del self.done[key]
             self.done |= held
 
-    def _generic(self, part: Part) -> Where:
-        return Where(part.role, "rejected" if part.role == "chosen" else "other") if self.is_list else Where()
+    def generic(self, part: Part) -> Where:
+        """Whose quantities a part's item is made of: the generic pair of a list, or the label's example."""
+        if self.is_list:
+            return Where(part.role, "rejected" if part.role == "chosen" else "other")
+        return Where(label=part.role if part.role in ("desirable", "undesirable") else "")
 
     @cached_property
-    def _token_z(self) -> Node:
+    def token_z(self) -> Node:
+        """z where it is one number for each token."""
         return self.s.variable("z", "", ("token",))
 
     def argument(self, part: Part) -> Node:
         """z of a part over the inputs."""
         assert part.z is not None
-        return self.scalar(part.z, self._generic(part))
+        return self.scalar(part.z, self.generic(part))
 
     def whole(self, part: Part) -> Node:
         """The whole item over the inputs."""
-        return self.scalar(part.item, self._generic(part))
+        return self.scalar(part.item, self.generic(part))
 
     def alone_loss(self, label: str = "") -> Node:
         """The loss of a batch of one example: with this label, or with a list of two completions."""
-        view = View(self.graph, self.columns)
-        view.s, view.box, view.first, view.alone = self.s, self.box, self.first, True
+        view = self.variant(alone=True)
         members = MEMBERS["best"] if self.is_list else ()
-        return view.scalar(self.graph.loss, Where(members[0] if members else "completion", members[-1] if members else "rejected", members, label))
+        where = Where(members[0], members[-1], members) if members else Where(label=label)
+        return view.scalar(self.graph.loss, where)
 
 
 def _is_masked(node: Node) -> bool:
     return node.op == "apply" and node.data == "only"
 
 
-_POPULATION = {
+_POPULATION: dict[str, Callable[[int, int], bool]] = {
     "pairs": lambda i, j: i < j,
     "all": lambda i, j: True,
     "others": lambda i, j: i != j,

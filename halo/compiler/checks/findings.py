@@ -1,0 +1,86 @@
+"""What a check says, and what it is given to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from halo.compiler.checks.decide import Outcome, Verdict
+from halo.compiler.checks.view import View
+from halo.compiler.graph import Node, Part
+from halo.compiler.pipeline import CompiledObjective
+from halo.objective.schema import Interval
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One proposition and its verdict.
+
+    check   its stable name; `scope` says for what it was asked: `loss`, `core`, a role, a term
+    value   the answer where there is one, such as `log(2)`; `reason` one line
+    witness exact numbers that refute (or exhibit); `steps` of a proof
+    """
+
+    check: str
+    verdict: Outcome
+    reason: str
+    value: str | None = None
+    scope: str = "loss"
+    witness: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
+    milliseconds: float = 0.0
+
+    @classmethod
+    def of(cls, check: str, verdict: Verdict, **more: Any) -> Finding:
+        """A finding from the answer to one question."""
+        return cls(check, verdict.outcome, more.pop("reason", verdict.reason), witness=verdict.witness, steps=verdict.steps, **more)
+
+
+@dataclass
+class Subject:
+    """The objective under examination: compiled, and as scalars."""
+
+    compiled: CompiledObjective
+
+    @cached_property
+    def view(self) -> View:
+        """The declared graph as scalars."""
+        columns = {name: Interval.parse(column.domain) for name, column in self.compiled.objective.declaration.columns.items()}
+        return View(self.compiled.declared, columns)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Terms and regularizers, role by role."""
+        return self.compiled.declared.parts
+
+    @property
+    def terms(self) -> list[Part]:
+        """The parts of the equation."""
+        return [part for part in self.parts if not part.regularizer]
+
+    @property
+    def feedback(self) -> str:
+        """The shape of an example."""
+        return self.compiled.declared.feedback
+
+    @property
+    def labels(self) -> list[str]:
+        """What an example can be labelled: its own loss differs by it."""
+        roles = {part.role for part in self.parts}
+        return [label for label in ("desirable", "undesirable") if label in roles] if self.feedback == "labelled" else [""]
+
+    def single(self, part: Part) -> bool:
+        """Whether v is a function of z alone: no list or column beside parameters."""
+        from halo.compiler.checks.scalar import variables
+
+        value = self.view.value(part)
+        return all(v is self.view.z or v.op == "parameter" or v.data == "z" for v in variables(value))
+
+    def z_of(self, part: Part) -> Node:
+        """The variable that stands for z in the part's value."""
+        return self.view.z if part.z is not None and "token" not in part.z.axes else self.view.token_z
+
+
+Check = Callable[[Subject], Iterator[Finding]]

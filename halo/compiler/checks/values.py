@@ -1,0 +1,185 @@
+"""The value function v(z) alone: monotone, concave on gains, bounded, saturating, Lipschitz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import inf
+
+import sympy
+from mpmath import mpf
+
+from halo.compiler.checks.algebra import Algebra, OutOfReach
+from halo.compiler.checks.calculus import Calculus
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, settled, shown
+from halo.compiler.checks.findings import Finding, Subject
+from halo.compiler.checks.points import points, sure_value
+from halo.compiler.checks.scalar import variables
+from halo.compiler.checks.span import POSITIVE, REALS, Span
+from halo.compiler.graph import Node
+
+
+def distinct(subject: Subject) -> Iterator[tuple[str, Node, Node]]:
+    """Each different value function, where it is used, and its z."""
+    seen: dict[Node, list[str]] = {}
+    where: dict[Node, Node] = {}
+    for part in subject.terms:
+        value = subject.view.unstopped(subject.view.value(part))
+        where[value] = subject.z_of(part)
+        seen.setdefault(value, []).append(part.role if part.name == "main" else f"{part.name}/{part.role}")
+    for value, roles in seen.items():
+        yield "v" if len(seen) == 1 else f"v of {', '.join(roles)}", value, where[value]
+
+
+def question(subject: Subject, value: Node, z: Node, region: Span = REALS) -> Question:
+    """A question about v along z."""
+    return Question(subject.view.s, value, z, subject.view.box, region, subject.view.first)
+
+
+def monotone(subject: Subject) -> Iterator[Finding]:
+    """v is non-decreasing on the real line."""
+    for scope, value, z in distinct(subject):
+        yield Finding.of("monotone", question(subject, value, z).monotone(), scope=scope, value=f"v(z) = {shown(value)}")
+
+
+def concave_on_gains(subject: Subject) -> Iterator[Finding]:
+    """v is concave on (0, oo)."""
+    for scope, value, z in distinct(subject):
+        yield Finding.of("concave_on_gains", question(subject, value, z, POSITIVE).concave(), scope=scope)
+
+
+def bounded(subject: Subject) -> Iterator[Finding]:
+    """v is bounded above, so that the loss cannot fall for ever."""
+    for part_scope, value, z in distinct(subject):
+        box = {**subject.view.box, z: reachable(subject, value)}
+        span = Calculus(box).span(value)
+        sign = _sign_of(subject, value)
+        end, word = (span.high, "above") if sign < 0 else (span.low, "below")
+        if end not in (inf, -inf):
+            yield Finding("bounded", PROVED, f"v lies in {span}", str(span), part_scope)
+            continue
+        ends = [limit(subject, value, z, side) for side, e in ((1, box[z].high), (-1, box[z].low)) if e in (inf, -inf)]
+        if any(e is not None and e == (sympy.oo if sign < 0 else -sympy.oo) for e in ends):
+            yield Finding("bounded", REFUTED, f"v is unbounded {word}: the loss has no lower bound in z", f"limits {_limits(ends)}", part_scope)
+        else:
+            yield Finding("bounded", UNDECIDED, f"no bound of v from {word} was found", None, part_scope)
+
+
+def reachable(subject: Subject, value: Node) -> Span:
+    """The range of z over all inputs, of the parts that use this v."""
+    result: Span | None = None
+    for part in subject.terms:
+        if subject.view.unstopped(subject.view.value(part)) is value:
+            z = Calculus(subject.view.box).span(subject.view.unstopped(subject.view.argument(part)))
+            result = z if result is None else result.joined(z)
+    return result or REALS
+
+
+def _sign_of(subject: Subject, value: Node) -> int:
+    """The sign in front of v, of the first part that uses it."""
+    return next(part.sign for part in subject.terms if subject.view.unstopped(subject.view.value(part)) is value)
+
+
+def saturates(subject: Subject) -> Iterator[Finding]:
+    """v' tends to 0 at both ends: sure successes and hopeless failures pull no more."""
+    for scope, value, z in distinct(subject):
+        slope = subject.view.s.derivative(value, z)
+        ends = [limit(subject, slope, z, side) for side in (-1, 1)]
+        said = f"v' tends to {_shown_limit(ends[0])} at -oo and to {_shown_limit(ends[1])} at +oo"
+        if None in ends:
+            yield Finding("saturates", UNDECIDED, "a limit of v' was not found", None, scope)
+        else:
+            yield Finding("saturates", PROVED if ends == [0, 0] else REFUTED, said, f"slopes {_limits(ends)}", scope)
+
+
+def lipschitz(subject: Subject) -> Iterator[Finding]:
+    """|v'| has a bound, the largest pull that one example can have."""
+    for scope, value, z in distinct(subject):
+        yield _lipschitz(subject, scope, value, z)
+
+
+def _lipschitz(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
+    slope = subject.view.s.derivative(value, z)
+    box = {**subject.view.box, z: REALS}
+    span = Calculus(box).span(slope)
+    ends = [limit(subject, slope, z, side) for side in (-1, 1)]
+    if span.bounded:
+        bound = max(abs(Fraction(span.low)), abs(Fraction(span.high)))
+        best = _largest(subject, slope, z, ends)
+        return Finding("lipschitz", PROVED, f"|v'| <= {best or bound}: v' lies in {span}", str(best or bound), scope)
+    if any(e in (sympy.oo, -sympy.oo) for e in ends if e is not None):
+        return Finding("lipschitz", REFUTED, f"v' is unbounded: it tends to {_limits(ends)} at -oo and +oo", None, scope)
+    best = _largest(subject, slope, z, ends)
+    if best is not None:
+        return Finding("lipschitz", PROVED, f"|v'| <= {best}, at its stationary points and ends", best, scope)
+    return Finding("lipschitz", UNDECIDED, "no bound of v' was found", None, scope)
+
+
+def _largest(subject: Subject, slope: Node, z: Node, ends: list[sympy.Expr | None]) -> str | None:
+    """sup |v'| without parameters, from its limits and stationary points; None if that is not exact."""
+    if any(v is not z for v in variables(slope)) or None in ends or any(e in (sympy.oo, -sympy.oo) for e in ends):
+        return None
+    algebra = Algebra({z: REALS})
+    try:
+        form = algebra.normal(slope)
+        symbols = form.free_symbols
+        if len(symbols) != 1 or algebra.by_symbol[next(iter(symbols))].kind != "w":
+            return str(ends[0]) if not symbols else None
+        (w,) = symbols
+        stationary = [r for r in sympy.roots(sympy.numer(sympy.together(sympy.diff(form, w))), w) if r.is_real and r > 0]
+        numerator = sympy.Poly(sympy.numer(sympy.together(sympy.diff(form, w))), w)
+        found = {sympy.nsimplify(sympy.simplify(form.subs(w, r))) for r in stationary}
+        if len(stationary) < numerator.count_roots(sympy.Rational(1, 10**9), None):
+            return None
+    except (OutOfReach, NotImplementedError):
+        return None
+    return str(max((abs(e) for e in [*found, *ends]), key=lambda e: float(e)))
+
+
+def limit(subject: Subject, node: Node, z: Node, side: int) -> sympy.Expr | None:
+    """The limit at +oo or -oo: sympy's, believed only where far values in high precision agree."""
+    node = settled(subject.view.s, node, z, subject.view.box, side)
+    algebra = Algebra({**subject.view.box, z: REALS})
+    try:
+        form = algebra.normal(node)
+        symbols = {v: sympy.Symbol(str(v.data), positive=algebra.box[v].positive if v in algebra.box else None, real=True) for v in variables(node)}
+        plain = algebra.pretty(form)
+        renamed = {s: symbols[v] for s in plain.free_symbols for v in symbols if str(s) == _name(v)}
+        found = sympy.limit(plain.subs(renamed), symbols.get(z, sympy.Symbol("z")), sympy.oo * side)
+    except (OutOfReach, NotImplementedError, ValueError, TypeError, AttributeError):
+        return None
+    if found.has(sympy.Limit, sympy.AccumBounds, sympy.nan, sympy.zoo):
+        return None
+    return found if _agrees(subject, node, z, side, found, symbols) else None
+
+
+def _name(variable: Node) -> str:
+    return f"{variable.slot}.{variable.data}" if variable.slot else str(variable.data)
+
+
+def _agrees(subject: Subject, node: Node, z: Node, side: int, claimed: sympy.Expr, symbols: dict[Node, sympy.Symbol]) -> bool:
+    others = [v for v in variables(node) if v is not z]
+    for point in points(subject.view.box, others, 6, subject.view.first):
+        expected = claimed.subs({symbols[v]: sympy.Rational(x.numerator, x.denominator) for v, x in point.items()})
+        values = [sure_value(node, {**point, z: Fraction(side * 10**k)}) for k in (3, 4)]
+        if any(v is None for v in values):
+            if expected not in (sympy.oo, -sympy.oo):
+                return False
+            continue
+        near, far = (v for v in values if v is not None)
+        if expected in (sympy.oo, -sympy.oo):
+            grows = (far > near > 10) if expected == sympy.oo else (far < near < -10)
+            if not grows:
+                return False
+        elif not expected.is_number or abs(far - mpf(str(sympy.N(expected, 30)))) > mpf(10) ** -2 * (1 + abs(far)):
+            return False
+    return True
+
+
+def _shown_limit(value: sympy.Expr | None) -> str:
+    return "?" if value is None else {sympy.oo: "+oo", -sympy.oo: "-oo"}.get(value, str(value))
+
+
+def _limits(ends: list[sympy.Expr | None]) -> str:
+    return ", ".join(map(_shown_limit, ends))
+
