@@ -45,6 +45,7 @@ CODES = {
     "resume": "a checkpoint that cannot be continued",
     "plugin": "a plugin or plugged-in name that cannot be used",
     "wrong-package": "another package named halo is in the way",
+    "validation": "generated code does not compute what the objective declares",
     "self-test": "a check before the first step failed",
     "non-finite": "the loss is not a finite number",
 }

@@ -11,16 +11,18 @@ from halo.compiler.graph import Needs
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import ObjectiveError
 from halo.loss.inputs import Completions, LossInputs, LossOutput
+from halo.loss.validation import validate as validated
 
 
 class LossFunction(nn.Module):
     """A loss, ready to run: `output = loss(LossInputs(...))`; `output.loss.backward()`.
 
     It has no trainable weights. `parameters_used` are the objective's numbers, `source` the code that runs (tracebacks
-    show its lines), `needs` what the inputs must hold. Half-precision inputs are computed in float32.
+    show its lines), `needs` what the inputs must hold. Half-precision inputs are computed in float32. The code is compared
+    with the declared formulas before it is handed out (`halo.loss.validation`) unless `validate` is False.
     """
 
-    def __init__(self, compiled: CompiledObjective) -> None:
+    def __init__(self, compiled: CompiledObjective, validate: bool = True) -> None:
         super().__init__()
         self.compiled = compiled
         self.parameters_used = dict(compiled.parameters)
@@ -28,6 +30,8 @@ class LossFunction(nn.Module):
         self.needs: Needs = compiled.graph.needs
         self.feedback = compiled.graph.feedback
         self._function = _executed(compiled.source, compiled.graph.name)
+        if validate:
+            validated(compiled, self.forward)
 
     def forward(self, inputs: LossInputs) -> LossOutput:
         """The loss of one effective batch and its parts. Raises ObjectiveError if the inputs lack what is needed."""

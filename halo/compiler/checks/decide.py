@@ -166,7 +166,7 @@ class Question:
     def _split(self, node: Node, kink: Node, box: Box, wanted: str, steps: list[str], depth: int) -> bool:
         """Both sides of the kink at its threshold t, and how they meet there."""
         pair = _pair(self.s, kink)
-        at = self._threshold(*pair, box)
+        at = threshold(self.s, *pair, self.x, box)
         if at is None:
             return False
         t, rising = at
@@ -203,23 +203,24 @@ class Question:
         steps.append(f"at {self.x.data} = {shown(t)} the slope does not rise")
         return True
 
-    def _threshold(self, a: Node, b: Node, box: Box) -> tuple[Node, bool] | None:
-        """Where a - b, affine in x with a slope of one strict sign, is 0; and whether it rises there."""
-        difference = self.s.call("sub", a, b)
-        slope = self.s.derivative(difference, self.x)
-        if self.x in variables(slope):
-            algebra = Algebra(box)
-            try:
-                slope_form = algebra.normal(slope)
-            except OutOfReach:
-                return None
-            if any(algebra.by_symbol[g].key is self.x or algebra.by_symbol[g].kind != "v" for g in slope_form.free_symbols):
-                return None
-        span = Calculus(box).span(slope)
-        if not (span.positive or span.negative):
+
+def threshold(s: Scalars, a: Node, b: Node, x: Node, box: Box) -> tuple[Node, bool] | None:
+    """Where a - b, affine in x with a slope of one strict sign, is 0; and whether it rises there."""
+    difference = s.call("sub", a, b)
+    slope = s.derivative(difference, x)
+    if x in variables(slope):
+        algebra = Algebra(box)
+        try:
+            form = algebra.normal(slope)
+        except OutOfReach:
             return None
-        origin = self.s.substitute(difference, {self.x: self.s.number(0)})
-        return self.s.call("neg", self.s.call("div", origin, slope)), span.positive
+        if any(algebra.by_symbol[g].key is x or algebra.by_symbol[g].kind != "v" for g in form.free_symbols):
+            return None
+    span = Calculus(box).span(slope)
+    if not (span.positive or span.negative):
+        return None
+    origin = s.substitute(difference, {x: s.number(0)})
+    return s.call("neg", s.call("div", origin, slope)), span.positive
 
 
 def settled(s: Scalars, node: Node, x: Node, box: Box, side: int) -> Node:
@@ -231,13 +232,22 @@ def settled(s: Scalars, node: Node, x: Node, box: Box, side: int) -> Node:
             break
         pair = _pair(s, kink)
         difference = s.call("sub", *pair)
-        span, slope = Calculus({**box, x: far}).span(difference), Calculus({**box, x: REALS}).span(s.derivative(difference, x))
-        above = span.positive or (not span.negative and (slope.positive if side > 0 else slope.negative) and slope.low != 0)
-        below = span.negative or (not span.positive and (slope.negative if side > 0 else slope.positive) and slope.high != 0)
+        span, affine = Calculus({**box, x: far}).span(difference), threshold(s, *pair, x, {**box, x: REALS})
+        above = span.positive or (affine is not None and affine[1] == (side > 0))
+        below = span.negative or (affine is not None and affine[1] != (side > 0))
         if above == below:
             break
         node = s.substitute(node, {kink: _branches(s, kink, pair)[1 if above else 0]})
     return node
+
+
+def switching_at(s: Scalars, node: Node, x: Node, box: Box) -> Node | None:
+    """The threshold of the first kink along x, if it has a closed form."""
+    kink = next((n for n in topological_scalar(node) if _switching(n, x)), None)
+    if kink is None:
+        return None
+    found = threshold(s, *_pair(s, kink), x, {**box, x: REALS})
+    return found[0] if found else None
 
 
 def sign_of(node: Node, box: Box) -> int | None:

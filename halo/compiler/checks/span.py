@@ -18,7 +18,7 @@ from halo.objective.schema import Interval
 End = Fraction | float
 """A Fraction, or the floats inf and -inf."""
 
-LARGE = 5_000  # past it, exp is taken as unbounded (or as 0, open): an enclosure all the same
+MAGNITUDE = 10_000  # a power of two past which an end is replaced by the next known one further out
 BITS = 600  # longer ends are rounded outwards, so that exact arithmetic stays cheap
 
 
@@ -196,18 +196,14 @@ def monotone_image(
 
     def at(value: End, is_open: bool, side: int) -> tuple[End, bool]:
         limit = (limits.high, True) if (side > 0) == rising else (limits.low, True)
-        if isinstance(value, float) or abs(value) > LARGE:
-            # past LARGE, the value there is replaced by the limit if that is outwards, else by the value at LARGE
-            if isinstance(value, float) or (value > 0) == (side > 0):
-                return limit
-            value, is_open = Fraction(LARGE if value > 0 else -LARGE), True
+        if isinstance(value, float):
+            return limit
         known = exact(value)
         if known is not None:
             return known, is_open
         if value in (domain.low, domain.high):
             return limit
-        outwards = side if rising else -side
-        return _rounded(function, value, outwards), True
+        return _rounded(function, value, side if rising else -side, limit[0]), True
 
     ends = (at(span.low, span.low_open, -1), at(span.high, span.high_open, +1))
     (low, low_open), (high, high_open) = ends if rising else (ends[1], ends[0])
@@ -215,12 +211,15 @@ def monotone_image(
     return clipped if clipped is not None else limits
 
 
-def _rounded(function: Callable[[mpf], mpf], value: Fraction, side: int) -> Fraction:
-    """The value, 50 digits computed, padded outwards by 1e-40 of itself."""
+def _rounded(function: Callable[[mpf], mpf], value: Fraction, side: int, limit: End) -> End:
+    """The value, 50 digits computed, padded outwards by 1e-40 of itself; past all measure, the limit or a power of two."""
     with mp.workdps(50):
         result = function(mpf(value.numerator) / mpf(value.denominator))
-        sign, mantissa, exponent, _ = result._mpf_
-        exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent) * (-1 if sign else 1)
+        sign, mantissa, exponent, bits = result._mpf_
+    if abs(exponent + bits) > MAGNITUDE:
+        outwards = (side > 0) != bool(sign) if exponent > 0 else (side < 0) != bool(sign)
+        return limit if outwards else Fraction(2) ** (MAGNITUDE if exponent > 0 else -MAGNITUDE) * (-1 if sign else 1)
+    exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent) * (-1 if sign else 1)
     pad = (1 + abs(exact)) * Fraction(1, 10**40)  # absolute too: log(1 - exp(x)) cancels
     return _shorter(exact + pad * side, side)
 

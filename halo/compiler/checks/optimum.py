@@ -1,0 +1,235 @@
+"""Where the loss would settle: under a sure preference, and as a function of the preference probability.
+
+With h the difference of scores (before normalizer and margin) and L(h) the loss of a pair, the optimum of a preference of
+probability p is Psi(p) = argmin p L(h) + (1 - p) L(-h). An objective whose Psi is bounded does not overfit sure preferences
+(IPO, 2310.12036, section 4). For labelled feedback p is the share of `desirable` labels of a completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sympy
+from mpmath import mp, mpf
+from sympy import Expr
+
+from halo.compiler.checks.algebra import Algebra, OutOfReach
+from halo.compiler.checks.calculus import Calculus
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, sign_of
+from halo.compiler.checks.findings import Finding, Subject
+from halo.compiler.checks.points import points, sure_value
+from halo.compiler.checks.scalar import variables
+from halo.compiler.checks.span import REALS, Span
+from halo.compiler.graph import Node, Part
+from fractions import Fraction
+
+UNIT = Span(Fraction(0), Fraction(1), True, True)
+
+
+@dataclass
+class Curves:
+    """The loss of a preferred and of a dispreferred outcome as functions of h."""
+
+    h: Node
+    good: Node
+    bad: Node
+    box: dict[Node, Span]
+
+
+def curves(subject: Subject) -> Curves | None:
+    """The two curves, or None where the loss is not a function of one difference of scores."""
+    terms = subject.terms
+    if any(part.regularizer for part in subject.parts) or not terms or not all(subject.single(part) for part in terms):
+        return None
+    s, view = subject.view.s, subject.view
+    h = s.variable("h")
+    found = {part.role: _curve(subject, part, h) for part in terms}
+    box = {**view.box, h: REALS}
+    if len(found) != len(terms) or any(curve is None for curve in found.values()):
+        return None
+    if subject.feedback == "labelled" and set(found) == {"desirable", "undesirable"}:
+        return Curves(h, found["desirable"], found["undesirable"], box)  # type: ignore[arg-type]
+    if subject.feedback in ("paired", "ranked") and set(found) == {"chosen"} and _is_difference(subject, terms[0]):
+        good = found["chosen"]
+        assert good is not None
+        return Curves(h, good, s.substitute(good, {h: s.call("neg", h)}), box)
+    return None
+
+
+def _is_difference(subject: Subject, part: Part) -> bool:
+    """Whether z falls with the other completion's score as it rises with its own."""
+    return part.reference_point is not None and bool(variables(subject.view.unstopped(subject.view.scalar(part.reference_point, subject.view.generic(part)))))
+
+
+def _curve(subject: Subject, part: Part, h: Node) -> Node | None:
+    s, view = subject.view.s, subject.view
+    where = view.generic(part)
+    assert part.normalizer is not None
+    normalizer = view.scalar(part.normalizer, where)
+    margin = view.scalar(part.margin, where) if part.margin is not None else s.number(0)
+    if any(v.op != "parameter" for scalar in (normalizer, margin) for v in variables(scalar)):
+        return None
+    z = s.call("sub", s.call("mul", normalizer, h), margin)
+    return view.unstopped(s.substitute(view.item(part), {view.z: z}))
+
+
+def finite_optimum(subject: Subject) -> Iterator[Finding]:
+    """A sure preference has a finite optimum h*: the objective itself stops the policy."""
+    found = curves(subject)
+    if found is None:
+        return
+    yield _optimum(subject, found, found.good, "finite_optimum", None)
+
+
+def preference_link(subject: Subject) -> Iterator[Finding]:
+    """Psi(p), the optimum for preference probability p, stays bounded: sure preferences are not overfitted."""
+    found = curves(subject)
+    if found is None:
+        return
+    s = subject.view.s
+    p = s.variable("p")
+    mixed = s.call("add", s.call("mul", p, found.good), s.call("mul", s.call("sub", s.number(1), p), found.bad))
+    yield _optimum(subject, Curves(found.h, found.good, found.bad, {**found.box, p: UNIT}), mixed, "preference_link", p)
+
+
+def _optimum(subject: Subject, found: Curves, loss: Node, check: str, p: Node | None) -> Finding:
+    s, h, box = subject.view.s, found.h, found.box
+    slope = s.derivative(loss, h)
+    way = sign_of(slope, box)
+    algebra = Algebra(box)
+    try:
+        form = algebra.normal(slope)
+        if p is None and way in (-1, 1):
+            return _monotone_loss(subject, loss, slope, algebra, form, h, box, check, way)
+        roots = _roots(algebra, form, h)
+    except OutOfReach:
+        roots = []
+    convex = Question(s, s.call("neg", loss), h, box, REALS, subject.view.first).concave()
+    good = [root for root in roots if _is_root(subject, slope, h, root, box)]
+    if len(good) == 1 and convex.proved:
+        if p is None:
+            return Finding(check, PROVED, f"the loss of a sure preference is least at h* = {good[0]}, where h is the difference of scores", str(good[0]), steps=convex.steps)
+        return _link(subject, good[0], check, box)
+    if p is not None and not roots and _constant_sum(subject, found):
+        return Finding(check, REFUTED, "the losses of the two labels add up to a constant: any p other than 1/2 (weighted) drives h to infinity", "none")
+    return Finding(check, UNDECIDED, "the stationary points were not found in closed form, or the loss is not convex")
+
+
+def _monotone_loss(subject: Subject, loss: Node, slope: Node, algebra: Algebra, form: Expr, h: Node, box: dict[Node, Span], check: str, way: int) -> Finding:
+    span = Calculus(box).span(slope)
+    strict = span.negative or span.positive
+    if not strict and form != 0:
+        _, factors = algebra.factored(form)
+        spans = [algebra.span_of_factor(base) for base, _ in factors]
+        strict = all(s.positive or s.negative for s in spans)
+    where = "+oo" if way < 0 else "-oo"
+    if strict:
+        return Finding(check, REFUTED, f"the loss of a sure preference keeps falling: its optimum is h = {where}, and nothing but the data stops it", where)
+    flat = _flat(subject, slope, h, box, way)
+    if flat is not None:
+        return Finding(check, PROVED, "the loss of a sure preference is least, and flat, once h is large enough", flat)
+    return Finding(check, UNDECIDED, f"the loss never rises towards h = {where}, and whether it becomes flat was not decided")
+
+
+def _flat(subject: Subject, slope: Node, h: Node, box: dict[Node, Span], way: int) -> str | None:
+    from halo.compiler.checks.decide import settled, shown, switching_at
+
+    far = settled(subject.view.s, slope, h, box, 1 if way < 0 else -1)
+    if far.op == "number" and far.data == 0:
+        at = switching_at(subject.view.s, slope, h, box)
+        return f"h >= {shown(at)}" if at is not None and way < 0 else "flat"
+    return None
+
+
+def _roots(algebra: Algebra, form: Expr, h: Node) -> list[Expr]:
+    """Closed-form solutions h of form = 0, in names."""
+    _, factors = algebra.factored(form)
+    found: list[Expr] = []
+    for base, count in factors:
+        own = [g for g in base.free_symbols if _holds(algebra, g, h)]
+        if count < 0 or not own:
+            continue
+        if len(own) != 1:
+            raise OutOfReach("h both bare and in an exponential")
+        generator = algebra.by_symbol[own[0]]
+        if sympy.degree(base, own[0]) > 2:
+            raise OutOfReach("a polynomial of high degree")
+        for solution in sympy.roots(sympy.Poly(base, own[0])):
+            if generator.kind == "v":
+                found.append(solution)
+            elif generator.kind == "w":
+                monomial, d = generator.key
+                symbol = algebra.generators["v", h].symbol
+                factor = sympy.cancel(monomial / symbol)
+                if symbol in factor.free_symbols or (solution.is_Rational and solution <= 0):
+                    continue
+                found.append(d * sympy.log(solution) / factor)
+            else:
+                raise OutOfReach("h inside a logarithm")
+    return [sympy.factor(algebra.pretty(root)) if not root.has(sympy.log) else algebra.pretty(root) for root in found]
+
+
+def _holds(algebra: Algebra, symbol: sympy.Symbol, h: Node) -> bool:
+    generator = algebra.by_symbol[symbol]
+    if generator.kind == "v":
+        return generator.key is h
+    keys = generator.key if isinstance(generator.key, tuple) else (generator.key,)
+    return any(_holds(algebra, s, h) for key in keys if isinstance(key, Expr) for s in key.free_symbols)
+
+
+def _is_root(subject: Subject, slope: Node, h: Node, root: Expr, box: dict[Node, Span]) -> bool:
+    """The root is real and a zero of the slope at every point tried; the slope's algebra found it, this keeps to the real branch."""
+    others = [v for v in variables(slope) if v is not h]
+    tried = 0
+    for point in points(box, others, 16, subject.view.first):
+        names = {str(v.data): x for v, x in point.items()}
+        value = root.subs({g: sympy.Rational(names[str(g)].numerator, names[str(g)].denominator) for g in root.free_symbols if str(g) in names})
+        number = sympy.N(value, 50)
+        if not number.is_real or not number.is_finite:
+            if all(x in (b.low, b.high) for v, x in point.items() if (b := box.get(v))):
+                continue
+            return False
+        near = Fraction(str(number)) if "e" not in str(number) else Fraction(mp.nstr(mpf(str(number)), 45))
+        slopes = [sure_value(slope, {**point, h: near + side}) for side in (-Fraction(1, 10**20), Fraction(1, 10**20))]
+        if None in slopes or slopes[0] * slopes[1] > 0:  # type: ignore[operator]
+            return False
+        tried += 1
+    return tried > 0
+
+
+def _link(subject: Subject, root: Expr, check: str, box: dict[Node, Span]) -> Finding:
+    """Whether Psi stays finite at p = 0 and 1: its value there by substitution, confirmed by values close by."""
+    symbol = next((g for g in root.free_symbols if str(g) == "p"), None)
+    value = str(root)
+    if symbol is None:
+        return Finding(check, PROVED, f"Psi(p) = {value} does not depend on p", value)
+    others = [v for v in box if v.op == "parameter" and str(v.data) in {str(g) for g in root.free_symbols}]
+    bounded = True
+    for point in points(box, others, 16, subject.view.first):
+        fixed = {g: sympy.Rational(x.numerator, x.denominator) for g in root.free_symbols for v, x in point.items() if str(g) == v.data}
+        for end in (0, 1):
+            there = root.subs(fixed).subs(symbol, end)
+            near = [sympy.N(root.subs(fixed).subs(symbol, abs(end - sympy.Rational(1, 10**k))), 30) for k in (20, 40)]
+            infinite = there.has(sympy.oo, -sympy.oo, sympy.zoo)
+            if infinite != bool(abs(near[1]) > abs(near[0]) * sympy.Rational(3, 2)) or there.has(sympy.nan):
+                return Finding(check, UNDECIDED, f"Psi(p) = {value}; whether it stays bounded was not decided", value)
+            if infinite:
+                at = ", ".join(f"{v.data} = {x}" for v, x in point.items())
+                reason = f"Psi(p) = {value} is unbounded as p tends to 0 or 1 ({at}): sure preferences are overfitted"
+                return Finding(check, REFUTED, reason, value, witness={str(v.data): str(x) for v, x in point.items()} | {"p": str(end)})
+            bounded = bounded and bool(there.is_finite)
+    if not bounded:
+        return Finding(check, UNDECIDED, f"Psi(p) = {value}; whether it stays bounded was not decided", value)
+    return Finding(check, PROVED, f"Psi(p) = {value} stays bounded: sure preferences are not overfitted", value)
+
+
+def _constant_sum(subject: Subject, found: Curves) -> bool:
+    """Whether a good + b bad is constant in h for positive a, b free of h: then every mixture but one is monotone."""
+    s, algebra = subject.view.s, Algebra(found.box)
+    try:
+        slopes = algebra.normals([s.derivative(found.good, found.h), s.derivative(found.bad, found.h)])
+    except OutOfReach:
+        return False
+    ratio = sympy.cancel(slopes[0] / slopes[1]) if slopes[1] != 0 else None
+    return ratio is not None and not any(_holds(algebra, g, found.h) for g in ratio.free_symbols) and algebra.span(ratio).negative

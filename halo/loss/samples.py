@@ -1,0 +1,166 @@
+"""The points at which generated code is judged: the same small batch as exact rows and as torch's padded tensors.
+
+Kinds: `ordinary`; `at_reference` (policy = reference = sampler); `far_up` and `far_down` (log-ratios of +-500, good
+answers up or down); `sure` and `impossible` (probabilities that round to 1, and of exp(-1e4)).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halo.compiler.exact import ExactBatch, Row
+from halo.compiler.pipeline import CompiledObjective
+from halo.loss.inputs import Completions, LossInputs
+from halo.objective.schema import Interval
+from halo.objective.vocabulary import FEEDBACK
+
+KINDS = ("ordinary", "at_reference", "far_up", "far_down", "sure", "impossible")
+LISTS = ("ranked", "scored")
+RANKS = ((1, 2, 2), (2, 1), (1, 3, 2))  # ties, and lists of different lengths
+GARBAGE = 3.0  # padding: no log-probability, and inside few domains
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One batch twice. `leaves` are the log-prob tensors by slot; `places` where each row's tokens lie in its padded row."""
+
+    kind: str
+    exact: ExactBatch
+    inputs: LossInputs
+    leaves: dict[str, Tensor]
+    places: dict[str, list[Any]]
+
+
+def sample(compiled: CompiledObjective, kind: str) -> Sample:
+    """The batch of a kind for an objective: what its graph says it needs, and no more. The same one every time."""
+    maker = _Maker(compiled, kind)
+    rows = {slot: maker.slot(slot) for slot in compiled.declared.needs.slots}
+    return maker.padded(maker.exact(rows))
+
+
+class _Maker:
+    def __init__(self, compiled: CompiledObjective, kind: str) -> None:
+        self.kind, self.rng = kind, Random(f"halo {kind}")
+        self.feedback, self.needs = compiled.declared.feedback, compiled.declared.needs
+        self.columns = {name: (c.level, Interval.parse(c.domain)) for name, c in compiled.objective.declaration.columns.items()}
+        self.examples = 3 if kind == "ordinary" else 2
+        self.is_list = self.feedback in LISTS
+
+    # -- exact rows ------------------------------------------------------------------------------------------------
+
+    def exact(self, rows: dict[str, list[Any]]) -> ExactBatch:
+        labels = [b % 2 == 0 for b in range(self.examples)] if self.feedback == "labelled" else []
+        ranks = list(RANKS[: self.examples]) if self.is_list else []
+        columns = {
+            name: [self.inside(interval, 0) for _ in range(self.examples)]
+            for name, (level, interval) in self.columns.items()
+            if level == "example"
+        }
+        return ExactBatch(rows, labels, ranks, columns)
+
+    def slot(self, slot: str) -> list[Any]:
+        """For each example a row, or a list of rows."""
+        if self.is_list and slot in FEEDBACK[self.feedback].slots:
+            return [[self.row(1 if rank == 1 else -1, rank, k) for k, rank in enumerate(RANKS[b])] for b in range(self.examples)]
+        if slot == "completion" and self.feedback == "labelled":
+            return [self.row(1 if b % 2 == 0 else -1, 0, b) for b in range(self.examples)]
+        return [self.row(-1 if slot == "rejected" else 1, 0, b) for b in range(self.examples)]
+
+    def row(self, towards: int, rank: int, index: int) -> Row:
+        """`towards` is +1 for what should become likelier; the first row has one token, the others several."""
+        length = 1 if index == 0 else self.rng.randint(2, 4)
+        tokens = [self.token(towards, length) for _ in range(length)]
+        columns: dict[str, Any] = {}
+        for name, (level, interval) in self.columns.items():
+            if level == "completion":
+                columns[name] = self.inside(interval, towards)
+            elif level == "token":
+                columns[name] = [self.inside(interval, 0) for _ in tokens]
+        if self.needs.scores:
+            columns["score"] = 0.25 - 0.75 * rank
+        logp, ref, old = ([token[i] for token in tokens] for i in range(3))
+        return Row(logp, ref if self.needs.reference else (), old if self.needs.sampler else (), columns)
+
+    def token(self, towards: int, length: int) -> tuple[float, float, float]:
+        """log-probs of one token under the policy, the reference and the sampler."""
+        ordinary = [-self.rng.expovariate(0.7) - 0.01 for _ in range(3)]
+        if self.kind == "at_reference":
+            return (ordinary[0],) * 3
+        if self.kind in ("far_up", "far_down"):
+            share = (500 if self.kind == "far_up" else -500) * towards / length * self.rng.uniform(0.9, 1.1)
+            return ordinary[0] + min(share, 0.0), ordinary[1] - max(share, 0.0), ordinary[2] - max(share, 0.0)
+        if self.kind == "sure":
+            return -1e-30 * self.rng.uniform(0.5, 2), ordinary[1], ordinary[2]
+        if self.kind == "impossible":
+            return -1e4 / length * self.rng.uniform(0.9, 1.1), ordinary[1], ordinary[2]
+        return ordinary[0], ordinary[1], ordinary[2]
+
+    def inside(self, interval: Interval, towards: int) -> float:
+        """A number inside a column's domain, larger for what is better."""
+        low, high = (None if end is None else float(end) for end in (interval.low, interval.high))
+        if low is not None and high is not None:
+            return low + (high - low) * (0.5 + 0.3 * towards + self.rng.uniform(-0.1, 0.1))
+        if low is not None:
+            return low + math.exp(towards + self.rng.uniform(-0.5, 0.5))
+        if high is not None:
+            return high - math.exp(-towards + self.rng.uniform(-0.5, 0.5))
+        return 1.5 * towards + self.rng.uniform(-1, 1)
+
+    # -- tensors ---------------------------------------------------------------------------------------------------
+
+    def padded(self, exact: ExactBatch) -> Sample:
+        roles, leaves, places = {}, {}, {}
+        for slot, rows in exact.rows.items():
+            roles[slot], places[slot] = self.completions(rows)
+            leaves[slot] = roles[slot].logp
+        width = max((len(ranks) for ranks in exact.ranks), default=0)
+        ranks = torch.tensor([_filled(list(r), width, 1) for r in exact.ranks], device="cpu") if exact.ranks else None
+        desirable = torch.tensor(exact.desirable, device="cpu") if exact.desirable else None
+        columns = {name: _tensor(list(values)) for name, values in exact.columns.items()}
+        return Sample(self.kind, exact, LossInputs(roles, desirable, ranks, columns), leaves, places)
+
+    def completions(self, rows: Any) -> tuple[Completions, list[Any]]:
+        """Tensors of one slot: tokens lie scattered in their padded rows, absent completions at the end of their list."""
+        lists = [rows] if isinstance(rows[0], Row) else rows
+        flat = [row for group in lists for row in group]
+        width, size = max(len(row.logp) for row in flat) + 1, max(len(group) for group in lists)
+        chosen = {id(row): sorted(self.rng.sample(range(width), len(row.logp))) for row in flat}
+
+        def tensor(values: Any, padding: Any) -> Tensor:
+            """From what `values` says of a row: a number for each token, or one number."""
+            empty = [padding] * width if isinstance(values(flat[0]), list) else padding
+            whole = [_filled([_laid(values(row), chosen[id(row)], width, padding) for row in g], size, empty) for g in lists]
+            return _tensor(whole[0] if lists[0] is rows else whole)
+
+        logp = tensor(lambda row: row.logp, GARBAGE).requires_grad_()
+        mask = tensor(lambda row: [1.0] * len(row.logp), 0.0) > 0
+        ref = tensor(lambda row: row.ref_logp, GARBAGE) if flat[0].ref_logp else None
+        old = tensor(lambda row: row.old_logp, GARBAGE) if flat[0].old_logp else None
+        columns: Mapping[str, Tensor] = {name: tensor(lambda row, name=name: row.columns[name], GARBAGE) for name in flat[0].columns}
+        places = [[chosen[id(row)] for row in group] for group in lists]
+        return Completions(mask, logp, ref, old, columns), places[0] if lists[0] is rows else places
+
+
+def _laid(values: Any, places: list[int], width: int, padding: Any) -> Any:
+    """A row's numbers at their places among padding; a single number as it is."""
+    if not isinstance(values, list):
+        return values
+    row = [padding] * width
+    for place, value in zip(places, values, strict=True):
+        row[place] = value
+    return row
+
+
+def _filled(values: list[Any], size: int, padding: Any) -> list[Any]:
+    return [*values, *[padding] * (size - len(values))]
+
+
+def _tensor(values: list[Any]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device="cpu")
