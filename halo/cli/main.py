@@ -12,7 +12,9 @@ from halo.errors import HaloError, SettingsError, nearest
 
 COMMANDS = {
     "train": "train a model with an objective",
-    "show": "print a stage of an objective: as declared, as a graph, as torch source",
+    "check": "what can be proved or refuted about an objective, and whether it keeps what its file expects",
+    "show": "print an objective: as declared, as a graph, as torch source, as mathematics",
+    "plot": "value function, loss and gradient weight as a figure",
     "list": "the objectives that can be used by name",
     "schema": "JSON Schema of objective or settings files, for editors",
     "plugins": "what is installed, and who supplies what",

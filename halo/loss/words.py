@@ -133,7 +133,7 @@ def std(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
     """Standard deviation with n - 1; 0 for fewer than two."""
     number = count(x, mask, dims)
     centre = total(x, mask, dims) / torch.clamp(number, min=1)
-    for dim in sorted(_as_tuple(dims, x, mask)):
+    for dim in sorted(_as_tuple(dims, x, mask), reverse=True):  # from the last: earlier negative positions stay right
         centre = centre.unsqueeze(dim)
     squares = total((x - centre) ** 2, mask, dims)
     several = (number > 1) & (squares > 0)

@@ -141,8 +141,7 @@ class Algebra:
             case "min":
                 return -self._largest([-x for x in arguments])
             case "clip":
-                above = -self._largest([-self._largest([a, arguments[1]]), -arguments[2]])
-                return above
+                return -self._largest([-self._largest([a, arguments[1]]), -arguments[2]])
             case _:  # atan, asinh, sqrt, sign: atoms
                 image = NONNEGATIVE if node.data == "sqrt" else REALS
                 return self.generator("f", (node.data, *map(self._tidy, arguments)), image)
@@ -246,6 +245,7 @@ class Algebra:
         for part, side in ((numerator, 1), (denominator, -1)):
             if _size(part) > MAX_TERMS:
                 raise OutOfReach("too many terms")
+            part = part if part.is_Symbol else sympy.expand(part)  # (w + 1) - w has a symbol, and is a number
             coefficient, found = sympy.factor_list(part) if part.free_symbols else (part, [])
             if coefficient == 0:
                 return Rational(0), []

@@ -253,7 +253,7 @@ def _log_power_span(base: Span, exponent: Span) -> Span:
     if (grows[0] and exponent.nonnegative) or (grows[1] and exponent.nonpositive):
         return Span(Fraction(1), inf)
     if (grows[0] and exponent.nonpositive) or (grows[1] and exponent.nonnegative):
-        return Span(Fraction(0), Fraction(1), base.positive and not (base.high == inf), False)
+        return Span(Fraction(0), Fraction(1), base.positive and base.high != inf, False)
     return POSITIVE if base.positive else NONNEGATIVE
 
 

@@ -220,9 +220,9 @@ def _margin(subject: Subject, part: Part, where: Where, slot: str, inner: Node, 
         raise Departure(f"the margin {shown(margin)} depends on theta")
     if not moving:
         return
-    other = _slot(inner)
+    other = _slot(inner) or ""
     swap = {v: s.variable(v.data, other if v.slot == slot else slot, v.axes) for v in moving if v.slot in (slot, other)}
-    additive = other is not None and all(v.slot in (slot, other) for v in moving)
+    additive = other != "" and all(v.slot in (slot, other) for v in moving)
     if additive:
         for v in (v for v in moving if v.slot == slot):
             mixed = s.derivative(margin, v)

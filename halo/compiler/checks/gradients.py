@@ -172,8 +172,7 @@ def _local_slope(subject: Subject, node: Node, following: Node) -> int | None:
         for letter, a in zip(letters, node.args, strict=True)
     }
     slope = s.derivative(s.apply(node.data, *letters), letters[node.args.index(following)])
-    found = sign_of(slope, box)
-    return found
+    return sign_of(slope, box)
 
 
 def direction(subject: Subject) -> Iterator[Finding]:
@@ -257,7 +256,7 @@ def _opposite(subject: Subject, scalar: Node) -> dict[str, str]:
             (up, su), (down, sd) = seen[-1], seen[1]
             return {
                 **{f"{k} (up)": v for k, v in named(up).items()}, **{f"{k} (down)": v for k, v in named(down).items()},  # type: ignore[arg-type]
-                "slope up": number(su), "slope down": number(sd),  # type: ignore[arg-type]
+                "slope up": number(su), "slope down": number(sd),
             }  # fmt: skip
     return {}
 

@@ -64,7 +64,7 @@ def _undefined(node: Node, point: Mapping[Node, Fraction]) -> bool:
 
     with mp.workdps(60):
         value = values([node], point, mp)[node]
-        return not mp.isfinite(value)
+        return not bool(mp.isfinite(value))
 
 
 def units(subject: Subject) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _data(algebra: Algebra, symbol: sympy.Symbol) -> bool:
     """Whether the generator depends on anything but parameters."""
     generator = algebra.by_symbol[symbol]
     if generator.kind == "v":
-        return generator.key.op != "parameter"
+        return bool(generator.key.op != "parameter")
     keys = generator.key if isinstance(generator.key, tuple) else (generator.key,)
     return any(_data(algebra, s) for key in keys if isinstance(key, sympy.Expr) for s in key.free_symbols)
 
@@ -131,9 +131,9 @@ def _two_values(view: View, loss: Node) -> dict[str, str]:
         if value is None:
             continue
         first = seen.setdefault(key, (point, value))
-        if abs(first[1] - value) > 1e-12:  # type: ignore[operator]
+        if abs(first[1] - value) > 1e-12:
             both = {f"{k} (first)": v for k, v in named(first[0]).items()} | {f"{k} (second)": v for k, v in named(point).items()}
-            return both | {"first loss": number(first[1]), "second loss": number(value)}  # type: ignore[arg-type]
+            return both | {"first loss": number(first[1]), "second loss": number(value)}
     return {}
 
 
@@ -322,7 +322,6 @@ def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None
     """True: a point where it matters; False: it provably does not; None: neither."""
     result: bool | None = False
     for v in variables(item):
-        full = f"{v.slot}.{v.data}" if v.slot else str(v.data)
         if v.op == "reduce":
             if any(_named(w, names) for w in _inner(v)):
                 return True
@@ -333,7 +332,6 @@ def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None
         if verdict is False:
             return True
         result = None if verdict is None else result
-        assert full
     return result
 
 
@@ -389,7 +387,7 @@ def _practical(view: View, scalar: Node) -> dict[Node, Span]:
 
 
 def _inside(span: Span) -> bool:
-    return -FLOAT32 < span.low and span.high < FLOAT32
+    return span.low > -FLOAT32 and span.high < FLOAT32
 
 
 def _corners(box: Mapping[Node, Span], names: list[Node]) -> Iterator[dict[Node, Fraction]]:

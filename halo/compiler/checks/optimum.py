@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import sympy
 from mpmath import mp, mpf
@@ -22,7 +23,6 @@ from halo.compiler.checks.points import points, sure_value
 from halo.compiler.checks.scalar import variables
 from halo.compiler.checks.span import REALS, Span
 from halo.compiler.graph import Node, Part
-from fractions import Fraction
 
 UNIT = Span(Fraction(0), Fraction(1), True, True)
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from halo.compiler.graph import Builder, Node, topological
-from halo.objective.formula import Call, Formula, Name, Number, parse
+from halo.objective.formula import Formula, Name, Number, parse
 from halo.objective.vocabulary import FUNCTIONS
 
 LEAVES = ("number", "parameter", "input", "reduce")

@@ -31,7 +31,8 @@ class Answer:
     verdict: Verdict
 
     def __str__(self) -> str:
-        return f"{self.verdict.outcome}: {self.statement}\n    {self.verdict.reason}"
+        line = f"{self.verdict.outcome}: {self.statement}"
+        return line if self.verdict.proved and not self.verdict.witness else f"{line}\n    {self.verdict.reason}"
 
 
 class Setting:
@@ -91,7 +92,7 @@ class Setting:
             if all(self._true_at(point, *parts) for parts in read):
                 return Answer(text, Verdict(PROVED, f"at {_listed(point)}", witness=named(point)))
         choices = [(1, -1) if relation == "==" else (1,) for _, relation, _ in read]
-        for signs in product(*(choice + (0,) for choice in choices)):
+        for signs in product(*((*choice, 0) for choice in choices)):
             terms = [self.s.call("mul", self.s.number(k), self._gap(*parts)) for k, parts in zip(signs, read, strict=True) if k]
             total = self._sum(terms)
             strict = any(k and relation in ("<", ">") for k, (_, relation, _) in zip(signs, read, strict=True))
@@ -124,7 +125,7 @@ class Setting:
             values = [sure_value(side, point) for side in (left, right)]
             low, high = values[::-1] if relation in (">", ">=") else values
             if surely_below(high, low) or (relation == "==" and surely_below(low, high)):
-                sides = {"left": number(values[0]), "right": number(values[1])}  # type: ignore[arg-type]
+                sides = {"left": number(values[0]), "right": number(values[1])}
                 return Verdict(REFUTED, f"at {_listed(point)}: {sides['left']} and {sides['right']}", witness={**named(point), **sides})
         return None
 

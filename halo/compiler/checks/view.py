@@ -192,8 +192,7 @@ class View:
             return length
         linear = self.linear(inner)
         if linear is None or way not in ("total", "mean"):
-            opaque = self._opaque(way, inner, slot)
-            return opaque
+            return self._opaque(way, inner, slot)
         total = self.s.number(0)
         for variable, factor in linear.items():
             summed = self._sum_of(variable) if variable is not None else length

@@ -44,7 +44,7 @@ def _expression(node: Node, names: dict[Node, str]) -> tuple[str, int]:
 
 def _number(node: Node) -> tuple[str, int]:
     value = node.data
-    whole = value.denominator == 1
+    whole = value.denominator == 1 and abs(value) < 2**53  # a larger int would not fit torch's scalars
     text = str(value.numerator) if whole else repr(float(value))
     return text, _ATOM if value >= 0 else PRECEDENCE["neg"]
 

@@ -1,0 +1,101 @@
+"""Every check by name, the verdict on what a file expects, and the answer for one objective."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from halo.compiler.checks import definition, gradients, losses, optimum, values
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero
+from halo.compiler.checks.findings import Check, Finding, Subject
+from halo.compiler.pipeline import CompiledObjective
+
+CHECKS: dict[str, Check] = {
+    "domain": losses.domain,
+    "units": losses.units,
+    "reach": losses.reach,
+    "monotone": values.monotone,
+    "concave_on_gains": values.concave_on_gains,
+    "halo": definition.halo,
+    "direction": gradients.direction,
+    "log_partition_cancels": losses.log_partition_cancels,
+    "at_reference": losses.at_reference,
+    "finite_optimum": optimum.finite_optimum,
+    "preference_link": optimum.preference_link,
+    "bounded": values.bounded,
+    "saturates": values.saturates,
+    "lipschitz": values.lipschitz,
+    "no_overflow": losses.no_overflow,
+    "length_neutral": losses.length_neutral,
+    "symmetry": losses.symmetry,
+    "stop_gradient_effect": gradients.stop_gradient_effect,
+}
+"""In the order of the report. A check that has no meaning for an objective (a link without pairs) yields nothing."""
+
+NEVER = ("domain", "units", "reach")
+"""What no objective may have refuted."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """One line of `expect:` and what became of it."""
+
+    check: str
+    expected: str
+    found: str
+    met: bool
+
+
+def findings(compiled: CompiledObjective) -> Iterator[Finding]:
+    """Every finding, in the order of `CHECKS`, with the time it took."""
+    subject = Subject(compiled)
+    for part in subject.parts:  # the box of inputs is known before the first question
+        subject.view.whole(part)
+    for check in CHECKS.values():
+        begun = time.perf_counter()
+        for finding in check(subject):
+            now = time.perf_counter()
+            yield replace(finding, milliseconds=round(1e3 * (now - begun), 1))
+            begun = now
+
+
+def beliefs(compiled: CompiledObjective, found: list[Finding]) -> list[Belief]:
+    """What the file expects, held against the findings. Undecided is never met."""
+    expect = compiled.objective.declaration.expect
+    if expect is None:
+        return []
+    result = []
+    for name, wanted in (("halo", expect.halo), ("log_partition_cancels", expect.log_partition_cancels)):
+        if wanted is not None:
+            verdict = next((f.verdict for f in found if f.check == name and f.scope != "core"), UNDECIDED)
+            result.append(Belief(name, wanted, verdict, verdict == wanted))
+    for role, way in (expect.direction or {}).items():
+        value = next((f.value or f.verdict for f in found if f.check == f"direction.{role}"), "no such direction")
+        result.append(Belief(f"direction.{role}", way, value, value == way))
+    result += _at_reference(compiled, found)
+    return result
+
+
+def _at_reference(compiled: CompiledObjective, found: list[Finding]) -> Iterator[Belief]:
+    expect = compiled.objective.declaration.expect
+    wanted = expect.at_reference if expect else None
+    if wanted is None:
+        return
+    subject = Subject(compiled)
+    by_role = wanted if isinstance(wanted, dict) else dict.fromkeys(subject.labels, wanted)
+    view = subject.view.variant(tied=True)
+    for role, belief in by_role.items():
+        name = f"at_reference.{role}" if role else "at_reference"
+        path = ("expect", "at_reference", role) if isinstance(wanted, dict) else ("expect", "at_reference")
+        loss = view.unstopped(view.alone_loss(role))
+        believed = losses.read(view.s, view, compiled.objective.formula(path, belief))
+        same = is_zero(view.s, view.s.call("sub", loss, believed), view.box)
+        verdict = {True: PROVED, False: REFUTED, None: UNDECIDED}[same]
+        value = next((f.value for f in found if f.check == name), None)
+        yield Belief(name, str(belief), value or verdict, same is True)
+
+
+def failed(found: list[Finding], held: list[Belief]) -> bool:
+    """Whether the check as a whole fails: a belief is not met, or what no objective may have refuted is."""
+    return any(not belief.met for belief in held) or any(f.check in NEVER and f.verdict == REFUTED for f in found)
