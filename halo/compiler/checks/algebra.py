@@ -188,7 +188,7 @@ class Algebra:
 
     def log(self, argument: Expr) -> Expr:
         """log as a sum over the factors of its argument, where each is provably positive."""
-        coefficient, factors = self.factored(argument)
+        coefficient, factors = self._upright(*self.factored(argument))
         if coefficient <= 0 or any(not self.span_of_factor(base).positive for base, _ in factors):
             whole = self._tidy(argument)
             return self.generator("l", whole, self._log_span(self.span(whole)))
@@ -203,6 +203,15 @@ class Algebra:
             else:
                 total += count * self.generator("l", base, self._log_span(self.span_of_factor(base)))
         return total
+
+    def _upright(self, coefficient: Rational, factors: list[tuple[Expr, int]]) -> tuple[Rational, list[tuple[Expr, int]]]:
+        """Factors that are provably negative turned round: -(p - 1) is 1 - p."""
+        turned = []
+        for base, count in factors:
+            negative = self.span_of_factor(base).negative
+            coefficient = -coefficient if negative and count % 2 else coefficient
+            turned.append((sympy.expand(-base) if negative else base, count))
+        return coefficient, turned
 
     def _log_span(self, span: Span) -> Span:
         inside = span.within(POSITIVE)
