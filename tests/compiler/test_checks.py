@@ -153,6 +153,17 @@ def test_answers_of_the_literature() -> None:
     assert found_of("kto_risk_neutral")["stop_gradient_effect"][0] == "refuted"
 
 
+@pytest.mark.parametrize(("margin", "verdict"), [
+    ("1 + beta * (chosen.length - rejected.length)", "proved"), ("beta * chosen.length", "refuted"),
+    ("beta * chosen.length * rejected.length", "refuted"), ("beta * (log(chosen.length) - log(rejected.length))", "proved"),
+])  # fmt: skip
+def test_a_margin_tilts_the_reference_only_as_a_difference(tmp_path: Path, margin: str, verdict: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"name: mine\nextends: dpo\nnormalizer: 1\nmargin: {margin}\n")
+    compiled = compile_source(file, None, find_objective)
+    assert next(f.verdict for f in findings(compiled) if f.check == "halo") == verdict
+
+
 def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: ipo\nexpect: {halo: proved}\n")

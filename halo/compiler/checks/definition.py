@@ -227,10 +227,10 @@ def _margin(subject: Subject, part: Part, where: Where, slot: str, inner: Node, 
         for v in (v for v in moving if v.slot == slot):
             mixed = s.derivative(margin, v)
             additive = additive and not any(w.slot == other for w in variables(mixed))
-        antisymmetric = s.call("add", margin, s.substitute(margin, {k: v for k, v in swap.items() if k is not v}))
-        additive = additive and is_zero(s, antisymmetric, subject.view.box) is True
+        both = s.call("add", margin, s.substitute(margin, {k: v for k, v in swap.items() if k is not v}))
+        additive = additive and all(is_zero(s, s.derivative(both, v), subject.view.box) is True for v in variables(both) if v.op == "input")
     if not additive:
-        raise Departure(f"the margin {shown(margin)} is not of the form g(y) - g(y')")
+        raise Departure(f"the margin {shown(margin)} is not of the form g(y) - g(y') + constant")
     found.notes.append("pi_ref is tilted by the margin, a difference g(y) - g(y')")
 
 
