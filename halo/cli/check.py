@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Any
 
 from halo.cli.arguments import Arguments, split
-from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.compiler.pipeline import compile_source
 from halo.errors import SettingsError
 from halo.plugin.objectives import find_objective
 
@@ -28,21 +26,18 @@ def run(arguments: list[str]) -> int:
         return 0
     names = _names(given)
     compiled = [compile_source(name, given.parameters, find_objective) for name in names]
-    from halo.compiler.checks.catalogue import beliefs, failed, findings
+    from halo.compiler.checks.catalogue import examined
+    from halo.report.findings import as_text
 
     flags = {flag.removeprefix("--") for flag in given.flags}
-    bad = False
-    reports: list[dict[str, Any]] = []
+    examinations = []
     for one in compiled:
-        found = list(findings(one))
-        held = beliefs(one, found)
-        bad = failed(found, held) or bad
-        reports.append({"objective": one.objective.name, "findings": [asdict(f) for f in found], "expect": [asdict(b) for b in held]})
+        examinations.append(examined(one))
         if "json" not in flags:
-            _print(one, reports[-1], "verbose" in flags)
+            print(as_text(one, examinations[-1], "verbose" in flags))
     if "json" in flags:
-        print(json.dumps(reports, indent=1, ensure_ascii=False))
-    return 1 if bad else 0
+        print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
+    return 1 if any(e.failed for e in examinations) else 0
 
 
 def _names(given: Arguments) -> list[str]:
@@ -51,24 +46,3 @@ def _names(given: Arguments) -> list[str]:
     if not names:
         raise SettingsError("missing-key", "expected an objective, got 0", hint="such as halo check dpo, or halo check --all")
     return names
-
-
-def _print(compiled: CompiledObjective, report: dict[str, Any], verbose: bool) -> None:
-    from halo.report.typeset import summary_unicode
-
-    print(f"{compiled.objective.name}: {compiled.objective.declaration.title or ''}")
-    for line in summary_unicode(compiled):
-        print(f"  {line}")
-    for finding in report["findings"]:
-        scope = "" if finding["scope"] in ("loss", "v", finding["check"].split(".")[-1]) else f"[{finding['scope']}] "
-        print(f"  {finding['verdict']:<9} {finding['check']:<23} {scope}{finding['reason']}")
-        if verbose:
-            for step in finding["steps"]:
-                print(f"{'':12}{step}")
-            for name, value in finding["witness"].items():
-                print(f"{'':12}{name} = {value}")
-    for belief in report["expect"]:
-        if not belief["met"]:
-            print(f"  NOT MET   expect.{belief['check']}: {belief['expected']}, found {belief['found']}")
-    met = sum(belief["met"] for belief in report["expect"])
-    print(f"  expect: {met} of {len(report['expect'])} met\n")

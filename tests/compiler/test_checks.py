@@ -14,7 +14,7 @@ import pytest
 from mpmath import mp, mpf
 
 from halo.cli.main import main
-from halo.compiler.checks.catalogue import beliefs, failed, findings
+from halo.compiler.checks.catalogue import examined, findings
 from halo.compiler.checks.decide import Question, Verdict
 from halo.compiler.checks.scalar import Scalars
 from halo.compiler.checks.span import POSITIVE, REALS, Span
@@ -130,11 +130,10 @@ def confirm(formula: Formula, monotone: Verdict, concave: Verdict) -> None:
 @pytest.mark.parametrize("name", find_objective.names())
 def test_shipped_objectives_keep_what_they_expect(name: str) -> None:
     compiled = compile_source(name, None, find_objective)
-    found = list(findings(compiled))
-    held = beliefs(compiled, found)
-    assert held, "a shipped objective says what it expects"
-    assert [belief for belief in held if not belief.met] == []
-    assert not failed(found, held)
+    examination = examined(compiled)
+    assert examination.beliefs, "a shipped objective says what it expects"
+    assert [belief for belief in examination.beliefs if not belief.met] == []
+    assert not examination.failed
 
 
 def found_of(name: str) -> dict[str, tuple[str, str | None]]:

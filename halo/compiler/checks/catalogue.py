@@ -1,13 +1,14 @@
-"""Every check by name, the verdict on what a file expects, and the answer for one objective."""
+"""Every check by name, the verdict on what a file expects, and the examination of one objective."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from halo.compiler.checks import definition, gradients, losses, optimum, values
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero
+from halo.compiler.checks.examination import Belief, Examination
 from halo.compiler.checks.findings import Check, Finding, Subject
 from halo.compiler.pipeline import CompiledObjective
 
@@ -33,20 +34,6 @@ CHECKS: dict[str, Check] = {
 }
 """In the order of the report. A check that has no meaning for an objective (a link without pairs) yields nothing."""
 
-NEVER = ("domain", "units", "reach")
-"""What no objective may have refuted."""
-
-
-@dataclass(frozen=True)
-class Belief:
-    """One line of `expect:` and what became of it."""
-
-    check: str
-    expected: str
-    found: str
-    met: bool
-
-
 def findings(compiled: CompiledObjective) -> Iterator[Finding]:
     """Every finding, in the order of `CHECKS`, with the time it took."""
     subject = Subject(compiled)
@@ -60,7 +47,7 @@ def findings(compiled: CompiledObjective) -> Iterator[Finding]:
             begun = now
 
 
-def beliefs(compiled: CompiledObjective, found: list[Finding]) -> list[Belief]:
+def beliefs(compiled: CompiledObjective, found: Sequence[Finding]) -> list[Belief]:
     """What the file expects, held against the findings. Undecided is never met."""
     expect = compiled.objective.declaration.expect
     if expect is None:
@@ -77,7 +64,7 @@ def beliefs(compiled: CompiledObjective, found: list[Finding]) -> list[Belief]:
     return result
 
 
-def _at_reference(compiled: CompiledObjective, found: list[Finding]) -> Iterator[Belief]:
+def _at_reference(compiled: CompiledObjective, found: Sequence[Finding]) -> Iterator[Belief]:
     expect = compiled.objective.declaration.expect
     wanted = expect.at_reference if expect else None
     if wanted is None:
@@ -96,6 +83,7 @@ def _at_reference(compiled: CompiledObjective, found: list[Finding]) -> Iterator
         yield Belief(name, str(belief), value or verdict, same is True)
 
 
-def failed(found: list[Finding], held: list[Belief]) -> bool:
-    """Whether the check as a whole fails: a belief is not met, or what no objective may have refuted is."""
-    return any(not belief.met for belief in held) or any(f.check in NEVER and f.verdict == REFUTED for f in found)
+def examined(compiled: CompiledObjective) -> Examination:
+    """The whole examination, in this process."""
+    found = tuple(findings(compiled))
+    return Examination(compiled.objective.name, found, tuple(beliefs(compiled, found)))
