@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from halo.cli.arguments import Arguments, split
-from halo.compiler.pipeline import compile_source
-from halo.errors import SettingsError
+from halo.compiler.checks.examination import Examination
+from halo.compiler.checks.verdict import REFUTED, Finding
+from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.errors import ObjectiveError, SettingsError
 from halo.plugin.objectives import find_objective
 
-HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json] [--set NAME=VALUE ...]
+HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json] [--fresh] [--set NAME=VALUE ...]
 
 Says of every proposition about an objective whether it is proved, refuted (with numbers for a calculator) or undecided, for all
 declared parameter values, and holds the file's `expect:` against it. --verbose (-v) adds steps and witnesses.
+Verdicts are kept by the content of the compiled objective; --fresh asks again.
 Exit code: 0; 1 if an expectation is not met, or domain, units or reach is refuted; 2 for bad input.
 """
-FLAGS = ("all", "verbose", "json")
+FLAGS = ("all", "verbose", "json", "fresh")
 
 
 def run(arguments: list[str]) -> int:
@@ -25,19 +30,30 @@ def run(arguments: list[str]) -> int:
         print(HELP, end="")
         return 0
     names = _names(given)
-    compiled = [compile_source(name, given.parameters, find_objective) for name in names]
-    from halo.compiler.checks.catalogue import examined
+    read = [_read(name, given.parameters) for name in names]
+    from halo.compiler.checks.supervisor import examine
     from halo.report.findings import as_text
 
     flags = {flag.removeprefix("--") for flag in given.flags}
     examinations = []
-    for one in compiled:
-        examinations.append(examined(one))
+    for one, refusal in read:
+        examinations.append(examine(one, fresh="fresh" in flags) if one else refusal)
         if "json" not in flags:
             print(as_text(one, examinations[-1], "verbose" in flags))
     if "json" in flags:
         print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
     return 1 if any(e.failed for e in examinations) else 0
+
+
+def _read(name: str, parameters: Mapping[str, float]) -> tuple[CompiledObjective | None, Examination]:
+    """The compiled objective; where its units do not fit there is none, and that is the finding."""
+    try:
+        compiled = compile_source(name, parameters, find_objective)
+        return compiled, Examination(compiled.objective.name, ())
+    except ObjectiveError as error:
+        if error.code != "wrong-unit":
+            raise
+        return None, Examination(Path(name).stem, (Finding("units", REFUTED, str(error)),))
 
 
 def _names(given: Arguments) -> list[str]:

@@ -10,14 +10,14 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.report.typeset import summary_unicode
 
 
-def as_text(compiled: CompiledObjective, examination: Examination, verbose: bool) -> str:
+def as_text(compiled: CompiledObjective | None, examination: Examination, verbose: bool) -> str:
     """The formula, each finding on a line, what was expected and is not so; `verbose` adds steps and witnesses."""
     return "\n".join(_lines(compiled, examination, verbose)) + "\n"
 
 
-def _lines(compiled: CompiledObjective, examination: Examination, verbose: bool) -> Iterator[str]:
-    yield f"{examination.objective}: {compiled.objective.declaration.title or ''}"
-    yield from (f"  {line}" for line in summary_unicode(compiled))
+def _lines(compiled: CompiledObjective | None, examination: Examination, verbose: bool) -> Iterator[str]:
+    yield f"{examination.objective}: {compiled.objective.declaration.title or '' if compiled else 'not compiled'}"
+    yield from (f"  {line}" for line in (summary_unicode(compiled) if compiled else ()))
     for finding in examination.findings:
         yield f"  {finding.verdict:<9} {finding.check:<23} {scope_of(finding)}{finding.reason}"
         if verbose:

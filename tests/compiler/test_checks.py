@@ -174,6 +174,16 @@ def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["check", "no_such_objective"]) == 2
 
 
+def test_units_that_do_not_fit_are_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: mine\nextends: dpo\nreward: mean(logp - ref_logp) / length\n")
+    assert main(["check", str(file), "dpo", "--json"]) == 1
+    mine, dpo = json.loads(capsys.readouterr().out)
+    assert [(f["check"], f["verdict"]) for f in mine["findings"]] == [("units", "refuted")]
+    assert "mine.yaml:3:9: the length is divided out twice in the reward; mean(...) divides" in mine["findings"][0]["reason"]
+    assert len(dpo["findings"]) > 15
+
+
 def test_json_and_no_torch() -> None:
     script = "import sys; from halo.cli.main import main; code = main(['check', 'dpo', '--json']); sys.exit(code or 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)

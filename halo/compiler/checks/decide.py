@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from math import inf
-from typing import Literal
 
 from mpmath import mp, mpf
 
@@ -20,29 +19,14 @@ from halo.compiler.checks.calculus import CONCAVE, CONSTANT, UP, Box, Calculus
 from halo.compiler.checks.points import FloatMath, Line, points, sure_value, surely_below, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.checks.span import REALS, Span
+from halo.compiler.checks.verdict import PROVED as PROVED
+from halo.compiler.checks.verdict import REFUTED as REFUTED
+from halo.compiler.checks.verdict import UNDECIDED as UNDECIDED
+from halo.compiler.checks.verdict import Outcome as Outcome
+from halo.compiler.checks.verdict import Verdict as Verdict
 from halo.compiler.graph import Node, text
 
-Outcome = Literal["proved", "refuted", "undecided"]
-PROVED: Outcome = "proved"
-REFUTED: Outcome = "refuted"
-UNDECIDED: Outcome = "undecided"
-
 MAX_SPLITS = 4
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer to one question: why, in which steps, or by which numbers (`witness`: exact values by name)."""
-
-    outcome: Outcome
-    reason: str
-    steps: tuple[str, ...] = ()
-    witness: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def proved(self) -> bool:
-        """Whether it is proved."""
-        return self.outcome == PROVED
 
 
 def shown(node: Node) -> str:
