@@ -163,6 +163,32 @@ def test_a_margin_tilts_the_reference_only_as_a_difference(tmp_path: Path, margi
     assert next(f.verdict for f in findings(compiled) if f.check == "halo") == verdict
 
 
+PAIR = "name: mine\nfeedback: paired\nparameters: {beta: {default: 0.1, domain: '(0, inf)'}}\nvalue: logsigmoid(z)\nsign: -1\n"
+
+
+@pytest.mark.parametrize(("keys", "verdict"), [
+    ("reward: beta * sum(chosen.logp - chosen.ref_logp) - beta * sum(rejected.logp - rejected.ref_logp)\nreference_point: none", "proved"),
+    ("reward: beta * sum(chosen.logp)\nreference_point: beta * sum(rejected.logp)\n"
+     "margin: beta * (sum(chosen.ref_logp) - sum(rejected.ref_logp))", "proved"),
+    ("reward: beta * mean(logp - ref_logp)\nreference_point: rejected", "proved"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: 2 * rejected.reward", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: 1 * reward", "refuted"),
+    ("reward: stop(beta * sum(logp - ref_logp))\nreference_point: rejected", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: stop(rejected.reward)", "proved"),
+    ("reward: beta * sum(logp)\nreference_point: rejected", "refuted"),  # log V does not cancel
+    ("reward: beta * relu(sum(logp) + 3)\nreference_point: rejected", "refuted"),
+    ("reward: where(sum(logp) < -3, beta, 2 * beta) * sum(logp - ref_logp)\nreference_point: rejected", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: rejected\nmargin: where(chosen.length > rejected.length, 1, 0)", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: rejected\nmargin: where(sum(chosen.logp) > -1, 1, 0)", "refuted"),
+    ("reward: beta * sum(logp - ref_logp) / rejected.length\nreference_point: rejected", "refuted"),
+])  # fmt: skip
+def test_a_pair_is_judged_by_its_z_and_not_by_its_keys(tmp_path: Path, keys: str, verdict: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{PAIR}{keys}\n")
+    found = next(f for f in findings(compile_source(file, None, find_objective)) if f.check == "halo")
+    assert found.verdict == verdict, found.reason
+
+
 def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: ipo\nexpect: {halo: proved}\n")
