@@ -407,8 +407,10 @@ def _readable(generator: Generator) -> Expr:
             return sympy.log(key)
         case "r":
             return sympy.Function("relu")(key)
+        case "f":
+            return getattr(sympy, key[0])(*key[1:])
         case _:
-            return sympy.Function(str(key[0]) if generator.kind == "f" else "where")(*[k for k in key if isinstance(k, Expr)])
+            return sympy.Function("where")(*[k for k in key if isinstance(k, Expr)])
 
 
 def _relu_span(span: Span) -> Span:

@@ -144,7 +144,7 @@ def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construct
     ]
     if not all(is_zero(s, gap, subject.view.box) is True for gap in identities):
         raise Departure(f"the margin {shown(s.call('neg', rest))} is not of the form g(y) - g(y') + constant")
-    if inputs:
+    if is_zero(s, s.call("sub", rest, constant), subject.view.box) is not True:
         found.notes.append("pi_ref is tilted by the margin, a difference g(y) - g(y')")
     found.margins.append(s.call("neg", constant))
 
