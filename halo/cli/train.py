@@ -10,7 +10,10 @@ import yaml
 
 from halo.cli.arguments import Arguments, one_word, split
 from halo.cli.console import Progress, say
+from halo.compiler.checks.examination import NEVER
+from halo.compiler.checks.verdict import REFUTED
 from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.errors import Place, RunFailed
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import CONTROL_FOR_GOOD, is_starter, with_defaults
 from halo.training.settings import ALIASES, Settings, is_flag, read_settings
@@ -43,6 +46,8 @@ def run(arguments: list[str]) -> int:
     source = one_word(given.words, "objective")
     compiled = compile_source(source, given.parameters, find_objective)  # before torch: a mistake answers at once
     settings = _settings(given)
+    if settings.check:
+        _hold(compiled)
     _quieten()
     from halo.training.assembly import assemble
 
@@ -50,6 +55,20 @@ def run(arguments: list[str]) -> int:
     run = assemble(compiled, settings, say)
     _train(run, compiled)
     return 0
+
+
+def _hold(compiled: CompiledObjective) -> None:
+    """Holds the objective's expectations, before torch and the model are loaded. Raises RunFailed."""
+    from halo.compiler.checks.supervisor import examine
+
+    examination = examine(compiled)
+    for mistake in examination.mistakes:
+        say(f"mistake?   {mistake.where}: {mistake.what}; {mistake.wanted}")
+    if examination.failed:
+        unmet = [f"expect.{b.check} is {b.expected}, found {b.found}" for b in examination.beliefs if not b.met]
+        broken = [f"{f.check} is refuted: {f.reason}" for f in examination.findings if f.check in NEVER and f.verdict == REFUTED]
+        hint = f"halo check {compiled.objective.file} -v says why; --check false trains it as it is"
+        raise RunFailed("expectation", "; ".join(unmet + broken), place=Place(compiled.objective.file), hint=hint)
 
 
 def _settings(given: Arguments) -> Settings:

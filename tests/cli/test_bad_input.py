@@ -304,3 +304,13 @@ def test_a_bug_shows_its_traceback(here: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(halo.cli.list, "run", broken)
     with pytest.raises(ValueError, match="a bug"):
         main(["list"])
+
+
+def test_training_holds_the_expectations_first(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "mine.yaml").write_text(DPO.replace("sign: -1", "sign: +1") + "expect: {direction: {chosen: up}}\n")
+    assert main(["train", "./mine.yaml", "--model", "no/such/folder"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("halo: mine.yaml: expect.direction.chosen is up, found down; halo check mine.yaml -v says why")
+    assert said.rstrip().endswith("[expectation]")
+    assert main(["train", "./mine.yaml", "--model", "no/such/folder", "--check", "false"]) == 2
+    assert sorted(f.name for f in here.iterdir()) == ["mine.yaml"]
