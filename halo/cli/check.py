@@ -32,14 +32,16 @@ def run(arguments: list[str]) -> int:
     names = _names(given)
     read = [_read(name, given.parameters) for name in names]
     from halo.compiler.checks.supervisor import examine
-    from halo.report.findings import as_text
+    from halo.report.findings import overview, shown
 
     flags = {flag.removeprefix("--") for flag in given.flags}
     examinations = []
     for one, refusal in read:
         examinations.append(examine(one, fresh="fresh" in flags) if one else refusal)
         if "json" not in flags:
-            print(as_text(one, examinations[-1], "verbose" in flags))
+            shown(one, examinations[-1], "verbose" in flags)
+    if len(examinations) > 1 and "json" not in flags:
+        print(overview(examinations))
     if "json" in flags:
         print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
     return 1 if any(e.failed for e in examinations) else 0

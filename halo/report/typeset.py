@@ -3,11 +3,13 @@
 typeset(compiled, "latex")     an align* environment
 typeset(compiled, "unicode")   lines for a terminal
 typeset(compiled, "md")        a Markdown fragment: title, paper, mathematics, symbols, parameters
+lines_unicode(compiled)        the equations alone, as lines
 formula_latex(compiled)        the aligned equations alone, for a page that sets them itself
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from halo.compiler.pipeline import CompiledObjective
@@ -21,7 +23,6 @@ from halo.report.writing import Writer
 
 Form = Literal["latex", "unicode", "md"]
 FORMS: tuple[Form, ...] = ("latex", "unicode", "md")
-SUMMARY_LINES = 5
 ROLES = {
     "chosen": "the chosen completion", "rejected": "the rejected completion", "best": "the best completion of the list",
     "worst": "the worst completion of the list", "mismatched": "another row's completion after this prompt",
@@ -45,10 +46,14 @@ def single_lines(compiled: CompiledObjective) -> list[str]:
     return [f"{equation.left} = {equation.right}" for equation in equations(compiled, LatexPen())[0] if not equation.cases]
 
 
-def summary_unicode(compiled: CompiledObjective) -> list[str]:
-    """The first equations as lines for a terminal, at most five: the loss, its items, z, the reward."""
+def lines_unicode(compiled: CompiledObjective) -> list[str]:
+    """Every equation as lines for a terminal, aligned at `=`."""
     found, _ = equations(compiled, UnicodePen())
-    return [f"{e.left} = {e.right or '; '.join(f'{value} if {condition}' for value, condition in e.cases)}" for e in found[:SUMMARY_LINES]]
+    width = max(len(equation.left) for equation in found)
+    lines = []
+    for equation in (replace(e, left=f"{e.left:>{width}}") for e in found):
+        lines += [line[2:] for line in _case_lines(equation, width)] if equation.cases else [f"{equation.left} = {equation.right}"]
+    return lines
 
 
 def _latex(compiled: CompiledObjective) -> str:
