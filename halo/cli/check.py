@@ -13,19 +13,21 @@ from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import ObjectiveError, SettingsError
 from halo.plugin.objectives import find_objective
 
-HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json] [--fresh] [--set NAME=VALUE ...]
+HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json | --format md|latex] [--report FOLDER] [--fresh] [--set NAME=VALUE ...]
 
 Says of every proposition about an objective whether it is proved, refuted (with numbers for a calculator) or undecided, for all
 declared parameter values, and holds the file's `expect:` against it. --verbose (-v) adds steps and witnesses.
+--format md|latex prints the same for a README or a paper; --report writes a page (HTML, with figures) for each objective into FOLDER.
 Verdicts are kept by the content of the compiled objective; --fresh asks again.
 Exit code: 0; 1 if an expectation is not met, or domain, units or reach is refuted; 2 for bad input.
 """
-FLAGS = ("all", "verbose", "json", "fresh")
+BARE = ("all", "verbose", "json", "fresh")
+FLAGS = (*BARE, "format", "report")
 
 
 def run(arguments: list[str]) -> int:
     """Checks objectives by name or file."""
-    given = split(["--verbose" if a == "-v" else a for a in arguments], FLAGS, is_bare=lambda name: name in FLAGS)
+    given = split(["--verbose" if a == "-v" else a for a in arguments], FLAGS, is_bare=lambda name: name in BARE)
     if given.help:
         print(HELP, end="")
         return 0

@@ -53,13 +53,24 @@ def drawn(
     objectives: Sequence[CompiledObjective], low: float = -8.0, high: float = 8.0, fixed: Sequence[str] = (), against: Against = "z"
 ) -> Figure:
     """The figure of one objective at several values of a parameter, or of several objectives at one each."""
+    return of_curves(objectives, traced(objectives, low, high, fixed, against), against)
+
+
+def traced(
+    objectives: Sequence[CompiledObjective], low: float = -8.0, high: float = 8.0, fixed: Sequence[str] = (), against: Against = "z"
+) -> list[Curve]:
+    """The curves that `drawn` draws."""
+    return [curve for compiled in objectives for curve in curves(compiled, low, high, len(objectives) == 1, fixed, against)]
+
+
+def of_curves(objectives: Sequence[CompiledObjective], found: Sequence[Curve], against: Against, title: bool = True) -> Figure:
+    """The figure of curves that were traced before."""
     alone = len(objectives) == 1
-    found = [curve for compiled in objectives for curve in curves(compiled, low, high, alone, fixed, against)]
     symbols = {name: symbol.latex for compiled in objectives for name, symbol in declared_symbols(compiled.objective.declaration).items()}
     declared = objectives[0].objective.declaration
-    title = (declared.title or declared.name) if alone else ""
+    above = (declared.title or declared.name) if alone and title else ""
     extra = [note for compiled in objectives if (note := _left_out(compiled))]
-    return figure(found, title=title, symbols=symbols, notes=extra, against=against)
+    return figure(found, title=above, symbols=symbols, notes=extra, against=against)
 
 
 def _left_out(compiled: CompiledObjective) -> str:
@@ -103,7 +114,12 @@ def figure(
 
 def svg(objectives: Sequence[CompiledObjective], **options: Any) -> str:
     """The figure as an <svg> element."""
-    text = _bytes(drawn(objectives, **options), ".svg").decode()
+    return svg_text(drawn(objectives, **options))
+
+
+def svg_text(page: Figure) -> str:
+    """A figure as an <svg> element."""
+    text = _bytes(page, ".svg").decode()
     return text[text.index("<svg") :]
 
 

@@ -56,6 +56,22 @@ def lines_unicode(compiled: CompiledObjective) -> list[str]:
     return lines
 
 
+def legend_unicode(compiled: CompiledObjective) -> list[tuple[str, str]]:
+    """What each symbol that is no parameter stands for."""
+    return _legend(equations(compiled, UnicodePen())[1])
+
+
+def parameter_rows(compiled: CompiledObjective) -> list[tuple[str, str, str, str, str]]:
+    """Of each parameter its name, symbol, value, domain and meaning; a value that is not the default names that too."""
+    _, writer = equations(compiled, UnicodePen())
+    rows = []
+    for name, parameter in compiled.objective.declaration.parameters.items():
+        value = compiled.parameters[name]
+        said = _number(value) if value == parameter.default else f"{_number(value)} (default {_number(parameter.default)})"
+        rows.append((name, _symbol(writer, name), said, str(parameter.domain), parameter.meaning or ""))
+    return rows
+
+
 def _latex(compiled: CompiledObjective) -> str:
     return f"\\begin{{align*}}\n{formula_latex(compiled)}\n\\end{{align*}}\n"
 
