@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from halo.cli.arguments import Arguments, split
 from halo.compiler.checks.examination import Examination
 from halo.compiler.checks.verdict import REFUTED, Finding
 from halo.compiler.pipeline import CompiledObjective, compile_source
-from halo.errors import ObjectiveError, SettingsError
+from halo.errors import ObjectiveError, Place, SettingsError
 from halo.plugin.objectives import find_objective
 
 HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json | --format md|latex] [--report FOLDER] [--fresh] [--set NAME=VALUE ...]
@@ -34,19 +33,24 @@ def run(arguments: list[str]) -> int:
     names = _names(given)
     read = [_read(name, given.parameters) for name in names]
     from halo.compiler.checks.supervisor import examine
-    from halo.report.findings import overview, shown
+    from halo.report.output import Output
 
     flags = {flag.removeprefix("--") for flag in given.flags}
+    form = _form(given)
+    output = Output(form, given.flags.get("--report"), "verbose" in flags, [refusal.objective for _, refusal in read])
     examinations = []
     for one, refusal in read:
         examinations.append(examine(one, fresh="fresh" in flags) if one else refusal)
-        if "json" not in flags:
-            shown(one, examinations[-1], "verbose" in flags)
-    if len(examinations) > 1 and "json" not in flags:
-        print(overview(examinations))
-    if "json" in flags:
-        print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
+        output.take(one, examinations[-1])
+    output.close()
     return 1 if any(e.failed for e in examinations) else 0
+
+
+def _form(given: Arguments) -> str:
+    form = given.flags.get("--format")
+    if form is not None and "--json" in given.flags:
+        raise SettingsError("wrong-value", "--json is a format already", place=Place("--format"), hint="give one of them")
+    return "json" if "--json" in given.flags else form or "text"
 
 
 def _read(name: str, parameters: Mapping[str, float]) -> tuple[CompiledObjective | None, Examination]:

@@ -44,20 +44,29 @@ def dark_colours() -> str:
 
 
 def described(found: Sequence[Curve], against: Against) -> str:
-    """What the marks of a figure say, in words."""
+    """What the marks of a figure say, in words: of which curves only where not of all."""
     x = "z" if against == "z" else "u"
-    said = dict.fromkeys(sentence for curve in found for sentence in _marks(curve, x, len(found) > 1))
-    return " ".join(said) or "Nothing is marked."
+    said: dict[str, list[str]] = {}
+    for curve, who in zip(found, _names(found), strict=True):
+        for sentence in _marks(curve, x):
+            said.setdefault(sentence, []).append(who)
+    of = {what: f" ({'; '.join(who)})" if len(who) < len(found) else "" for what, who in said.items()}
+    sentences = (f"{what}{of[what]}." for what in said)
+    return " ".join(sentences) or "Nothing is marked."
 
 
-def _marks(curve: Curve, x: str, several: bool) -> list[str]:
-    who = " ".join(filter(None, (curve.term, curve.role, *(f"{name} = {value:g}" for name, value in curve.parameters.items()))))
-    where = f" ({who})" if several and who else ""
+def _names(found: Sequence[Curve]) -> list[str]:
+    """What tells the curves apart: term, role, the values that differ."""
+    varied = {name for curve in found for name, value in curve.parameters.items() if any(c.parameters.get(name) != value for c in found)}
+    return [
+        ", ".join(filter(None, (c.term, c.role, *(f"{name} = {value:g}" for name, value in c.parameters.items() if name in varied))))
+        for c in found
+    ]
+
+
+def _marks(curve: Curve, x: str) -> list[str]:
     found = []
     if curve.reference is not None:
-        found.append(f"Policy = reference at {x} = {curve.reference:g}{where}.")
-    if curve.kinks:
-        found.append(f"Kinks at {x} = {', '.join(f'{kink:.4g}' for kink in curve.kinks)}{where}.")
-    if curve.optima:
-        found.append(f"The loss is least at {x} = {', '.join(f'{optimum:.4g}' for optimum in curve.optima)}{where}.")
-    return found
+        found.append(f"Policy = reference at {x} = {curve.reference:g}")
+    found += [f"Kink at {x} = {kink:.4g}" for kink in curve.kinks]
+    return found + [f"The loss is least at {x} = {optimum:.4g}" for optimum in curve.optima]

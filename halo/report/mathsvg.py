@@ -25,6 +25,7 @@ FONT = FontProperties(family="STIXGeneral", math_fontfamily="stix", size=EM)
 AXIS, LEAD, SPACE = 0.25 * EM, 0.62 * EM, 1.4 * EM  # height of a fraction's bar, between lines, before a condition
 TIGHT, THIN = r"(?<=[\w})]) \\log", r"\\,\\log"  # TeX parts a factor from an operator, mathtext does not
 FRAC, DISPLAYED = r"\frac", r"\dfrac"
+SUM, APART = r" ?(\\sum_\{(?:[^{}]|\{[^{}]*\})*\}(?:\^\{[^{}]*\})?)", r"\\;\1\\,"  # nor sums, whose limits would touch
 LETTERS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
 
 
@@ -55,7 +56,8 @@ def formula_svg(compiled: CompiledObjective) -> str:
     whole = _below(rows)
     label = escape("; ".join(" ".join(line.split()) for line in lines_unicode(compiled)))
     width, height = whole.width + 4, whole.up + whole.down + 4  # a hair on every side
-    size = f"width:{1.12 * width / EM:.2f}em;aspect-ratio:{width:.0f}/{height:.0f}"
+    wide = 1.12 * width / EM
+    size = f"width:{wide:.2f}em;min-width:min({wide:.2f}em,36rem);aspect-ratio:{width:.0f}/{height:.0f}"
     path = "".join(_letters(outline) for outline in whole.outlines)
     return (
         f'<svg class="formula" role="img" aria-label="{label}" style="{size}" viewBox="-2 {-whole.up - 2:.0f} {width:.0f} {height:.0f}">'
@@ -90,7 +92,7 @@ def _below(boxes: list[Box]) -> Box:
 
 
 def _set(latex: str, plain: str) -> Box:
-    text = f"${re.sub(TIGHT, THIN, latex).replace(FRAC, DISPLAYED)}$"
+    text = f"${re.sub(SUM, APART, re.sub(TIGHT, THIN, latex)).replace(FRAC, DISPLAYED)}$"
     try:
         width, height, down = text_to_path.get_text_width_height_descent(text, FONT, ismath=True)
     except ValueError:  # a control text, or cases within a formula

@@ -19,8 +19,8 @@ def index_page(entries: Sequence[Entry]) -> str:
     failed = sum(examination.failed for _, _, examination in entries)
     head = (
         f"<header><h1>What halo found about {len(entries)} objectives</h1>"
-        f'<p class="soft">{failed or "None"} of them fail{"s" * (failed == 1)}: an expectation is not met, '
-        "or domain, units or reach is refuted. A refuted check is a property the objective does not have; whether it should is for you to say.</p></header>"
+        f'<p class="soft">{failed or "None"} of them fail{"s" * (failed < 2)}. An objective fails where an expectation of its file is not met, '
+        "or domain, units or reach is refuted. Any other refuted check is a property that it does not have; whether it should is for you to say.</p></header>"
     )
     body = head + section("Objectives", _table(entries)) + section("All checks", _matrix(entries))
     return document("halo check", body, "halo check OBJECTIVE... --report FOLDER")

@@ -11,7 +11,7 @@ from halo.compiler.checks.examination import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import SettingsError
 from halo.objective.schema import Paper
-from halo.report.curve import Curve
+from halo.report.curve import Curve, gap_range
 from halo.report.figures import of_curves, svg_text, traced
 from halo.report.inline import described, inlined
 from halo.report.item import Against
@@ -75,7 +75,7 @@ def _formula(compiled: CompiledObjective) -> str:
     found = f'<div class="equations">{formula_svg(compiled)}</div>'
     legend = legend_unicode(compiled)
     if legend:
-        found += f'<p class="soft">where {"; ".join(f"<i>{text(symbol)}</i> is {text(meaning)}" for symbol, meaning in legend)}.</p>'
+        found += f'<p class="soft">where {"; ".join(f"<i>{text(symbol)}</i>: {text(meaning)}" for symbol, meaning in legend)}.</p>'
     rows = parameter_rows(compiled)
     if rows:
         head = "".join(f'<th scope="col">{title}</th>' for title in ("Parameter", "", "Value", "Domain", "Meaning"))
@@ -106,12 +106,15 @@ def _findings(found: list[Group]) -> str:
 def _group(group: Group) -> str:
     definition = f' <span class="soft">{text(group.definition)}</span>' if group.definition else ""
     head = f'<tr class="group"><th scope="rowgroup" colspan="3">{text(group.title)}{definition}</th></tr>'
-    return f"<tbody>{head}{''.join(_row(row) for row in group.rows)}</tbody>"
+    before = [None, *(row.question for row in group.rows)]
+    rows = "".join(_row(row, asked != row.question) for asked, row in zip(before, group.rows, strict=False))
+    return f"<tbody>{head}{rows}</tbody>"
 
 
-def _row(row: Row) -> str:
+def _row(row: Row, first: bool) -> str:
+    """A finding; what its check asks is said once."""
     scope = f' <span class="soft">[{text(row.scope)}]</span>' if row.scope else ""
-    asks = f'<span class="asks">{text(row.question)}</span>' if row.question else ""
+    asks = f'<span class="asks">{text(row.question)}</span>' if row.question and first else ""
     excerpt = f"<pre>{text(row.excerpt)}</pre>" if row.excerpt else ""
     return (
         f'<tr><td>{badge("bad" if row.bad else row.verdict, row.verdict)}</td>'
@@ -125,7 +128,7 @@ def _evidence(row: Row) -> Iterator[str]:
         steps = elements("ol", "li", (text(step) for step in row.steps))
         yield f"<details><summary>Steps ({len(row.steps)})</summary>{steps}</details>"
     if row.witness:
-        numbers = elements("ul", "li", (f"<code>{text(equation)}</code>" for equation in row.witness))
+        numbers = elements("ul", "li", (f"<code>{text(equation)}</code>" for equation in row.witness), "witness")
         yield f"<details><summary>Witness</summary>{numbers}</details>"
 
 
@@ -165,7 +168,8 @@ def _figures(compiled: CompiledObjective) -> Iterator[str]:
     first = traced([compiled], against="z")
     yield _figure(compiled, first, "z")
     try:
-        second = traced([compiled], against="gap")
+        reach = gap_range(compiled)
+        second = traced([compiled], -reach, reach, against="gap")
     except SettingsError:
         yield '<p class="soft">The normalizer or the margin depends on the data, so there is no figure against the reward gap.</p>'
         return

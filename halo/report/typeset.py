@@ -117,7 +117,7 @@ def _about(name: str, parameter: Parameter, value: float) -> str:
 
 def _markdown(compiled: CompiledObjective) -> str:
     declared = compiled.objective.declaration
-    lines = [f"## {_plain(declared.title or declared.name)} (`{declared.name}`)", ""]
+    lines = [f"## {escaped_markdown(declared.title or declared.name)} (`{declared.name}`)", ""]
     if declared.paper:
         lines += [_paper(declared.paper), ""]
     lines += ["$$", r"\begin{aligned}", formula_latex(compiled), r"\end{aligned}", "$$", ""]
@@ -128,7 +128,7 @@ def _markdown(compiled: CompiledObjective) -> str:
     if declared.parameters:
         lines += ["| parameter | | domain | default | meaning |", "| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| `{name}` | ${_symbol(writer, name)}$ | `{p.domain}` | {_number(p.default)} | {_plain(p.meaning or '')} |"
+            f"| `{name}` | ${_symbol(writer, name)}$ | `{p.domain}` | {_number(p.default)} | {escaped_markdown(p.meaning or '')} |"
             for name, p in declared.parameters.items()
         ]
         lines.append("")
@@ -139,13 +139,13 @@ def _paper(paper: Paper) -> str:
     year = f" ({paper.year})" if paper.year else ""
     link = f"https://arxiv.org/abs/{paper.arxiv}" if paper.arxiv else paper.url
     name = f"arXiv:{paper.arxiv}" if paper.arxiv else paper.url
-    equation = f", {'equation ' * paper.equation[:1].isdigit()}{_plain(paper.equation)}" if paper.equation else ""
-    return f"*{_plain(paper.title)}*{year}" + (f", [{name}]({link})" if link else "") + equation + "."
+    equation = f", {'equation ' * paper.equation[:1].isdigit()}{escaped_markdown(paper.equation)}" if paper.equation else ""
+    return f"*{escaped_markdown(paper.title)}*{year}" + (f", [{name}]({link})" if link else "") + equation + "."
 
 
-def _plain(text: str) -> str:
+def escaped_markdown(text: str) -> str:
     """A text of the file inside Markdown: nothing in it is markup."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|$" else c for c in " ".join(text.split()))
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|$&~" else c for c in " ".join(text.split()))
 
 
 # -- symbols ---------------------------------------------------------------------------------------------------------

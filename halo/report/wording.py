@@ -131,7 +131,7 @@ def _operators(text: str) -> str:
     text = re.sub(r"\blogsigmoid\(", "log σ(", text)
     text = re.sub(r"\bsigmoid\(", "σ(", text)
     text = re.sub(r"\*\*(\d)(?![\d.\w])", lambda match: match[1].translate(_RAISED), text)
-    text = re.sub(r"(?<!\*)\*(?!\*)", "·", text)
+    text = re.sub(r"(?<!\*)\*(?= ?[\w(∞])", "·", text)
     return text.replace(">=", "≥").replace("<=", "≤")
 
 
