@@ -42,10 +42,11 @@ def shown(compiled: CompiledObjective | None, examination: Examination, verbose:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False, emoji=False)  # it knows NO_COLOR and terminals without colours
+    console = Console(highlight=False, markup=False, emoji=False)  # it knows terminals without colours
+    styles = dict.fromkeys(STYLES, "") if os.environ.get("NO_COLOR") else STYLES  # bold and dim go too
     width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns - 1))
     for line in _lines(compiled, examination, verbose, width):
-        console.print(Text.assemble(*((_printable(text), STYLES[style]) for text, style in line)), soft_wrap=True)
+        console.print(Text.assemble(*((_printable(text), styles[style]) for text, style in line)), soft_wrap=True)
     console.print()
 
 
@@ -64,7 +65,7 @@ def _printable(text: str) -> str:
 
 
 def _lines(compiled: CompiledObjective | None, examination: Examination, verbose: bool, width: int | None) -> Iterator[Line]:
-    yield [(examination.objective, "title"), ("  ", ""), (title_of(compiled), "dim")]
+    yield from _wrapped([(examination.objective, "title"), ("  ", ""), (title_of(compiled), "dim")], width, 4)
     yield []
     if compiled:
         for line in lines_unicode(compiled):
@@ -120,7 +121,7 @@ def _rest(examination: Examination, width: int | None) -> Iterator[Line]:
         text = f" {belief.check}: expected {belief.expected}, found {belief.found}"
         yield from _wrapped([("  NOT MET", "bad"), (text, "")], width, 6)
     style = "bad" if unmet(examination) else "proved" if examination.beliefs else "dim"
-    yield [(f"  {tally(examination)}; ", ""), (expectations(examination), style)]
+    yield from _wrapped([(f"  {tally(examination)}; ", ""), (expectations(examination), style)], width, 4)
 
 
 def _wrapped(line: Line, width: int | None, indent: int) -> Iterator[Line]:

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from halo import __version__
 from halo.report.inline import dark_colours
 
 STYLE = Path(__file__).with_name("page.css")
-GENERATOR = '<meta name="generator" content="halo'
+GENERATOR = '<meta name="generator" content="halo">'
 """What tells that halo wrote a page, and may write it again."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 SIGNS = {"proved": "✓", "met": "✓", "refuted": "✗", "bad": "✗", "undecided": "?", "none": "–"}
@@ -46,6 +45,6 @@ def document(title: str, body: str, command: str) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">\n'
-        f'{GENERATOR} {__version__}">\n<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}'
-        f"<footer>Written by halo {__version__}: <code>{text(command)}</code></footer>\n</main>\n</body>\n</html>\n"
+        f"{GENERATOR}\n<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}"
+        f"<footer>Written by halo: <code>{text(command)}</code></footer>\n</main>\n</body>\n</html>\n"
     )

@@ -13,6 +13,7 @@ from html import escape
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath, text_to_path
+from matplotlib.transforms import Affine2D
 
 from halo.compiler.pipeline import CompiledObjective
 from halo.report.equations import equations
@@ -40,7 +41,8 @@ class Box:
 
     def moved(self, right: float, up: float) -> Box:
         """The same elsewhere; its width is counted from where it was."""
-        outlines = tuple(Path(path.vertices + (right, up), path.codes) for path in self.outlines)
+        shift = Affine2D().translate(right, up)
+        outlines = tuple(shift.transform_path(outline) for outline in self.outlines)
         return Box(self.width + right, self.up + up, self.down - up, outlines)
 
 
@@ -108,8 +110,8 @@ def _brace(height: float) -> Box:
     """A brace of any height, around the axis: mathtext has none."""
     path = TextPath((0, 0), r"$\{$", prop=FONT)
     box = path.get_extents()
-    stretched = (path.vertices - (box.x0, box.y0)) * (1, height / box.height) + (0, AXIS - height / 2)
-    return Box(box.width, AXIS + height / 2, height / 2 - AXIS, (Path(stretched, path.codes),))
+    stretch = Affine2D().translate(-box.x0, -box.y0).scale(1, height / box.height).translate(0, AXIS - height / 2)
+    return Box(box.width, AXIS + height / 2, height / 2 - AXIS, (stretch.transform_path(path),))
 
 
 def _letters(path: Path) -> str:

@@ -27,7 +27,9 @@ def index_page(entries: Sequence[Entry]) -> str:
 
 
 def _table(entries: Sequence[Entry]) -> str:
-    head = "".join(f'<th scope="col">{title}</th>' for title in ("Objective", "", "Feedback", "Findings", "Expectations", "Likely mistakes"))
+    head = "".join(
+        f'<th scope="col">{title}</th>' for title in ("Objective", "", "Feedback", "Findings", "Expectations", "Likely mistakes")
+    )
     rows = []
     for file, compiled, examination in entries:
         feedback = compiled.declared.feedback if compiled else "not compiled"

@@ -63,7 +63,9 @@ def _paper(paper: Paper) -> str:
     if paper.arxiv:
         parts.append(f'<a href="https://arxiv.org/abs/{text(paper.arxiv)}">arXiv:{text(paper.arxiv)}</a>')
     elif paper.url:
-        parts.append(f'<a href="{text(paper.url)}">{text(paper.url)}</a>' if paper.url.startswith(("https://", "http://")) else text(paper.url))
+        parts.append(
+            f'<a href="{text(paper.url)}">{text(paper.url)}</a>' if paper.url.startswith(("https://", "http://")) else text(paper.url)
+        )
     parts += [f"{'equation ' * paper.equation[:1].isdigit()}{text(paper.equation)}"] if paper.equation else []
     return f'<p class="soft">{", ".join(parts)}</p>'
 
@@ -117,7 +119,7 @@ def _row(row: Row, first: bool) -> str:
     asks = f'<span class="asks">{text(row.question)}</span>' if row.question and first else ""
     excerpt = f"<pre>{text(row.excerpt)}</pre>" if row.excerpt else ""
     return (
-        f'<tr><td>{badge("bad" if row.bad else row.verdict, row.verdict)}</td>'
+        f"<tr><td>{badge('bad' if row.bad else row.verdict, row.verdict)}</td>"
         f'<th scope="row"><code class="check">{text(row.check)}</code>{scope}{asks}</th>'
         f'<td class="reason">{text(row.reason)}{excerpt}{"".join(_evidence(row))}</td></tr>'
     )

@@ -82,7 +82,7 @@ def latex(compiled: CompiledObjective | None, examination: Examination, verbose:
     """A subsection: formula, findings between booktabs' rules, and what else there is to say."""
     name = rf"\texttt{{{tex(examination.objective)}}}"
     lines = [PREAMBLE, rf"\subsection*{{{tex(title_of(compiled))} ({name})}}"]
-    lines += [typeset(compiled, "latex").rstrip()] * bool(compiled)
+    lines += [typeset(compiled, "latex").rstrip()] if compiled else []
     lines.append(rf"\noindent {tex(tally(examination))}; {tex(expectations(examination))}.")
     lines += [rf"\emph{{Not met:}} {tex(f'{b.check}, expected {b.expected}, found {b.found}')}." for b in unmet(examination)]
     lines += [rf"\emph{{Likely mistake:}} {tex(f'{m.name}, {m.where}: {m.what}. Wanted: {m.wanted}')}" for m in examination.mistakes]

@@ -101,7 +101,9 @@ def _same(one: Row, other: Row) -> bool:
 def tally(examination: Examination) -> str:
     """`14 proved, 4 refuted`; undecided ones only where there are some."""
     count = Counter(finding.verdict for finding in examination.findings)
-    return ", ".join(f"{count[verdict]} {verdict}" for verdict in ("proved", "refuted", "undecided") if count[verdict]) or "nothing examined"
+    return (
+        ", ".join(f"{count[verdict]} {verdict}" for verdict in ("proved", "refuted", "undecided") if count[verdict]) or "nothing examined"
+    )
 
 
 def expectations(examination: Examination) -> str:

@@ -46,7 +46,7 @@ GROUPS: dict[str, dict[str, str]] = {
 OTHER = "More"
 
 Rewrite = Callable[[str], str]
-_NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?:e[+-]?\d+)?(?![\w.])|(?<![\w./])\d+/\d+(?![\w./])|(?<![\w.,])\d{8,}(?![\w.])")
+_NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?:e[+-]?\d+)?(?![\w.])|(?<![\w./])\d+/\d+(?![\w./])|(?<![\w.,/])\d{13,}(?![\w.])")
 _LONG_FRACTION = 8  # characters: 1/4 says more than 0.25, but 5021/14640 less than 0.343
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -67,11 +67,12 @@ def question_of(check: str) -> str:
 def shortened(text: str) -> str:
     """The text with its decimals at four digits, or as many more as keep two of them apart and 0.99999 from being 1."""
     found = dict.fromkeys(_NUMBER.findall(text))
+    short: dict[str, str] = {}
     for digits in range(4, 13):
         short = {number: _rounded(number, digits) for number in found}
-        if len(set(short.values())) == len({_value(number) for number in found}) and not any(map(_became_whole, short, short.values())):
+        if len(set(short.values())) == len({_value(number) for number in found}):
             break
-    return _NUMBER.sub(lambda match: short[match[0]], text) if found else text
+    return _NUMBER.sub(lambda match: short[match[0]], text)
 
 
 def _value(number: str) -> Decimal:
@@ -85,7 +86,10 @@ def _rounded(number: str, digits: int) -> str:
     if "/" in number and len(number) <= _LONG_FRACTION:
         return number
     value = _value(number)
-    return shown(value if value == value.to_integral_value() and abs(value) < 10**8 else Decimal(f"{value:.{digits - 1}e}"))
+    if value == value.to_integral_value() and abs(value) < 10**8:
+        return shown(value)
+    rounded = (Decimal(f"{value:.{more - 1}e}") for more in range(digits, 40))
+    return shown(next((r for r in rounded if r != r.to_integral_value() or abs(value) >= 10**digits), value))
 
 
 def shown(value: Decimal) -> str:
@@ -98,11 +102,6 @@ def shown(value: Decimal) -> str:
         return text.rstrip("0").rstrip(".") if "." in text else text
     mantissa = f"{value.scaleb(-exponent):f}".rstrip("0").rstrip(".")
     return f"{mantissa}e{exponent}"
-
-
-def _became_whole(number: str, short: str) -> bool:
-    whole = "." not in short and "/" not in short and "e" not in short
-    return whole and _value(number) != _value(number).to_integral_value()
 
 
 def equation_of(name: str, value: str) -> str:
@@ -118,7 +117,7 @@ def equation_of(name: str, value: str) -> str:
 
 
 def rewriter(declared: Declaration | None) -> Rewrite:
-    """A function that writes formulas in a reason as the equations above it do: beta is β, sigmoid is σ, ** is a power."""
+    """A function that writes formulas in a reason as the equations above it do, in Greek and with powers raised."""
     symbols = {name: s.unicode for name, s in declared_symbols(declared).items() if not s.unicode.isascii()} if declared else {}
     own = set(declared.parameters) | set(declared.let) | set(declared.columns) if declared else set()
     words = {"pi_ref": "π_ref", "pi": "π", "theta": "θ", "Psi": "Ψ", "oo": "∞", "inf": "∞"}
