@@ -130,7 +130,7 @@ def _wrapped(line: Line, width: int | None, indent: int) -> Iterator[Line]:
     if width is None or len(text) <= width:
         yield line
         return
-    indent = min(indent, width // 2)
+    indent = min(indent, width // 3)
     lead = len(text) - len(text.lstrip(" "))
     wrap = textwrap.TextWrapper(width, initial_indent=" " * lead, subsequent_indent=" " * indent, break_on_hyphens=False)
     wrap.drop_whitespace = True

@@ -126,6 +126,6 @@ def _written(run: str) -> str:
         return rf"\({_MATHS[symbol]}_{{\mathrm{{{tex_text(below)}}}}}\)"
     if run in _MATHS:
         return rf"\({_MATHS[run]}\)"
-    if run.isascii():
+    if run.isascii() and run.isprintable():
         return tex_text(run)
     return run if run in "–—‘’“”" or (run.isalpha() and ord(run) < 0x180) else rf"[U+{ord(run):04X}]"

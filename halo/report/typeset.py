@@ -145,7 +145,8 @@ def _paper(paper: Paper) -> str:
 
 def escaped_markdown(text: str) -> str:
     """A text of the file inside Markdown: nothing in it is markup."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|$&~" else c for c in " ".join(text.split()))
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|$&~" else c for c in printable)
 
 
 # -- symbols ---------------------------------------------------------------------------------------------------------

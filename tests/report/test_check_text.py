@@ -27,7 +27,7 @@ from halo.report.wording import GROUPS, equation_of, group_of, question_of, rewr
         ("from 1/8 to 5021/14640", "from 1/8 to 0.343"),
         ("add up to 0.999999999876, not 1", "add up to 0.9999999999, not 1"),
         ("between 1.28402541669 and 1.28402541", "between 1.28402542 and 1.28402541"),
-        ("falls from -10.0000453989 to -20.0000000021", "falls from -10.00005 to -20.0000000021"),
+        ("falls from -10.0000453989 to -20.0000000021", "falls from -10.00005 to -20.000000002"),
         ("|v'| <= 1/4", "|v'| <= 1/4"),
         ("Definition 3.4, lambda_1.5x and down to -2000", "Definition 3.4, lambda_1.5x and down to -2000"),
         ("12345678901", "12345678901"),
