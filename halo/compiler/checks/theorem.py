@@ -56,6 +56,7 @@ class Setting:
         self.box |= dict.fromkeys(weights, POSITIVE)
         total = self._sum(weights)
         for i, weight in enumerate(weights, 1):
+            self.names[weight.data] = weight
             self.let(f"{name}{i}", self.s.call("div", weight, total))
 
     def scalar(self, meaning: str | Node) -> Node:
@@ -118,9 +119,9 @@ class Setting:
 
     def _refuted(self, left: Node, relation: str, right: Node, first: dict[Node, list[Fraction]]) -> Verdict | None:
         gap = self._gap(left, relation, right)
-        tried = points(self.box, variables(gap), 256, first)
+        tried = points(self.box, list(dict.fromkeys(variables(left) + variables(right))), 256, first)
         if relation == "==" and (found := nonzero_point(gap, self.box)):
-            tried = [*tried[: 1 if first else 0], found[0]]
+            tried = [*tried[: 1 if first else 0], {**tried[0], **found[0]}]
         for point in tried:
             values = [sure_value(side, point) for side in (left, right)]
             low, high = values[::-1] if relation in (">", ">=") else values
