@@ -16,6 +16,7 @@ COMMANDS = {
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",
     "plot": "value function, loss and gradient weight as a figure",
     "list": "the objectives that can be used by name",
+    "new": "a commented file to start an objective of your own from",
     "schema": "JSON Schema of objective or settings files, for editors",
     "plugins": "what is installed, and who supplies what",
 }

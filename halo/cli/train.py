@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
         return 0
     source = one_word(given.words, "objective")
     compiled = compile_source(source, given.parameters, find_objective)  # before torch: a mistake answers at once
-    settings = _settings(given)
+    settings = _settings(given, compiled)
     if settings.check:
         _hold(compiled)
     _quieten()
@@ -71,13 +71,13 @@ def _hold(compiled: CompiledObjective) -> None:
         raise RunFailed("expectation", "; ".join(unmet + broken), place=Place(compiled.objective.file), hint=hint)
 
 
-def _settings(given: Arguments) -> Settings:
+def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
     file = given.flags.pop("--settings", None) or given.flags.pop("--config", None)
     first = read_settings(file, given.flags)
     given_values = first.model_dump(exclude_unset=True)
     if first.resume_from_checkpoint:
         given_values = _of_the_run(first.resume_from_checkpoint) | given_values
-    return read_settings(None, {}, with_defaults(given_values))
+    return read_settings(None, {}, with_defaults(given_values, compiled.objective.declaration))
 
 
 def _of_the_run(resumed: str) -> dict[str, Any]:

@@ -241,19 +241,19 @@ def _outside_stop(output: Node) -> list[Node]:
     return list(found)
 
 
-def show(graph: LossGraph) -> str:
-    """The graph as text: one line for each named quantity with its axes, formula and place in the file."""
+def show(graph: LossGraph, places: bool = True) -> str:
+    """The graph as text: one line for each named quantity with its axes, formula and (`places`) where it stands in the file."""
     lines = [f"objective {graph.name}  (feedback: {graph.feedback})"]
     needs = graph.needs
     lines.append(f"needs     log-probs of {', '.join(needs.slots)}; gradient in {', '.join(needs.gradient) or 'none'}")
     lines.append(
         f"          reference {'yes' if needs.reference else 'no'}; known over the batch first: {', '.join(needs.coupled) or 'none'}"
     )
-    lines.extend(_named_lines(graph))
+    lines.extend(_named_lines(graph, places))
     return "\n".join(lines) + "\n"
 
 
-def _named_lines(graph: LossGraph) -> Iterator[str]:
+def _named_lines(graph: LossGraph, places: bool) -> Iterator[str]:
     names = dict(graph.labels)
     width = max((len(name) for name in names.values()), default=0)
     for node in topological(graph.outputs()):
@@ -261,7 +261,7 @@ def _named_lines(graph: LossGraph) -> Iterator[str]:
             continue
         origin = graph.origins.get(node)
         axes = "[" + ", ".join(node.axes) + "]"
-        where = f"   # {origin.key}, {origin.place}" if origin else ""
+        where = f"   # {origin.key}, {origin.place}" if origin and places else ""
         yield f"{names[node]:<{width}} {axes:<23} = {text(node, names, top=True)}{where}"
 
 

@@ -16,6 +16,7 @@ from mpmath import mp, mpf
 from halo.cli.main import main
 from halo.compiler.checks.catalogue import examined, findings
 from halo.compiler.checks.decide import Question, Verdict
+from halo.compiler.checks.points import sure_value
 from halo.compiler.checks.scalar import Scalars
 from halo.compiler.checks.span import POSITIVE, REALS, Span
 from halo.compiler.pipeline import compile_source
@@ -218,6 +219,18 @@ def test_json_and_no_torch() -> None:
     assert report["objective"] == "dpo"
     keys = {"check", "verdict", "value", "reason", "witness", "steps", "scope", "milliseconds"}
     assert all(set(finding) == keys for finding in report["findings"])
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("1 + exp(225) - exp(225)", 1), ("log(exp(200) + 1) - 200 - log(1 + exp(-200))", 0), ("exp(300) * (1 - (1 - exp(-300)))", 1),
+    ("(exp(400) + 3) * (exp(400) - 3) - exp(800)", -9), ("1 / (exp(150) + 1 - exp(150))", 1),
+])  # fmt: skip
+def test_digits_lost_between_large_numbers_are_made_good(text: str, value: int) -> None:
+    s = Scalars()
+    node = s.formula(text)
+    sure = sure_value(node, {})
+    assert sure is not None
+    assert abs(sure - value) < mpf(10) ** -40
 
 
 def test_open_and_closed_ends() -> None:

@@ -27,7 +27,7 @@ VERSIONS_KEPT = 3
 def key(compiled: CompiledObjective) -> str:
     """The fingerprint of everything that the checks look at."""
     declaration = compiled.objective.declaration.model_dump_json(exclude=PROSE)
-    return _digest([declaration, json.dumps(compiled.parameters, sort_keys=True), show(compiled.declared)])
+    return _digest([declaration, json.dumps(compiled.parameters, sort_keys=True), show(compiled.declared, places=False)])
 
 
 def read(fingerprint: str) -> Examination | None:

@@ -251,25 +251,32 @@ def sign_of(node: Node, box: Box) -> int | None:
 
 def is_zero(s: Scalars, node: Node, box: Box) -> bool | None:
     """True: proved identically 0; False: a point where it is not 0; None: neither was shown."""
-    if nonzero_point(node, box) is not None:
+    if nonzero_point(node, box, tries=3) is not None:  # seen at once if it is not 0; else the proof is the cheaper question
         return False
     algebra = Algebra(box)
     try:
-        return True if algebra.is_zero(algebra.normal(node)) else None
+        if algebra.is_zero(algebra.normal(node)):
+            return True
     except OutOfReach:
-        return None
+        pass
+    return None if nonzero_point(node, box) is None else False
 
 
-def nonzero_point(node: Node, box: Box, limit: int = 48) -> tuple[dict[Node, Fraction], mpf] | None:
-    """A point where the scalar is surely not 0, and its value there."""
-    for point in points(box, variables(node), limit):
-        rough = values([node], point, FloatMath)[node]
-        if rough == 0 and not topological_scalar(node)[:-1]:
-            continue
-        value = sure_value(node, point)
+def nonzero_point(node: Node, box: Box, tries: int = 48) -> tuple[dict[Node, Fraction], mpf] | None:
+    """A point where the scalar is surely not 0, and its value there; the most promising ones by floats are tried first."""
+    tried = points(box, variables(node), 48)
+    rough = [abs(float(values([node], point, FloatMath)[node])) for point in tried]
+    order = sorted(range(len(tried)), key=lambda i: (-_promise(rough[i]), i))
+    for i in order[:tries]:
+        value = sure_value(node, tried[i])
         if value is not None and abs(value) > mpf(10) ** -25:
-            return point, value
+            return tried[i], value
     return None
+
+
+def _promise(rough: float) -> int:
+    """2 where floats see a value that rounding does not explain, 1 where they cannot tell."""
+    return 2 if 1e-6 < rough < 1e6 else 1 if rough != 0 else 0
 
 
 def _at(fixed: Mapping[Node, Fraction]) -> str:
