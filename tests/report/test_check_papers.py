@@ -53,7 +53,13 @@ def test_latex_is_well_formed(text: str, verbose: bool) -> None:
 
 def test_the_check_of_latex_can_fail() -> None:
     good = as_paper(compiled(), examination(), "latex", True)
-    for wrong in (good + "}", good + r"\begin{x}", good.replace("defined everywhere", "50% of $x"), good.replace(" & proved", " proved", 1), good + "β"):
+    for wrong in (
+        good + "}",
+        good + r"\begin{x}",
+        good.replace("defined everywhere", "50% of $x"),
+        good.replace(" & proved", " proved", 1),
+        good + "β",
+    ):
         with pytest.raises((AssertionError, IndexError)):
             check_latex(wrong)
 
@@ -103,7 +109,11 @@ def test_markdown_holds_no_markup_of_strangers() -> None:
 
 def test_what_matters_most_comes_before_the_table() -> None:
     text = as_paper(compiled(), examination(), "md", False)
-    for line in ("- **Not met**: `halo`, expected proved, found refuted", "- **Likely mistake** sign\\_flip, mine.yaml:9:1 plain", "- mine is dpo with plain"):
+    for line in (
+        "- **Not met**: `halo`, expected proved, found refuted",
+        "- **Likely mistake** sign\\_flip, mine.yaml:9:1 plain",
+        "- mine is dpo with plain",
+    ):
         assert 0 < text.index(line) < text.index("| | check |")
     assert "11/10" not in text
     excerpt = as_paper(None, refused(), "md", False)
