@@ -9,10 +9,11 @@ from pathlib import Path
 from halo.compiler.checks.examination import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
-from halo.report.markup import GENERATOR
 
 PLACE = Place("--report")
 INDEX = "index.html"
+GENERATOR = '<meta name="generator" content="halo">'
+"""What tells that halo wrote a page, and may write it again."""
 Examined = tuple[CompiledObjective | None, Examination]
 
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from halo.report.folder import GENERATOR
 from halo.report.inline import dark_colours
 
 STYLE = Path(__file__).with_name("page.css")
-GENERATOR = '<meta name="generator" content="halo">'
-"""What tells that halo wrote a page, and may write it again."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 SIGNS = {"proved": "✓", "met": "✓", "refuted": "✗", "bad": "✗", "undecided": "?", "none": "–"}
 
@@ -38,7 +37,7 @@ def section(title: str, body: str) -> str:
     return f'<section aria-labelledby="{name}"><h2 id="{name}">{text(title)}</h2>{body}</section>\n'
 
 
-def document(title: str, body: str, command: str) -> str:
+def document(title: str, body: str) -> str:
     """A page that needs nothing else: its style inside, no script allowed, no date."""
     style = STYLE.read_text(encoding="utf-8").replace("/*dark*/", dark_colours())
     return (
@@ -46,5 +45,5 @@ def document(title: str, body: str, command: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">\n'
         f"{GENERATOR}\n<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}"
-        f"<footer>Written by halo: <code>{text(command)}</code></footer>\n</main>\n</body>\n</html>\n"
+        f"<footer>Written by <code>halo check --report</code>. No proof here says that data, optimizer and model are right.</footer>\n</main>\n</body>\n</html>\n"
     )

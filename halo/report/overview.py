@@ -23,7 +23,7 @@ def index_page(entries: Sequence[Entry]) -> str:
         "or domain, units or reach is refuted. Any other refuted check is a property that it does not have; whether it should is for you to say.</p></header>"
     )
     body = head + section("Objectives", _table(entries)) + section("All checks", _matrix(entries))
-    return document("halo check", body, "halo check OBJECTIVE... --report FOLDER")
+    return document("halo check", body)
 
 
 def _table(entries: Sequence[Entry]) -> str:

@@ -42,7 +42,7 @@ def page(compiled: CompiledObjective | None, examination: Examination, index: st
         parts.append(section("Relatives", elements("ul", "li", (text(kin.sentence) for kin in examination.kin))))
     if compiled:
         parts += [section("Figures", "".join(_figures(compiled))), section("As declared", _declared(compiled))]
-    return document(f"{name}: {title}", "".join(parts), f"halo check {name} --report FOLDER")
+    return document(f"{name}: {title}", "".join(parts))
 
 
 def _head(compiled: CompiledObjective | None, examination: Examination, index: str) -> str:

@@ -121,4 +121,4 @@ def unmet(examination: Examination) -> list[Belief]:
 
 def title_of(compiled: CompiledObjective | None) -> str:
     """The title of the file, on one line."""
-    return " ".join((compiled.objective.declaration.title or "").split()) if compiled else "not compiled"
+    return " ".join((compiled.objective.declaration.title or "").split()) if compiled else "does not compile"

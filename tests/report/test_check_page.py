@@ -17,9 +17,8 @@ from halo.plugin.objectives import find_objective
 from halo.report import folder as folder_module
 from halo.report import page as page_module
 from halo.report.figures import svg
-from halo.report.folder import write_report
+from halo.report.folder import GENERATOR, write_report
 from halo.report.inline import LIGHT_AND_DARK, described, inlined
-from halo.report.markup import GENERATOR
 from halo.report.overview import index_page
 from halo.report.page import page
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import subprocess
 import sys
 
 import pytest
@@ -125,7 +127,7 @@ def test_an_excerpt_keeps_its_caret() -> None:
     lines = as_text(None, refused(), False, 60).splitlines()
     at = next(i for i, line in enumerate(lines) if "reward: sum(logp)" in line)
     assert lines[at + 1].index("^") - lines[at].index("reward") == 8
-    assert "not compiled" in lines[0]
+    assert "does not compile" in lines[0]
 
 
 class Terminal(io.StringIO):
@@ -147,8 +149,6 @@ def test_colour_is_for_terminals_that_want_it(wish: dict[str, str], coloured: bo
         shown(compiled(EVIL), examination(), True)
     assert ("\x1b[" in terminal.getvalue()) == coloured
     assert "\x1b" not in pipe.getvalue()
-    import re
-
     bare = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
     assert bare.split() == pipe.getvalue().split()
     assert max(len(line) for line in bare.splitlines()) <= 89
@@ -169,3 +169,9 @@ def test_the_overview_names_what_failed() -> None:
         "  FAILED  mine  5 proved, 2 refuted, 1 undecided  1 of 2 expectations met",
         "  ok      good  1 proved                          nothing is expected",
     ]
+
+
+def test_a_check_without_pages_loads_neither_matplotlib_nor_torch() -> None:
+    code = "import sys; from halo.cli.main import main; main(['check', 'dpo', '-v']); print({'matplotlib', 'torch'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "set()"
