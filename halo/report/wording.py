@@ -88,8 +88,9 @@ def _rounded(number: str, digits: int) -> str:
     value = _value(number)
     if value == value.to_integral_value() and abs(value) < 10**8:
         return shown(value)
+    digits = max(digits, value.adjusted() + 1) if value.adjusted() < 8 else digits  # 24153, not 24150
     rounded = (Decimal(f"{value:.{more - 1}e}") for more in range(digits, 40))
-    return shown(next((r for r in rounded if r != r.to_integral_value() or abs(value) >= 10**digits), value))
+    return shown(next((r for r in rounded if r != r.to_integral_value() or abs(value) >= 1000), value))
 
 
 def shown(value: Decimal) -> str:

@@ -24,6 +24,7 @@ from halo.report.wording import GROUPS, equation_of, group_of, question_of, rewr
         ("lowers the loss, e.g. by -0.109455874779", "lowers the loss, e.g. by -0.1095"),
         ("falls from -100.0 at z = 10 to -400.0 at z = 20", "falls from -100 at z = 10 to -400 at z = 20"),
         ("is 3.88118019428e+868, past float32", "is 3.881e868, past float32"),
+        ("by -24152.598 or 1234.5678", "by -24153 or 1235"),
         ("by 4.12230722788e-8", "by 4.122e-8"),
         ("at -1/85070591730234615865843651857942052864", "at -1.175e-38"),
         ("from 1/8 to 5021/14640", "from 1/8 to 0.343"),
