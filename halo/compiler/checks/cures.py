@@ -75,6 +75,7 @@ class Case:
         self.compiled, self.subject, self.believed = compiled, Subject(compiled), believed
         self.declaration, self.values = compiled.objective.declaration, compiled.objective.values
         self.known: dict[str, list[Finding]] = {}
+        self.starts: dict[str, str] = {}
         if found is not None:
             self.known = {name: [f for f in found if f.check.split(".")[0] == name] for name in RELEVANT}
         for part in self.subject.parts:  # the box of inputs is known before the first question
@@ -131,6 +132,11 @@ class Case:
 
     def start(self, role: str) -> str:
         """The way a role is pulled where policy = reference: up, down, none, both (it depends on a parameter) or `?`."""
+        if role not in self.starts:
+            self.starts[role] = self._start(role)
+        return self.starts[role]
+
+    def _start(self, role: str) -> str:
         pull = self.pull_at_start(role)
         if pull is None:
             return "?"

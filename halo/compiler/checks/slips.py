@@ -33,7 +33,12 @@ class Slip:
 def _wrong(case: Case, part: Part) -> bool:
     """Whether the completions of a term's items are pulled the wrong way."""
     own = case.levels.get(part.role)
-    return own <= 0 if own is not None and case.subject.feedback == "labelled" else min(case.levels.values(), default=3) <= 0
+    return own < 0 if own is not None and case.subject.feedback == "labelled" else _astray(case)
+
+
+def _astray(case: Case) -> bool:
+    """Whether a completion is pulled the wrong way where training starts, not only far out or for some parameters."""
+    return min(case.levels.values(), default=3) < 0
 
 
 def _flipped_signs(case: Case) -> Iterator[Edit]:
@@ -67,14 +72,14 @@ def _negated_values(case: Case) -> Iterator[Edit]:
 def _turned_arguments(case: Case) -> Iterator[Edit]:
     """Every -z as z, in values that hold no other z."""
     minus = Call("neg", (Name("z"),))
-    for path, formula in case.formulas("value"):
+    for path, formula in case.formulas("value") if _astray(case) else ():
         inside = list(parts_of(formula))
         if inside.count(minus) and inside.count(minus) == inside.count(Name("z")):
             yield Edit.of(path, to_text(rewritten(formula, lambda f: Name("z") if f == minus else None)))
 
 
 def _swapped_labels(case: Case) -> Iterator[Edit]:
-    for path in [(key,) for key in ("sign", "value", "margin", "constant", "weight")]:
+    for path in [(key,) for key in ("sign", "value", "margin", "constant", "weight")] if _astray(case) else ():
         value = case.at(path)
         if isinstance(value, dict) and set(value) == {"desirable", "undesirable"}:
             yield Edit.of(path, {"desirable": value["undesirable"], "undesirable": value["desirable"]})
@@ -87,7 +92,7 @@ def _swapped_roles(case: Case) -> Iterator[Edit]:
         role, point = case.at((*base, "role")), case.at((*base, "reference_point"))
         if role == "rejected" and point in other:
             yield Edit((((*base, "role"), "chosen"), ((*base, "reference_point"), "rejected")), (*base, "role"))
-    for path, formula in case.formulas("value", "margin", "let", "regularizers"):
+    for path, formula in case.formulas("value", "margin", "let", "regularizers") if _astray(case) or not case.subject.terms else ():
         if {f.role for f in parts_of(formula) if isinstance(f, Name)} >= set(other):
             yield Edit.of(path, to_text(rewritten(formula, lambda f: Name(f.name, other[f.role]) if isinstance(f, Name) and f.role in other else None)))
 
@@ -122,11 +127,11 @@ def _domain(case: Case, group: str, name: str, text: str) -> Edit:
 
 
 def _positive(case: Case) -> Iterator[Edit]:
-    """Parameters that may be 0 or negative, each positive; then all of them."""
-    found = []
+    """Parameters that may be 0 or negative, each positive; then all of them. No pull turns round at 0, only below it."""
+    found, with_zero = [], max(case.levels.values(), default=3) == 3 or case.rank("domain") < 2
     for name, parameter in case.declaration.parameters.items():
         interval = Interval.parse(parameter.domain)
-        if parameter.default > 0 and (interval.low is None or interval.low < 0 or (interval.low == 0 and interval.low_closed)):
+        if parameter.default > 0 and (interval.low is None or interval.low < 0 or (interval.low == 0 and interval.low_closed and with_zero)):
             end = "inf)" if interval.high is None else f"{interval.high}{']' if interval.high_closed else ')'}"
             found.append(_domain(case, "parameters", name, f"(0, {end}"))
     yield from found

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mpmath import mp, mpf
+
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.cures import Case
+from halo.compiler.checks.cures import Case, parts_of
 from halo.compiler.checks.decide import is_zero, shown, sign_of
 from halo.compiler.checks.definition import VERSION
 from halo.compiler.checks.scalar import topological_scalar, variables
@@ -22,12 +24,15 @@ class Symptom:
     gone: Callable[[Case, Case], str]
 
 
-def _of_check(check: str, worst: int, then: str) -> Symptom:
-    """A check with a verdict of rank `worst` or less is the symptom; proved is its end."""
+PLAUSIBLE = 887
+"""no_overflow tries sums of up to 2000 nats; what is past float32 (e**88.7) at 200 already is more than e**887 there."""
+
+
+def _refuted(check: str, then: str) -> Symptom:
+    """A check is refuted, and proved in the end."""
 
     def seen(case: Case) -> str:
-        found = [f for f in case.findings(check) if f.verdict != "proved"]
-        return found[0].reason if case.rank(check) <= worst and found else ""
+        return next((f.reason for f in case.findings(check) if f.verdict == "refuted"), "")
 
     return Symptom(seen, lambda before, after: then if after.rank(check) == 2 else "")
 
@@ -44,7 +49,7 @@ def _pulled(case: Case, role: str) -> str:
     way = case.directions[role]
     if way in ("both", "?"):
         at_start = case.start(role)
-        way = {"both": "up or down as the parameters have it", "none": "up and down", "?": "both up and down"}.get(at_start, f"{at_start} at the start")
+        way = {"both": "up or down as the numbers have it", "none": "up and down", "?": "both up and down"}.get(at_start, f"{at_start} at the start")
     return f"log π({role}) is pulled {way}"
 
 
@@ -84,6 +89,20 @@ def _belief(case: Case) -> str:
     found = [f for check in ("halo", "direction", "at_reference") for f in case.findings(check)]
     unmet = [b for b in case.believed(case.compiled, found) if b.check.startswith("at_reference") and not b.met]
     return f"expect.{unmet[0].check} is {unmet[0].expected}, found {unmet[0].found}" if unmet else ""
+
+
+def _overflow(case: Case) -> str:
+    """An exponential of a whole completion's log-ratio. One of a token, or one that beta keeps small, does not get there."""
+    for finding in case.findings("no_overflow"):
+        tokenwise = any(part.z is not None and "token" in part.z.axes for part in case.subject.terms)
+        if finding.verdict == "refuted" and not tokenwise and abs(mpf(finding.witness["value"])) > mp.exp(PLAUSIBLE):
+            return f"{finding.reason.partition(' is ')[0]} leaves float32 at log-ratios that some hundred tokens may well have"
+    return ""
+
+
+def _domain(case: Case) -> str:
+    found = [f for f in case.findings("domain") if f.verdict != "proved"]
+    return f"{found[0].reason.partition(' has no value')[0].partition(' is not shown')[0]} does not always have a value" if found else ""
 
 
 # -- what is written -----------------------------------------------------------------------------------------------------
@@ -146,14 +165,14 @@ def easing_margins(case: Case) -> Iterator[Part]:
 
 
 def _weaker(case: Case, part: Part, margin: Node) -> bool:
-    """Whether |v'| at z = -margin is at most |v'| at z = 0, and not the same."""
+    """Whether v pulls at z = -margin the same way as at z = 0, but less."""
     s, z, box = case.subject.view.s, case.subject.z_of(part), case.subject.view.box
     slope = s.derivative(case.subject.view.unstopped(case.subject.view.value(part)), z)
     here, there = (s.substitute(slope, {z: at}) for at in (s.number(0), s.call("neg", margin)))
-    gap = s.call("sub", here, there)
-    if sign_of(here, box) == -1:
-        gap = s.call("neg", gap)
-    return sign_of(gap, box) == 1
+    way = sign_of(here, box)
+    if not way or sign_of(there, box) not in (way, 0):
+        return False
+    return sign_of(s.call("mul", s.number(way), s.call("sub", here, there)), box) == 1
 
 
 def _eased(case: Case) -> str:
@@ -173,18 +192,12 @@ def _summed(case: Case) -> str:
 def _flat(case: Case) -> str:
     """DPO's shape with a v that is flat at both ends; `expect: at_reference` says that it is meant."""
     expect, terms = case.declaration.expect, case.subject.terms
-    if case.subject.feedback != "paired" or len(terms) != 1 or terms[0].reference_point is None or (expect and expect.at_reference is not None):
+    if case.subject.feedback != "paired" or len(terms) != 1 or case.at(("reference_point",)) != "rejected" or (expect and expect.at_reference is not None):
         return ""
     value = case.at(case.path(terms[0], "value"))
-    if not any(isinstance(f, Call) and f.function == "sigmoid" for f in _parts(value)) or case.rank("saturates") < 2:
+    if not any(isinstance(f, Call) and f.function == "sigmoid" for f in parts_of(parse(value))) or case.rank("saturates") < 2:
         return ""
     return "v is flat at both ends, so that a pair ranked badly wrong is hardly pulled (if that is meant, say so by `expect: {at_reference: ...}`)"
-
-
-def _parts(text: str) -> Iterator[object]:
-    from halo.compiler.checks.cures import parts_of
-
-    return parts_of(parse(text))
 
 
 def _steep(before: Case, after: Case) -> str:
@@ -207,14 +220,14 @@ def _always(then: str, symptom: Callable[[Case], str]) -> Callable[[Case, Case],
 
 
 SYMPTOMS: dict[str, Symptom] = {
-    "reach": _of_check("reach", 0, "everything declared reaches the loss"),
+    "reach": _refuted("reach", "everything declared reaches the loss"),
     "pulls": Symptom(_pulls, _pulls_right),
-    "domain": _of_check("domain", 1, "the loss has a value everywhere"),
-    "bounded": _of_check("bounded", 0, "the loss has a lower bound"),
+    "domain": Symptom(_domain, lambda before, after: "the loss always has a value" if after.rank("domain") == 2 else ""),
+    "bounded": _refuted("bounded", "the loss has a lower bound"),
     "belief": Symptom(_belief, lambda before, after: "every expectation holds" if after.beliefs_met else ""),
     "halo": Symptom(_halo, lambda before, after: "it is a human-aware loss" if after.rank("halo") == 2 else ""),
     "start": Symptom(_start, _started),
-    "overflow": _of_check("no_overflow", 0, "no intermediate leaves float32"),
+    "overflow": Symptom(_overflow, lambda before, after: "no intermediate leaves float32" if after.rank("no_overflow") == 2 else ""),
     "attached": Symptom(_attached, _detached),
     "repeated": Symptom(_repeated, _always("the pull at the reference is proportional to the parameter", _repeated)),
     "eased": Symptom(_eased, _always("the better reward must be ahead by the margin", _eased)),
