@@ -57,7 +57,10 @@ class Edit:
         return cls(((path, value),), anchor or path)
 
     def __str__(self) -> str:
-        return " and ".join(f"`{path[-1]}: {_yaml(path, value)}`" for path, value in self.changes)
+        """As it would be typed; of several keys those elsewhere than the anchor in full."""
+        home = self.anchor[:-1]
+        names = [".".join(map(str, path if path[:-1] != home and len(self.changes) > 1 else path[-1:])) for path, _ in self.changes]
+        return " and ".join(f"`{name}: {_yaml(path, value)}`" for name, (path, value) in zip(names, self.changes, strict=True))
 
 
 def _yaml(path: Path, value: Any) -> str:
@@ -71,9 +74,9 @@ def _yaml(path: Path, value: Any) -> str:
 class Case:
     """An objective under suspicion, or mended; verdicts are found when asked for."""
 
-    def __init__(self, compiled: CompiledObjective, believed: Believed, found: Sequence[Finding] | None = None) -> None:
-        self.compiled, self.subject, self.believed = compiled, Subject(compiled), believed
-        self.declaration, self.values = compiled.objective.declaration, compiled.objective.values
+    def __init__(self, subject: Subject, believed: Believed, found: Sequence[Finding] | None = None) -> None:
+        self.compiled, self.subject, self.believed = subject.compiled, subject, believed
+        self.declaration, self.values = self.compiled.objective.declaration, self.compiled.objective.values
         self.known: dict[str, list[Finding]] = {}
         self.starts: dict[str, str] = {}
         if found is not None:
@@ -198,10 +201,10 @@ class Case:
         for path, value in edit.changes:
             inner = changed
             for part in path[:-1]:
-                inner = inner[part]
-            inner[path[-1]] = value  # type: ignore[index]
+                inner = inner[str(part)]
+            inner[str(path[-1])] = value
         try:
-            return Case(compile_source(changed), self.believed)
+            return Case(Subject(compile_source(changed)), self.believed)
         except HaloError:
             return None
 

@@ -10,24 +10,26 @@ from collections.abc import Iterator, Sequence
 
 from halo.compiler.checks.cures import KEPT, Believed, Case, Edit
 from halo.compiler.checks.examination import Mistake
-from halo.compiler.checks.findings import Finding
+from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.slips import SLIPS, Slip
 from halo.compiler.checks.symptoms import SYMPTOMS
-from halo.compiler.pipeline import CompiledObjective
 from halo.objective.loading import Objective
 
 Diagnosis = tuple[Slip, Edit, Case, str]
 
 
-def mistakes(compiled: CompiledObjective, found: Sequence[Finding], believed: Believed) -> Iterator[Mistake]:
-    """Likely slips, each with a cure that works; those that only show once another is mended, after it."""
-    case = Case(compiled, believed, found)
+def mistakes(subject: Subject, found: Sequence[Finding], believed: Believed) -> Iterator[Mistake]:
+    """Likely slips, each with a cure that works; those that only show once another is mended, after it.
+
+    `believed` holds a file's `expect:` against findings.
+    """
+    case, objective = Case(subject, believed, found), subject.compiled.objective
     for name, symptom in SYMPTOMS.items():
         seen = symptom.seen(case)
         if not seen:
             continue
-        for slip, edit, after, then in _diagnosed(case, name, compiled.objective):
-            yield _told(slip, edit, compiled.objective, seen, then)
+        for slip, edit, after, then in _diagnosed(case, name, objective):
+            yield _told(slip, edit, objective, seen, then)
             case = after
 
 

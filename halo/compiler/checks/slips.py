@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
-from halo.compiler.checks.cures import USUAL, Case, Edit, parts_of, rewritten
+from halo.compiler.checks.cures import Case, Edit, parts_of, rewritten
 from halo.compiler.checks.symptoms import attached_points, easing_margins, repeated
 from halo.compiler.graph import Part
 from halo.objective.document import Path
@@ -14,7 +15,7 @@ from halo.objective.schema import Interval
 
 KTO_POINT = "stop(max(0, batch_mean(mismatched.reward)))"
 SUM_OF = {way: Call(way, (Name("logp"),)) for way in ("sum", "mean")}
-BOUND = Number(20)  # type: ignore[arg-type]
+BOUND, ZERO = Number(Fraction(20)), Number(Fraction(0))
 
 
 @dataclass(frozen=True)
@@ -173,18 +174,18 @@ def _rewards(case: Case, rule: Callable[[Formula], Formula | None]) -> Iterator[
 
 
 def _turned_ratio(formula: Formula) -> Formula | None:
-    left, right = _called(formula, "sub") or (Number(0), Number(0))  # type: ignore[arg-type]
+    left, right = _called(formula, "sub") or (ZERO, ZERO)
     return Call("sub", (right, left)) if _reads(left, "ref_logp") and _reads(right, "logp") else None
 
 
 def _difference(formula: Formula) -> Formula | None:
-    left, right = _called(formula, "add") or (Number(0), Number(0))  # type: ignore[arg-type]
+    left, right = _called(formula, "add") or (ZERO, ZERO)
     return Call("sub", (left, right)) if _reads(left, "logp") and _reads(right, "ref_logp") else None
 
 
 def _log_of_ratio(formula: Formula) -> Formula | None:
     """sum(logp) / sum(ref_logp) is a ratio of logarithms."""
-    left, right = _called(formula, "div") or (Number(0), Number(0))  # type: ignore[arg-type]
+    left, right = _called(formula, "div") or (ZERO, ZERO)
     return Call("sub", (left, right)) if _reads(left, "logp") and _reads(right, "ref_logp") else None
 
 
@@ -230,7 +231,10 @@ def _raised_clamps(case: Case) -> Iterator[Edit]:
 
 
 def _turned_margins(case: Case) -> Iterator[Edit]:
-    for path in dict.fromkeys(case.path(part, "margin") for part in [*easing_margins(case), *case.subject.terms] if part.margin is not None):
+    """Margins that ease, and any, if something is not pulled as it should be where training starts."""
+    amiss = any(case.start(role) != case.wanted[role] for role in case.levels)
+    parts = [*easing_margins(case), *(case.subject.terms if amiss else [])]
+    for path in dict.fromkeys(case.path(part, "margin") for part in parts if part.margin is not None):
         yield Edit.of(path, to_text(_negated(parse(case.at(path)))))
 
 
@@ -272,7 +276,7 @@ def _lower_hinges(case: Case) -> Iterator[Edit]:
     """max(0, z) gains without end and lets losers lie: min(0, z), or min(0, z - 1) where training starts at z = 0."""
     at_start = "z - 1" if case.compiled.declared.needs.reference and not any(p.margin for p in case.subject.terms) else "z"
     for path, formula in case.formulas("value"):
-        if formula in (Call("relu", (Name("z"),)), Call("max", (Number(0), Name("z"))), Call("max", (Name("z"), Number(0)))):  # type: ignore[arg-type]
+        if formula in (Call("relu", (Name("z"),)), Call("max", (ZERO, Name("z"))), Call("max", (Name("z"), ZERO))):
             yield Edit.of(path, f"min(0, {at_start})")
 
 
@@ -332,13 +336,13 @@ SLIPS = (
     Slip("roles-swapped", ("pulls",), _swapped_roles, "chosen and rejected are exchanged"),
     Slip("regularizer-on-wrong-role", ("pulls",), _moved_regularizers, "the likelihood of the worse answer is raised"),
     Slip("regularizer-turned", ("pulls",), _turned_regularizers, "the regularizer is added, so that it pushes down what it measures"),
-    Slip("argument-negated", ("pulls",), _turned_arguments, "v falls in z"),
-    Slip("loss-as-value", ("pulls",), _negated_values, "the value falls in z: it is a loss already, and sign -1 turns it round"),
+    Slip("loss-as-value", ("pulls",), _negated_values, "the value is a loss already, and sign -1 turns it round"),
+    Slip("argument-negated", ("pulls",), _turned_arguments, "the value falls in z"),
     Slip("wrong-sign", ("pulls",), _flipped_signs, "the sign in front of v is the wrong one (-1 raises v, +1 lowers it)"),
     Slip("weight-attached", ("pulls",), _stopped_weights, "the weight is made of the policy and has a gradient of its own"),
     Slip("reference-point-attached", ("attached", "pulls"), _stopped_points, "the reference point has a gradient of its own"),
     Slip("column-may-be-negative", ("pulls",), _columns, "a negative number in the data turns the loss round"),
-    Slip("parameter-not-positive", ("pulls", "domain", "halo"), _positive, "the declared domain has values at which the formula means something else"),
+    Slip("parameter-not-positive", ("pulls", "domain", "halo"), _positive, "as declared, the parameter may be 0 or negative"),
     Slip("smoothing-beyond-half", ("pulls", "domain"), _below_half, "label smoothing past 1/2 believes the other label"),
     Slip("log-probability-as-probability", ("domain",), _probabilities, "a log-probability stands where a probability is meant"),
     Slip("log-of-negative", ("domain",), lambda case: _renamed(case, "log", "logsigmoid"), "z may be negative, and has no logarithm then"),
@@ -355,4 +359,3 @@ SLIPS = (
     Slip("clamp-turned", ("clamped",), _raised_clamps, "the reference point is clamped on the wrong side"),
 )  # fmt: skip
 """Where several cures are equally good the earlier slip is named."""
-assert set(USUAL) >= {"chosen", "rejected"}

@@ -184,8 +184,9 @@ def _eased(case: Case) -> str:
 
 
 def _summed(case: Case) -> str:
-    reduces = [case.declaration, *case.declaration.terms.values(), *case.declaration.regularizers.values()]
-    found = any((part.reduce or {}).get("examples") == "sum" for part in reduces)
+    declared = case.declaration
+    chains = [declared.reduce, *(t.reduce for t in declared.terms.values()), *(r.reduce for r in declared.regularizers.values())]
+    found = any((chain or {}).get("examples") == "sum" for chain in chains)
     return "a batch of twice the size has twice the gradient: the learning rate depends on the batch" if found else ""
 
 
