@@ -55,7 +55,7 @@ class Examiner:
         if name == "beliefs":
             return tuple(beliefs(self.compiled, found))
         if name == "mistakes":
-            return tuple(mistakes(self.subject, found, beliefs))
+            return tuple(mistakes(self.subject, beliefs, found))
         return ()
 
     def _timed(self, check: Check) -> Iterator[Finding]:

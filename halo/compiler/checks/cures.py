@@ -33,6 +33,7 @@ RELEVANT: dict[str, Check] = {
     "bounded": values.bounded,
     "no_overflow": losses.no_overflow,
     "saturates": values.saturates,
+    "monotone": values.monotone,
     "direction": gradients.direction,
     "at_reference": losses.at_reference,
 }
@@ -124,8 +125,8 @@ class Case:
         return {role: self._level(way, self.wanted[role], role) for role, way in self.directions.items() if role in self.wanted}
 
     def _level(self, way: str, wanted: str, role: str) -> int:
-        if way == wanted:
-            return 3
+        if way == wanted:  # an author who expects both ways expects the usual one at the start, as in IPO
+            return -1 if way == "both" and self.start(role) == {"up": "down", "down": "up"}.get(USUAL.get(role, "")) else 3
         if way in ("up", "down", "none"):
             return 1 if "none" in (way, wanted) else -2
         at_start = self.start(role)
@@ -166,7 +167,7 @@ class Case:
     @property
     def health(self) -> tuple[int, ...]:
         """What the best of several cures is best in."""
-        return (sum(self.levels.values()), *(self.rank(check) for check in KEPT))
+        return (sum(self.levels.values()), *(self.rank(check) for check in (*KEPT, "monotone")))
 
     # -- the file --------------------------------------------------------------------------------------------------------
 

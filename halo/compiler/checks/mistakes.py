@@ -18,10 +18,10 @@ from halo.objective.loading import Objective
 Diagnosis = tuple[Slip, Edit, Case, str]
 
 
-def mistakes(subject: Subject, found: Sequence[Finding], believed: Believed) -> Iterator[Mistake]:
+def mistakes(subject: Subject, believed: Believed, found: Sequence[Finding] | None = None) -> Iterator[Mistake]:
     """Likely slips, each with a cure that works; those that only show once another is mended, after it.
 
-    `believed` holds a file's `expect:` against findings.
+    `believed` holds a file's `expect:` against findings; `found` are those that were made already.
     """
     case, objective = Case(subject, believed, found), subject.compiled.objective
     for name, symptom in SYMPTOMS.items():

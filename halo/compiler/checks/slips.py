@@ -98,12 +98,12 @@ def _swapped_roles(case: Case) -> Iterator[Edit]:
             yield Edit.of(path, to_text(rewritten(formula, lambda f: Name(f.name, other[f.role]) if isinstance(f, Name) and f.role in other else None)))
 
 
-def _likelihoods(case: Case) -> Iterator[tuple[str, str, Formula]]:
+def _likelihoods(case: Case) -> Iterator[tuple[str, str | list[str], Formula]]:
     """Regularizers that read the policy alone (a penalty on a log-ratio may pull either way), with role and formula."""
     for name, regularizer in case.declaration.regularizers.items():
-        if isinstance(regularizer.role, str) and not isinstance(regularizer.expression, dict):
+        if not isinstance(regularizer.expression, dict):
             formula = parse(regularizer.expression)
-            if not any(isinstance(f, Name) and f.name == "ref_logp" for f in parts_of(formula)):
+            if not _reads(formula, "ref_logp"):
                 yield name, regularizer.role, formula
 
 
@@ -115,7 +115,7 @@ def _turned_regularizers(case: Case) -> Iterator[Edit]:
 def _moved_regularizers(case: Case) -> Iterator[Edit]:
     better = {"rejected": "chosen", "undesirable": "desirable", "worst": "best"}
     for name, role, _ in _likelihoods(case):
-        if role in better:
+        if isinstance(role, str) and role in better:
             yield Edit.of(("regularizers", name, "role"), better[role])
 
 
@@ -190,8 +190,11 @@ def _log_of_ratio(formula: Formula) -> Formula | None:
 
 
 def _with_reference(case: Case) -> Iterator[Edit]:
-    """A sum over tokens alone grows with the length: a reference, or a mean. A beta of 1 or more is SimPO's, for means."""
-    if any(_reads(f, "ref_logp") for _, f in case.formulas("reward", "let", "value", "regularizers")):
+    """A sum over tokens alone grows with the length: a reference, or a mean. A beta of 1 or more is SimPO's, for means.
+
+    Beside a likelihood it is CPO's or SLiC's, who mean it.
+    """
+    if case.declaration.regularizers or any(_reads(f, "ref_logp") for _, f in case.formulas("reward", "let", "value", "regularizers")):
         return
     ratio = Call("sum", (Call("sub", (Name("logp"), Name("ref_logp"))),))
     large = any(p.default >= 1 for name, p in case.declaration.parameters.items() if _reads(parse(str(case.at(("normalizer",)) or 1)), name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 from mpmath import mp, mpf
 
@@ -160,19 +161,20 @@ def easing_margins(case: Case) -> Iterator[Part]:
         margin = view.scalar(part.margin, view.generic(part)) if part.margin is not None else None
         if margin is None or any(v.op != "parameter" for v in variables(margin)) or not case.subject.single(part):
             continue
-        if _weaker(case, part, margin) and not _weaker(case, part, view.s.call("neg", margin)):
+        if _pull_gained(case, part, margin) == -1 and _pull_gained(case, part, view.s.call("neg", margin)) in (0, 1):
             yield part
 
 
-def _weaker(case: Case, part: Part, margin: Node) -> bool:
-    """Whether v pulls at z = -margin the same way as at z = 0, but less."""
+def _pull_gained(case: Case, part: Part, margin: Node) -> int | None:
+    """The sign of what the margin adds to the pull at equal rewards: v' at z = -margin against v' at z = 0."""
     s, z, box = case.subject.view.s, case.subject.z_of(part), case.subject.view.box
     slope = s.derivative(case.subject.view.unstopped(case.subject.view.value(part)), z)
-    here, there = (s.substitute(slope, {z: at}) for at in (s.number(0), s.call("neg", margin)))
+    before = s.number(Fraction(-1, 1000))  # the slope at a kink is that before it
+    here, there = (s.substitute(slope, {z: at}) for at in (before, s.call("sub", before, margin)))
     way = sign_of(here, box)
     if not way or sign_of(there, box) not in (way, 0):
-        return False
-    return sign_of(s.call("mul", s.number(way), s.call("sub", here, there)), box) == 1
+        return None
+    return sign_of(s.call("mul", s.number(way), s.call("sub", there, here)), box)
 
 
 def _eased(case: Case) -> str:
