@@ -14,6 +14,7 @@ ORDER = (
 
 BETA = '{beta: {default: 0.1, domain: "(0, inf)"}}'
 GAMMA = '{beta: {default: 2, domain: "(0, inf)"}, gamma: {default: 1, domain: "[0, inf)"}}'
+LENGTH = '{beta: {default: 0.1, domain: "(0, inf)"}, alpha: {default: 0.01, domain: "[0, inf)"}}'
 SMOOTHED = '{beta: {default: 0.1, domain: "(0, inf)"}, epsilon: {default: 0.1, domain: "%s"}}'
 Z0 = "stop(max(0, batch_mean(mismatched.reward)))"
 
@@ -85,7 +86,7 @@ FOUND = (  # what only a check can find
     Row("roles-swapped", {"name": "mine", "feedback": "paired", "parameters": BETA, "let": "{u: sum(logp - ref_logp)}",
         "regularizers": '{gap: {role: chosen, expression: "-logsigmoid(beta * (chosen.u - rejected.u))"}}'},
         {"regularizers": '{gap: {role: chosen, expression: "-logsigmoid(beta * (rejected.u - chosen.u))"}}'},
-        "5:48 regularizers.gap.expression", "`expression: -logsigmoid(beta * (chosen.u - rejected.u))`"),
+        "5:49 regularizers.gap.expression", "`expression: -logsigmoid(beta * (chosen.u - rejected.u))`"),
     Row("labels-swapped", KTO, {"sign": "{desirable: +1, undesirable: -1}"}, "8:7 sign", "`sign: {desirable: -1, undesirable: +1}`"),
     Row("labels-swapped", {**KTO, "value": "{desirable: sigmoid(z), undesirable: sigmoid(-z)}", "sign": "-1"},
         {"value": "{desirable: sigmoid(-z), undesirable: sigmoid(z)}"}, "7:8 value",
@@ -99,7 +100,7 @@ FOUND = (  # what only a check can find
     Row("clamp-turned", KTO, {"reference_point": "stop(min(0, batch_mean(mismatched.reward)))"}, "6:18 reference_point",
         f"`reference_point: {Z0}`"),
     Row("parameter-not-positive", DPO, {"parameters": "{beta: {default: 0.1}}"}, "3:20 parameters.beta", '`domain: "(0, inf)"`'),
-    Row("parameter-not-positive", DPO, {"parameters": '{beta: {default: 0.1, domain: "[0, inf)"}}'}, "3:43 parameters.beta.domain",
+    Row("parameter-not-positive", DPO, {"parameters": '{beta: {default: 0.1, domain: "[0, inf)"}}'}, "3:44 parameters.beta.domain",
         '`domain: "(0, inf)"`: then it is a human-aware loss'),
     Row("smoothing-beyond-half",
         {**DPO, "parameters": SMOOTHED % "[0, 1/2)", "value": "(1 - epsilon) * logsigmoid(z) + epsilon * logsigmoid(-z)"},
@@ -137,7 +138,7 @@ REFUSED = (  # what does not compile
     Row("wrong-unit", DPO, {"reward": "mean(logp - ref_logp)", "normalizer": "beta / length"}, "4:9",
         "mean(...) divides by the length already"),
     Row("wrong-unit", DPO, {"reward": "sum(logp) - mean(ref_logp)"}, "4:9", "take sum(...) of both or mean(...) of both"),
-    Row("wrong-unit", {**DPO, "margin": "0.01 * (rejected.length - chosen.length)"}, {"margin": "rejected.length - chosen.length"}, "8:8",
+    Row("wrong-unit", {**DPO, "parameters": LENGTH, "margin": "alpha * (rejected.length - chosen.length)"}, {"parameters": BETA, "margin": "rejected.length - chosen.length"}, "8:8",
         "multiply the length by a parameter"),
     Row("unused", DPO, {"normalizer": ""}, "3:14", "is `normalizer: beta` missing?"),
     Row("unknown-name", DPO, {"parameters": ""}, "4:13", 'parameters: {beta: {default: 0.1, domain: "(0, inf)"}}'),

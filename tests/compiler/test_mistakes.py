@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mistaken import BETA, DPO, FOUND, IPO, KTO, REFUSED, SIMPO, Row, yaml
+from mistaken import BETA, DPO, FOUND, IPO, KTO, LENGTH, REFUSED, SIMPO, Row, yaml
 from test_language_examples import FILES
 
 from halo.cli.main import main
@@ -128,7 +128,7 @@ UNUSUAL: dict[str, str | dict[str, Any]] = {
     "IPO without expectations": yaml(IPO),
     "SimPO without expectations": yaml(SIMPO),
     "length-normalized DPO": yaml({**DPO, "reward": "mean(logp - ref_logp)"}),
-    "a length margin either way": yaml({**DPO, "margin": "0.01 * (chosen.length - rejected.length)"}),
+    "a length margin either way": yaml({**DPO, "parameters": LENGTH, "margin": "alpha * (chosen.length - rejected.length)"}),
     "a second temperature": yaml({**DPO, "parameters": TWO, "value": "logsigmoid(z / t)"}),
     "WPO": yaml({**DPO, "weight": "stop(min(1, exp(mean(chosen.logp) + mean(rejected.logp))))"}),
     "KTO attached under an affine v": yaml({**KTO, "value": "z", "reference_point": "max(0, batch_mean(mismatched.reward))"}),

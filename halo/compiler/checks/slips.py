@@ -59,8 +59,16 @@ def _flipped_signs(case: Case) -> Iterator[Edit]:
 
 
 def _negated(formula: Formula) -> Formula:
+    """Minus the formula; a minus in front is taken away."""
     if isinstance(formula, Call) and formula.function == "neg":
         return formula.arguments[0]
+    if isinstance(formula, Number) and formula.value < 0:
+        return Number(-formula.value)
+    if isinstance(formula, Call) and formula.function in ("mul", "div"):
+        left, right = formula.arguments
+        turned = _negated(left)
+        if not _called(turned, "neg"):
+            return Call(formula.function, (turned, right))
     return Call("neg", (formula,))
 
 
@@ -83,7 +91,8 @@ def _swapped_labels(case: Case) -> Iterator[Edit]:
     for path in [(key,) for key in ("sign", "value", "margin", "constant", "weight")] if _astray(case) else ():
         value = case.at(path)
         if isinstance(value, dict) and set(value) == {"desirable", "undesirable"}:
-            yield Edit.of(path, {"desirable": value["undesirable"], "undesirable": value["desirable"]})
+            worse, better = (f"{int(one):+d}" if path == ("sign",) else one for one in (value["desirable"], value["undesirable"]))
+            yield Edit.of(path, {"desirable": better, "undesirable": worse})
 
 
 def _swapped_roles(case: Case) -> Iterator[Edit]:
@@ -310,9 +319,9 @@ def _divided(case: Case) -> Iterator[Edit]:
 
     def rule(formula: Formula) -> Formula | None:
         quotient, factor = _called(formula, "mul") or (None, None)
-        if quotient is None or factor is None or not _called(quotient, "div"):
+        if factor is None or not isinstance(quotient, Number) or quotient.value.denominator == 1:
             return None
-        above, below = _called(quotient, "div")
+        above, below = (Number(Fraction(part)) for part in quotient.value.as_integer_ratio())
         return Call("div", (above, Call("mul", (below, factor))))
 
     for path, formula in case.formulas("margin", "value", "normalizer", "weight", "let"):
