@@ -204,12 +204,10 @@ def one_shape(text: Any) -> str:
     return re.sub(r"[ {}'+]", "", str(text))
 
 
-@pytest.mark.parametrize("how", CULPRITS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "how"), [(name, how) for name in NAMES for how in CULPRITS if damaged(name, how)])
 def test_damage_to_a_shipped_objective_is_undone(name: str, how: str) -> None:
     values = damaged(name, how)
-    if values is None:
-        pytest.skip("it has no such thing")
+    assert values is not None
     said = found(values)
     assert {mistake.name for mistake in said} <= CULPRITS[how]
     assert len(said) == (2 if how == "sign and domain" else 1)

@@ -71,4 +71,4 @@ def _no_worse(before: Case, after: Case) -> bool:
 
 def _told(slip: Slip, edit: Edit, objective: Objective, seen: str, then: str) -> Mistake:
     key = ".".join(str(part) for part in edit.anchor)
-    return Mistake(slip.name, f"{objective.place(edit.anchor)} {key}", f"{slip.why}: {seen}", f"probably wanted {edit}: then {then}")
+    return Mistake(slip.name, f"{objective.place(edit.anchor)} {key}", f"{slip.why}; {seen}", f"probably wanted {edit}: then {then}")
