@@ -166,7 +166,7 @@ class _Lowering(Expressions):
         if value is None:
             raise self.fail("missing-key", "the key 'sign' is missing", path[:1], hint="-1 raises v, +1 lowers it")
         if str(value) not in ("-1", "+1", "1"):
-            raise self.fail("wrong-value", f"sign is the literal -1 or +1, not {value!r}", path)
+            raise self.fail("wrong-value", f"sign is the literal -1 or +1, not {value!r}", path, hint="a factor belongs in weight")
         return int(value)
 
     # -- terms, regularizers, the whole ------------------------------------------------------------------------------
@@ -196,7 +196,8 @@ class _Lowering(Expressions):
         roles = self.item_roles(value, role_path)
         groups = [self.group(role) for role in roles]
         reduce_path, reduce = self.key("reduce")
-        reduce_path = reduce_path if reduce else self.key("value")[0]
+        per_token = any(part.name == name and part.reward is not None and part.reward.tokens for part in self.parts)
+        reduce_path = reduce_path if reduce else self.key("reward" if per_token else "value")[0]
         explicit = [] if value is None else roles
         return self.reduced(name, groups, reduce_path, reduce, explicit), groups
 
@@ -290,6 +291,8 @@ class _Lowering(Expressions):
             for name in names:
                 if name not in self.used:
                     place, hint = self.objective.key_place((group, name)), "remove it, or `none` where it is inherited"
+                    if group == "parameters" and self.declaration.normalizer is None and self.declaration.reward is not None:
+                        hint = f"is `normalizer: {name}` missing? else {hint}"
                     raise ObjectiveError("unused", f"{name!r} is declared but nothing uses it", place=place, hint=hint)
 
     def _finish(

@@ -11,6 +11,7 @@ from halo.compiler.checks import definition, gradients, losses, optimum, values
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero
 from halo.compiler.checks.examination import Belief, Examination
 from halo.compiler.checks.findings import Check, Finding, Subject
+from halo.compiler.checks.mistakes import mistakes
 from halo.compiler.pipeline import CompiledObjective
 
 CHECKS: dict[str, Check] = {
@@ -53,6 +54,8 @@ class Examiner:
             return tuple(self._timed(CHECKS[name]))
         if name == "beliefs":
             return tuple(beliefs(self.compiled, found))
+        if name == "mistakes":
+            return tuple(mistakes(self.subject, beliefs, found))
         return ()
 
     def _timed(self, check: Check) -> Iterator[Finding]:

@@ -146,7 +146,7 @@ def _gradient_there(subject: Subject, tied: View, label: str) -> str:
         pull = total_pull(subject, slot, [p for p in parts if not label or p.role in (label, "completion")], role)
         if pull is None:
             continue
-        there = _tied(subject.view.s, subject.view.unstopped(pull))
+        there = where_equal(subject.view.s, subject.view.unstopped(pull))
         algebra = Algebra(tied.box)
         try:
             form = sympy.cancel(sympy.together(algebra.normal(there)))
@@ -157,13 +157,13 @@ def _gradient_there(subject: Subject, tied: View, label: str) -> str:
     return f"; d loss/d log π: {', '.join(said)}" if said else ""
 
 
-def _tied(s: Scalars, node: Node) -> Node:
+def where_equal(s: Scalars, node: Node) -> Node:
     """Reference and sampler replaced by the policy; a batch mean of what is then 0 is 0."""
     policy = {"log ref": "log π", "log old": "log π", "ref_logp": "logp", "old_logp": "logp"}
     swap = {v: s.variable(policy[v.data], v.slot, v.axes) for v in variables(node) if v.op == "input" and v.data in policy}
     for v in variables(node):
         if v.op == "reduce":
-            swap[v] = _tied(s, v.args[0]) if v.batch else s.make(op="reduce", args=(_tied(s, v.args[0]),), data=v.data, slot=v.slot)
+            swap[v] = where_equal(s, v.args[0]) if v.batch else s.make(op="reduce", args=(where_equal(s, v.args[0]),), data=v.data, slot=v.slot)
     return s.substitute(node, swap)
 
 

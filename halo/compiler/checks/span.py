@@ -147,6 +147,8 @@ def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:
     if a[0] == 0 or b[0] == 0:  # an attained 0 makes 0 with whatever it meets, also with what is unbounded
         attained = (a[0] == 0 and not a[1]) or (b[0] == 0 and not b[1])
         return Fraction(0), not attained
+    if a[0] in (inf, -inf) or b[0] in (inf, -inf):  # not by multiplying: a large fraction is no float
+        return inf if (a[0] > 0) == (b[0] > 0) else -inf, a[1] or b[1]
     return a[0] * b[0], a[1] or b[1]
 
 
