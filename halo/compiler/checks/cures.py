@@ -22,7 +22,7 @@ from halo.compiler.graph import Node, Part
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import HaloError
 from halo.objective.document import Path
-from halo.objective.formula import Call, Formula, parse
+from halo.objective.formula import Formula, parse
 
 Believed = Callable[[CompiledObjective, Sequence[Finding]], list[Belief]]
 
@@ -190,7 +190,12 @@ class Case:
         bases: list[Path] = [(key,) for key in keys if key not in ("let", "regularizers")]
         bases += [("terms", name, key) for name in self.declaration.terms for key in keys]
         bases += [("let", name) for name in self.declaration.let if "let" in keys]
-        bases += [("regularizers", name, key) for name in self.declaration.regularizers for key in ("expression", "weight") if "regularizers" in keys]
+        bases += [
+            ("regularizers", name, key)
+            for name in self.declaration.regularizers
+            for key in ("expression", "weight")
+            if "regularizers" in keys
+        ]
         for base in bases:
             value = self.at(base)
             entries = [((*base, role), item) for role, item in value.items()] if isinstance(value, dict) else [(base, value)]
@@ -208,21 +213,3 @@ class Case:
             return Case(Subject(compile_source(changed)), self.believed)
         except HaloError:
             return None
-
-
-# -- formulas rewritten ----------------------------------------------------------------------------------------------------
-
-
-def rewritten(formula: Formula, rule: Callable[[Formula], Formula | None]) -> Formula:
-    """The formula with every part, innermost first, that the rule has another form for in that form."""
-    if isinstance(formula, Call):
-        formula = Call(formula.function, tuple(rewritten(a, rule) for a in formula.arguments), formula.offset)
-    return rule(formula) or formula
-
-
-def parts_of(formula: Formula) -> Iterator[Formula]:
-    """The formula and everything in it."""
-    yield formula
-    if isinstance(formula, Call):
-        for argument in formula.arguments:
-            yield from parts_of(argument)

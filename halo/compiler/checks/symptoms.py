@@ -9,9 +9,10 @@ from fractions import Fraction
 from mpmath import mp, mpf
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.cures import Case, parts_of
+from halo.compiler.checks.cures import Case
 from halo.compiler.checks.decide import is_zero, shown, sign_of
 from halo.compiler.checks.definition import VERSION
+from halo.compiler.checks.rewriting import parts_of
 from halo.compiler.checks.scalar import topological_scalar, variables
 from halo.compiler.graph import Node, Part
 from halo.objective.formula import Call, parse
@@ -50,7 +51,9 @@ def _pulled(case: Case, role: str) -> str:
     way = case.directions[role]
     if way in ("both", "?"):
         at_start = case.start(role)
-        way = {"both": "up or down as the numbers have it", "none": "up and down", "?": "both up and down"}.get(at_start, f"{at_start} at the start")
+        way = {"both": "up or down as the numbers have it", "none": "up and down", "?": "both up and down"}.get(
+            at_start, f"{at_start} at the start"
+        )
     return f"log π({role}) is pulled {way}"
 
 
@@ -141,10 +144,15 @@ def repeated(case: Case) -> Iterator[tuple[Part, str]]:
         where = view.generic(part)
         factors = [view.scalar(node, where) for node in (part.normalizer, part.reward) if node is not None]
         value = view.value(part)
-        for parameter in (v for v in dict.fromkeys([*(v for f in factors for v in variables(f)), *variables(value)]) if v.op == "parameter"):
+        for parameter in (
+            v for v in dict.fromkeys([*(v for f in factors for v in variables(f)), *variables(value)]) if v.op == "parameter"
+        ):
             slope = s.call("mul", parameter, s.derivative(value, parameter))
             through_z = parameter in variables(value) and is_zero(s, s.call("sub", slope, s.call("mul", z, s.derivative(value, z))), box)
-            scaled = [parameter in variables(f) and is_zero(s, s.call("sub", s.call("mul", parameter, s.derivative(f, parameter)), f), box) for f in factors]
+            scaled = [
+                parameter in variables(f) and is_zero(s, s.call("sub", s.call("mul", parameter, s.derivative(f, parameter)), f), box)
+                for f in factors
+            ]
             if [through_z, *scaled].count(True) > 1:
                 yield part, str(parameter.data)
 
@@ -195,7 +203,12 @@ def _summed(case: Case) -> str:
 def _flat(case: Case) -> str:
     """DPO's shape with a v that is flat at both ends; `expect: at_reference` says that it is meant."""
     expect, terms = case.declaration.expect, case.subject.terms
-    if case.subject.feedback != "paired" or len(terms) != 1 or case.at(("reference_point",)) != "rejected" or (expect and expect.at_reference is not None):
+    if (
+        case.subject.feedback != "paired"
+        or len(terms) != 1
+        or case.at(("reference_point",)) != "rejected"
+        or (expect and expect.at_reference is not None)
+    ):
         return ""
     value = case.at(case.path(terms[0], "value"))
     if not any(isinstance(f, Call) and f.function == "sigmoid" for f in parts_of(parse(value))) or case.rank("saturates") < 2:
