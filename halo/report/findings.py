@@ -110,7 +110,7 @@ def _evidence(row: Row, width: int | None) -> Iterator[Line]:
 def _rest(examination: Examination, width: int | None) -> Iterator[Line]:
     """Likely mistakes, relatives, and last what decides the exit code."""
     for mistake in examination.mistakes:
-        text = f" {mistake.name}, {mistake.where}: {mistake.what}. Wanted: {mistake.wanted}"
+        text = f" {mistake.name}, {mistake.where}: {mistake.what}; {mistake.wanted}"
         yield from _wrapped([("  likely mistake", "bad"), (text.replace("..", "."), "")], width, 6)
     for kin in examination.kin:
         yield from _wrapped([("  relative", "heading"), (f"  {kin.sentence}", "")], width, 6)

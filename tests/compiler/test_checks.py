@@ -194,7 +194,7 @@ def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixtur
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: ipo\nexpect: {halo: proved}\n")
     assert main(["check", str(file)]) == 1
-    assert "NOT MET   expect.halo: proved, found refuted" in capsys.readouterr().out
+    assert "NOT MET halo: expected proved, found refuted" in capsys.readouterr().out
     file.write_text("name: mine\nextends: dpo\nparameters: {beta: {default: 0.1, domain: '(0, inf)'}}\nvalue: log(z)\n")
     assert main(["check", str(file)]) == 1
     assert "refuted   domain" in capsys.readouterr().out

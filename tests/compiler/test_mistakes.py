@@ -70,8 +70,8 @@ def test_halo_check_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     file = tmp_path / "mine.yaml"
     file.write_text(FOUND[0].text)
     assert main(["check", str(file)]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "mistake?" in line]
-    assert line.split()[1] == "wrong-sign"
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "likely mistake" in line]
+    assert line.split()[2] == "wrong-sign,"
     assert "mine.yaml:8:7 sign: " in line
     assert examined(compile_source(file)).mistakes == tuple(found(file))
 

@@ -62,7 +62,7 @@ def said(row: Row, folder: Path) -> str:
     compiled = compile_source(written(row, folder))
     found = tuple(mistakes(Subject(compiled), beliefs))
     report = as_text(compiled, Examination("mine", (), mistakes=found), verbose=False)
-    return "\n".join(line.strip() for line in report.splitlines() if "mistake?" in line)
+    return "\n".join(line.strip() for line in report.splitlines() if "likely mistake" in line)
 
 
 def refusal(row: Row, folder: Path) -> str:

@@ -89,7 +89,7 @@ def test_the_whole_text() -> None:
         "  More",
         "    proved    brand_new  a check that the report has never heard of",
         "",
-        "  likely mistake sign_flip, mine.yaml:9:1 plain: the sign is turned plain. Wanted: sign: -1 plain",
+        "  likely mistake sign_flip, mine.yaml:9:1 plain: the sign is turned plain; sign: -1 plain",
         "  relative  mine is dpo with plain",
         "  stopped by the clock: lipschitz; a faster machine may decide more",
         "  NOT MET halo: expected proved, found refuted",

@@ -9,7 +9,7 @@ from typing import Any
 
 from halo.compiler.checks import definition, gradients, losses, optimum, values
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero
-from halo.compiler.checks.examination import Belief, Examination
+from halo.compiler.checks.examination import NEVER, Belief, Examination
 from halo.compiler.checks.findings import Check, Finding, Subject
 from halo.compiler.checks.mistakes import mistakes
 from halo.compiler.pipeline import CompiledObjective
@@ -51,7 +51,8 @@ class Examiner:
     def step(self, name: str, found: Sequence[Finding]) -> tuple[Any, ...]:
         """What one of `STEPS` says; `found` are the findings so far."""
         if name in CHECKS:
-            return tuple(self._timed(CHECKS[name]))
+            undefined = any(f.check == "domain" and f.verdict == REFUTED for f in found)
+            return tuple(_qualified(f, undefined) for f in self._timed(CHECKS[name]))
         if name == "beliefs":
             return tuple(beliefs(self.compiled, found))
         if name == "mistakes":
@@ -66,11 +67,20 @@ class Examiner:
             begun = now
 
 
+def _qualified(finding: Finding, undefined: bool) -> Finding:
+    """Where the loss is not defined everywhere, a proof speaks of the rest."""
+    if not undefined or finding.verdict != PROVED or finding.check in NEVER:
+        return finding
+    return replace(finding, reason=f"{finding.reason} (wherever the loss has a value)")
+
+
 def findings(compiled: CompiledObjective) -> Iterator[Finding]:
     """Every finding, in the order of `CHECKS`."""
-    examiner = Examiner(compiled)
+    examiner, found = Examiner(compiled), list[Finding]()
     for name in CHECKS:
-        yield from examiner.step(name, ())
+        said = examiner.step(name, found)
+        found += said
+        yield from said
 
 
 def beliefs(compiled: CompiledObjective, found: Sequence[Finding]) -> list[Belief]:

@@ -228,7 +228,7 @@ def _affine(subject: Subject, reward: Node, factor: Node, policy: Node, referenc
     ratio = s.call("sub", policy, reference) if used else policy
     if is_zero(s, s.call("sub", reward, s.call("mul", factor, ratio)), box) is not True:
         raise Departure(f"the reward {shown(reward)} is not l(y) log(pi/pi_ref)")
-    found.steps.append(f"r = l * {shown(ratio)} with l = {shown(factor)} > 0")
+    found.steps.append(f"r = l * ({shown(ratio)}) with l = {shown(factor)} > 0")
 
 
 def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: str, found: Construction) -> str:
@@ -241,6 +241,7 @@ def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: st
         found.notes.append("the reference point is detached, which is ignored")
     point = view.unstopped(point)
     point = _unclamped(point, found)
+    averaged = point.op == "reduce"
     if point.op == "reduce" and point.data in ("batch mean", "mean"):
         if point.data == "batch mean":
             found.notes.append("E_Q is estimated over the batch")
@@ -248,7 +249,7 @@ def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: st
     other = _slot(point)
     if other is None:
         raise Departure(f"the reference point {shown(point)} is not an expectation of the reward")
-    if other == slot and part.role not in ("desirable", "undesirable"):
+    if other == slot and not averaged:
         raise Departure("the reference point is the completion's own reward")
     renamed = {v: s.variable(v.data, other, v.axes) for v in variables(reward) if v.slot == slot}
     if is_zero(s, s.call("sub", point, s.substitute(reward, renamed)), view.box) is not True:

@@ -22,7 +22,8 @@ RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean
 def roles(subject: Subject) -> list[tuple[str, str, list[Part]]]:
     """Each role with a direction: its name, the slot it has in scalars, and the parts that it meets."""
     parts = list(subject.parts)
-    extra = [(role, role, parts) for role in ("prompt", *subject.compiled.objective.declaration.roles)]
+    others = ("prompt", *subject.compiled.objective.declaration.roles, *(r for r in subject.compiled.declared.needs.gradient if r == "mismatched"))
+    extra = [(role, role, parts) for role in others]
     match subject.feedback:
         case "paired":
             found = [("chosen", "chosen", parts), ("rejected", "rejected", parts)]
@@ -176,7 +177,7 @@ def _local_slope(subject: Subject, node: Node, following: Node) -> int | None:
 
 
 def direction(subject: Subject) -> Iterator[Finding]:
-    """Each completion is pulled one way only: `up` where raising its log-probability always lowers the loss."""
+    """Each completion is pulled one way only: `up` where raising its log-probability never raises the loss."""
     for role, slot, parts in roles(subject):
         yield _direction(subject, role, slot, parts)
 
@@ -192,13 +193,14 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
             if found is None:
                 found = sign_of(_over_inputs(subject, part, pull), box)
             signs.add(None if found is None or outer is None else found * outer)
-            steps.append(f"d {part.name}/d log π({role}) = {shown(pull)}: {_SAID[found]}")
+            of = part.name if part.role == role else f"{part.name} ({part.role})"
+            steps.append(f"d {of}/d log π({role}) = {shown(pull)}: {_SAID[found]}")
     if signs <= {0}:
         return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=tuple(steps))
     if signs <= {0, -1} or signs <= {0, 1}:
         way = "up" if -1 in signs else "down"
-        verb = "lowers" if way == "up" else "raises"
-        return Finding(check, PROVED, f"raising log π({role}) always {verb} the loss", way, role, steps=tuple(steps))
+        verb = "raises" if way == "up" else "lowers"
+        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss", way, role, steps=tuple(steps))
     both = _both_ways(subject, role, slot, parts)
     if both:
         reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
@@ -239,18 +241,21 @@ def _both_ways(subject: Subject, role: str, slot: str, parts: list[Part]) -> dic
     if total is None and len(parts) == 1:
         ways = pulls(subject, parts[0], slot, role)
         candidates = [_over_inputs(subject, parts[0], ways[0])] if len(ways) == 1 else []
+    items = [subject.view.unstopped(subject.view.whole(part)) for part in parts]
     for scalar in candidates:
-        found = _opposite(subject, subject.view.unstopped(scalar))
+        found = _opposite(subject, subject.view.unstopped(scalar), items)
         if found:
             return found
     return {}
 
 
-def _opposite(subject: Subject, scalar: Node) -> dict[str, str]:
-    names, seen = variables(scalar), dict[int, tuple[dict[Node, object], object]]()
+def _opposite(subject: Subject, scalar: Node, items: list[Node]) -> dict[str, str]:
+    """Two points where the loss has a value and the slope is surely above and below 0."""
+    names = list(dict.fromkeys(v for node in (scalar, *items) for v in variables(node)))
+    seen = dict[int, tuple[dict[Node, object], object]]()
     for point in points(subject.view.box, names, 200, subject.view.first):
         value = sure_value(scalar, point)
-        if value is not None and abs(value) > 1e-20:
+        if value is not None and abs(value) > 1e-20 and all(sure_value(item, point) is not None for item in items):
             seen.setdefault(1 if value > 0 else -1, (point, value))  # type: ignore[arg-type]
         if len(seen) == 2:
             (up, su), (down, sd) = seen[-1], seen[1]

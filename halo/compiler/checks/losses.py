@@ -100,6 +100,8 @@ def _at_reference(subject: Subject, label: str) -> Finding:
         inputs = [g for g in form.free_symbols if _data(algebra, g)]
     except OutOfReach:
         return Finding(check, UNDECIDED, "the loss at the reference is too large to simplify")
+    if form.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
+        return Finding(check, REFUTED, "with policy = reference the loss has no value")
     if inputs:
         difference = _two_values(tied, loss)
         outcome = REFUTED if difference else UNDECIDED
@@ -188,7 +190,7 @@ def log_partition_cancels(subject: Subject) -> Iterator[Finding]:
             continue
         point = nonzero_point(gap, {**view.box, c: Span(Fraction(1), Fraction(1))})
         if verdict is False and point:
-            reason = f"adding c = 1 to both scores changes the loss by {number(point[1])}"
+            reason = f"adding c = 1 to the scores of one prompt changes the loss by {number(point[1])}"
             yield Finding("log_partition_cancels", REFUTED, reason, scope=part.name, witness=named(point[0]) | {"change": number(point[1])})
         else:
             yield Finding("log_partition_cancels", UNDECIDED, "no proof that c(x) cancels, and no point where it does not", scope=part.name)
@@ -222,7 +224,7 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
                 point = nonzero_point(slope, view.box)
                 assert point is not None
                 way = "raises" if point[1] > 0 else "lowers"
-                reason = f"at fixed mean log-probability, one more token of {v.slot} {way} the loss, e.g. by {number(point[1])}"
+                reason = f"at fixed mean log-probability the length of {v.slot} matters: here it {way} the loss, {number(point[1])} per token"
                 yield Finding("length_neutral", REFUTED, reason, scope=scope, witness=named(point[0]) | {"slope": number(point[1])})
                 break
             if verdict is None:
@@ -289,6 +291,7 @@ def reach(subject: Subject) -> Iterator[Finding]:
     for name, item in items.items():
         if not _inner(item):
             idle.append(f"term {name.removesuffix('/' + name.split('/')[-1])}")
+    idle = list(dict.fromkeys(idle))
     if idle:
         yield Finding("reach", REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
     elif doubtful:
@@ -367,7 +370,7 @@ def no_overflow(subject: Subject) -> Iterator[Finding]:
                     return
         yield Finding("no_overflow", UNDECIDED, f"{shown(wide[0])} may leave float32, and no point was found where it does", scope=part.name)
         return
-    yield Finding("no_overflow", PROVED, f"every intermediate fits float32 for sums of log-probabilities down to -{REACH}")
+    yield Finding("no_overflow", PROVED, f"at the default and search values every intermediate fits float32 for sums of log-probabilities down to -{REACH}")
 
 
 def _practical(view: View, scalar: Node) -> dict[Node, Span]:

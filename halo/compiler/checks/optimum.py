@@ -39,7 +39,13 @@ class Root:
     def pretty(self) -> Expr:
         """In the names of the file."""
         named = self.algebra.pretty(self.form)
-        return named if self.form.has(sympy.log) else sympy.factor(named)
+        return named.replace(sympy.log, lambda x: sympy.log(_upright(x))) if self.form.has(sympy.log) else sympy.factor(named)
+
+
+def _upright(ratio: Expr) -> Expr:
+    """p / (1 - p) rather than -p / (p - 1)."""
+    above, below = sympy.fraction(ratio)
+    return sympy.Mul(sympy.expand(-above), 1 / sympy.expand(-below), evaluate=False) if above.could_extract_minus_sign() else ratio
 
 
 @dataclass
@@ -55,6 +61,8 @@ class Curves:
 def curves(subject: Subject) -> Curves | None:
     """The two curves, or None where the loss is not a function of one difference of scores."""
     terms = subject.terms
+    if subject.compiled.objective.declaration.control:  # the labels are said to the model: each has an optimum of its own
+        return None
     if any(part.regularizer for part in subject.parts) or not terms or not all(subject.single(part) for part in terms):
         return None
     s, view = subject.view.s, subject.view
@@ -127,7 +135,7 @@ def _optimum(subject: Subject, found: Curves, loss: Node, check: str, p: Node | 
             return Finding(check, PROVED, f"the loss of a sure preference is least at h* = {good[0].pretty}, where h is the difference of scores", str(good[0].pretty), steps=convex.steps)
         return _link(subject, good[0], check, box)
     if p is not None and not roots and _constant_sum(subject, found):
-        return Finding(check, REFUTED, "the losses of the two labels add up to a constant: any p other than 1/2 (weighted) drives h to infinity", "none")
+        return Finding(check, REFUTED, "up to positive factors the losses of the two outcomes add up to a constant: for all p but one the optimum is infinite", "none")
     return Finding(check, UNDECIDED, "the stationary points were not found in closed form, or the loss is not convex")
 
 

@@ -56,7 +56,7 @@ def bounded(subject: Subject) -> Iterator[Finding]:
         sign = _sign_of(subject, value)
         end, word = (span.high, "above") if sign < 0 else (span.low, "below")
         if end not in (inf, -inf):
-            yield Finding("bounded", PROVED, f"v lies in {span}", str(span), part_scope)
+            yield Finding("bounded", PROVED, f"v is bounded {word}: it lies in {span}", str(span), part_scope)
             continue
         ends = [_limit(subject, value, z, side) for side, e in ((1, box[z].high), (-1, box[z].low)) if e in (inf, -inf)]
         if any(e is not None and e == (sympy.oo if sign < 0 else -sympy.oo) for e in ends):
@@ -106,7 +106,7 @@ def _lipschitz(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     if span.bounded:
         bound = max(abs(Fraction(span.low)), abs(Fraction(span.high)))
         best = _largest(subject, slope, z, ends)
-        return Finding("lipschitz", PROVED, f"|v'| <= {best or bound}: v' lies in {span}", str(best or bound), scope)
+        return Finding("lipschitz", PROVED, f"|v'| <= {best or bound}", str(best or bound), scope)
     if any(e in (sympy.oo, -sympy.oo) for e in ends if e is not None):
         return Finding("lipschitz", REFUTED, f"v' is unbounded: it tends to {_limits(ends)} at -oo and +oo", None, scope)
     best = _largest(subject, slope, z, ends)
