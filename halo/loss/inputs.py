@@ -22,7 +22,9 @@ class Completions:
     mask      (B, T) or (B, K, T), bool: scored completion tokens
     logp      same shape, nats: log-probability of each token under the policy
     ref_logp  same shape or None: under the reference; old_logp: under the policy that sampled
-    columns   numbers from the data: (B,) or (B, K), or per token
+    columns   numbers from the data: (B,) or (B, K), or per token; and per token, in nats, the full-vocabulary words that an
+              objective reads (`entropy`, `ref_entropy`, `log_sum_sq_probs`, `kl_ref_policy`, `kl_policy_ref`), with their
+              gradients if they have one
     """
 
     mask: Tensor
@@ -43,7 +45,8 @@ class Completions:
 
         logp = ready(self.logp)
         assert logp is not None
-        return Completions(mask, logp, ready(self.ref_logp), ready(self.old_logp), self.columns)
+        columns = {name: _filled(x, mask if x.ndim == mask.ndim else mask.any(-1)) for name, x in self.columns.items()}
+        return Completions(mask, logp, ready(self.ref_logp), ready(self.old_logp), columns)
 
     @property
     def length(self) -> Tensor:
@@ -66,6 +69,13 @@ class Completions:
             return columns[name]
         except KeyError:
             raise AttributeError(f"these completions have no {name!r}") from None
+
+
+def _filled(x: Tensor, real: Tensor) -> Tensor:
+    """Half precision becomes float32; what is not there becomes the largest number that is, which lies in every domain."""
+    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) or not x.is_floating_point() else x
+    largest = torch.where(real, wide.detach(), -torch.inf).amax() if wide.numel() else wide.new_tensor(0.0)
+    return torch.where(real, wide, torch.where(torch.isfinite(largest), largest, 0.0))
 
 
 @dataclass

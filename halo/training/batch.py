@@ -44,11 +44,17 @@ class EffectiveBatch:
         return sum(fact.size(slot) for fact in self.facts)
 
     def inputs(self, logps: Mapping[str, Tensor], ref_logps: Mapping[str, Tensor]) -> LossInputs:
-        """Flat log-probs by slot -> the padded inputs of the loss; differentiable in `logps`."""
+        """Flat log-probs by slot -> the padded inputs of the loss; differentiable in `logps`.
+
+        Full-vocabulary words are columns beside the log-probs: the policy's in `logps`, the reference's in `ref_logps`.
+        """
         roles = {}
+        policy_words, words = self.needs.policy_words, self.needs.words
+        reference_words = tuple(word for word in words if word not in policy_words)
         for slot, mask in self.masks.items():
-            ref = _scattered(ref_logps[slot], mask) if slot in ref_logps else None
-            roles[slot] = Completions(mask, _scattered(logps[slot], mask), ref)
+            logp, own = _apart(logps[slot], mask, policy_words)
+            ref, of_reference = _apart(ref_logps[slot], mask, reference_words) if slot in ref_logps else (None, {})
+            roles[slot] = Completions(mask, logp, ref, columns=own | of_reference)
         desirable = torch.tensor([bool(fact.desirable) for fact in self.facts], device=self.device) if self.feedback == "labelled" else None
         return LossInputs(roles, desirable, self._ranks(), {name: self._column(name) for name in self.needs.columns})
 
@@ -69,6 +75,18 @@ class EffectiveBatch:
 
     def _column(self, name: str) -> Tensor:
         return torch.tensor([fact.columns[name] for fact in self.facts], device=self.device)
+
+
+def logp_of(flat: Tensor) -> Tensor:
+    """The log-probs of a flat tensor that may have columns for full-vocabulary words beside them."""
+    return flat if flat.ndim == 1 else flat[:, 0]
+
+
+def _apart(flat: Tensor, mask: Tensor, words: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Padded log-probs, and the words by name."""
+    if flat.ndim == 1:
+        return _scattered(flat, mask), {}
+    return _scattered(logp_of(flat), mask), {word: _scattered(flat[:, i], mask) for i, word in enumerate(words, 1)}
 
 
 def _scattered(flat: Tensor, mask: Tensor) -> Tensor:
