@@ -312,8 +312,8 @@ class _Lowering(Expressions):
             scores="score" in reads and "score" not in self.declaration.columns,
             columns=columns,
             control=dict(self.declaration.control),
-            own_columns=_read_by_slot(nodes, {*self.declaration.columns, "score"}),
-            vocabulary=_read_by_slot(nodes, FULL_VOCABULARY),
+            own_columns=_read_by_slot(nodes, order, {*self.declaration.columns, "score"}),
+            vocabulary=_read_by_slot(nodes, order, FULL_VOCABULARY),
         )
         declaration = self.declaration
         return LossGraph(
@@ -333,13 +333,10 @@ class _Lowering(Expressions):
         )
 
 
-def _read_by_slot(nodes: list[Node], names: Collection[str]) -> dict[str, tuple[str, ...]]:
+def _read_by_slot(nodes: list[Node], slots: list[str], names: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Which of the names are read, by slot."""
-    found: dict[str, set[str]] = {}
-    for node in nodes:
-        if node.op == "input" and node.slot and node.data in names:
-            found.setdefault(node.slot, set()).add(node.data)
-    return {slot: tuple(sorted(read)) for slot, read in found.items()}
+    read = {(node.slot, node.data) for node in nodes if node.op == "input" and node.slot and node.data in names}
+    return {slot: tuple(sorted(name for own, name in read if own == slot)) for slot in slots if any(own == slot for own, _ in read)}
 
 
 def _by_name(name: str, groups: list[Group]) -> dict[str, Group]:

@@ -193,7 +193,7 @@ class Algebra:
             whole = self._tidy(argument)
             return self.generator("l", whole, self._log_span(self.span(whole)))
         total: Expr = Integer(0)
-        for prime, count in sympy.factorint(coefficient, limit=10**4).items() if coefficient != 1 else ():
+        for prime, count in sympy.factorrat(coefficient, limit=10**4).items() if coefficient != 1 else ():
             total += count * self.generator("l", Integer(prime), self._log_span(Span.point(int(prime))))
         for base, count in factors:
             found = self.by_symbol.get(base)
