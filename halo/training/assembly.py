@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from halo.compiler.pipeline import CompiledObjective
+from halo.data.columns import wanted_columns
 from halo.data.conversion import convert
 from halo.data.examples import Example
 from halo.data.preparing import prepare, split
@@ -66,9 +67,10 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     template = Template.of(tokenizer, settings.chat_template)
     needs = compiled.graph.needs
     slots, control = tuple(slot for slot in needs.slots), needs.control
-    train, report = prepare(examples, template, slots, control, settings.max_length, settings.seed)
+    columns = wanted_columns(compiled.objective.declaration.columns, needs)
+    train, report = prepare(examples, template, slots, control, settings.max_length, settings.seed, columns)
     say(f"data       {settings.data}: {report}")
-    evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed)[0] if held_out else []
+    evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed, columns)[0] if held_out else []
     model = load_model(str(settings.model_name_or_path), settings)
     accelerator, why = _accelerator(model, settings, output)
     say(
