@@ -45,8 +45,9 @@ class Completions:
 
         logp = ready(self.logp)
         assert logp is not None
-        columns = {name: _filled(x, mask if x.ndim == mask.ndim else mask.any(-1)) for name, x in self.columns.items()}
-        return Completions(mask, logp, ready(self.ref_logp), ready(self.old_logp), columns)
+        return Completions(
+            mask, logp, ready(self.ref_logp), ready(self.old_logp), {name: _filled(x, mask) for name, x in self.columns.items()}
+        )
 
     @property
     def length(self) -> Tensor:
@@ -71,10 +72,16 @@ class Completions:
             raise AttributeError(f"these completions have no {name!r}") from None
 
 
-def _filled(x: Tensor, real: Tensor) -> Tensor:
-    """Half precision becomes float32; what is not there becomes the largest number that is, which lies in every domain."""
-    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) or not x.is_floating_point() else x
-    largest = torch.where(real, wide.detach(), -torch.inf).amax() if wide.numel() else wide.new_tensor(0.0)
+def _filled(x: Tensor, mask: Tensor) -> Tensor:
+    """Half precision becomes float32; what is not there becomes the largest number that is, inside the domain whatever that is.
+
+    Tokens may be missing, and completions of a list.
+    """
+    wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    if (x.ndim < mask.ndim and mask.ndim < 3) or not x.numel():
+        return wide  # every completion of a pair is there
+    real = mask if x.ndim == mask.ndim else mask.any(-1)
+    largest = torch.where(real, wide.detach(), -torch.inf).amax()
     return torch.where(real, wide, torch.where(torch.isfinite(largest), largest, 0.0))
 
 

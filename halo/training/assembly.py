@@ -257,12 +257,14 @@ class _Start:
 
 
 def _check_agreement(run: Run) -> None:
-    """Policy and reference must give the same log-probs before the first step."""
-    slots = run.step.reference_slots
-    if not slots:  # only divergences are read: there is no log-prob to compare
-        return
-    policy, reference = run.step.measured(run.train[:2], slots), run.step.referenced(run.train[:2])
-    worst = max(float((logp_of(policy[slot]) - logp_of(reference[slot])).abs().max()) for slot in slots)
+    """Policy and reference must give the same log-probs before the first step, and no divergence."""
+    step, needs = run.step, run.compiled.graph.needs
+    policy = step.measured(run.train[:2], [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
+    reference = step.referenced(run.train[:2])
+    gaps = [(logp_of(policy[slot]) - logp_of(reference[slot])).abs() for slot in step.reference_slots]
+    columns = [1 + needs.policy_words.index(word) for word in needs.divergences]
+    gaps += [flat[:, columns] for flat in policy.values()] if columns else []
+    worst = max(float(gap.max()) for gap in gaps)
     if not worst <= AGREEMENT:
         raise RunFailed("self-test", f"policy and reference differ by {worst:.3g} nats in a token before the first step")
 

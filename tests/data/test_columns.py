@@ -156,9 +156,10 @@ def test_what_is_wrong_is_one_message_at_its_row(level: str, more: dict[str, Any
 def test_a_token_outside_its_domain_is_named(tmp_path: Path) -> None:
     formula, columns = LEVELS["token"]
     numbers = [0.5] * tokens("123")
+    row = PAIR | {"chosen_trust": numbers, "rejected_trust": [math.nan, *[0.5] * (tokens("3") - 1)]}
+    loss = objective("paired", columns, formula)
     with pytest.raises(DataError, match=r"rejected_trust\[0\] is nan, outside its domain"):
-        row = PAIR | {"chosen_trust": numbers, "rejected_trust": [math.nan, *[0.5] * (tokens("3") - 1)]}
-        prepared(tmp_path, [row], objective("paired", columns, formula))
+        prepared(tmp_path, [row], loss)
 
 
 def test_a_list_of_another_length_is_named(tmp_path: Path) -> None:

@@ -181,6 +181,26 @@ def test_a_uniform_reference_needs_no_model(name: str) -> None:
     assert (gradient - true_gradient).abs().max() <= 2e-5 * true_gradient.abs().max()
 
 
+def test_the_mismatched_completions_have_their_own_divergences() -> None:
+    """KTO with z0 as a sum of exact divergences, not of sampled log-ratios; alone, and in micro-batches."""
+    source = {"name": "exact_z0", "extends": "kto", "reference_point": "stop(beta * batch_mean(sum(mismatched.kl_policy_ref)))"}
+    loss = halo.compile_objective(source)
+    examples = tiny.examples("labelled", loss.needs.slots)
+    model, other = tiny.policy(seed=1), tiny.policy()
+    rows = {slot: [words_of(model, other, example, slot) for example in examples] for slot in ("completion", "mismatched")}
+    z = 0.1 * torch.stack([(row["logp"] - row["ref"]).sum() for row in rows["completion"]])
+    z = z - 0.1 * summed(rows["mismatched"], "kl_policy_ref").mean().detach()
+    good = torch.tensor([bool(example.desirable) for example in examples])
+    true = torch.where(good, 1 - torch.sigmoid(z), torch.sigmoid(z)).mean()
+    true.backward()
+    for micro in (8, 3):
+        trained = tiny.policy(seed=1)
+        step = Step(loss, Scorer(trained), Frozen(), torch.device("cpu"))
+        judged = step.run([examples[i : i + micro] for i in range(0, 8, micro)])
+        assert judged.output.loss.item() == pytest.approx(true.item(), rel=1e-6)
+        assert (flat_gradient(trained) - flat_gradient(model)).abs().max() <= 2e-5 * flat_gradient(model).abs().max()
+
+
 def test_only_those_who_name_a_word_pay_for_it() -> None:
     """The reference runs once per completion also where KL and log-probs are both read; other objectives ask for no words."""
     for source in (DPO | {"name": "plain"}, MALLOWS, TDPO2):
