@@ -14,7 +14,7 @@ from halo.errors import ObjectiveError
 from halo.objective.document import Path
 from halo.objective.loading import Objective
 from halo.objective.schema import Regularizer, Slots
-from halo.objective.vocabulary import INPUTS, LIST_POPULATIONS, known_words
+from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, known_words
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 GENERATED = frozenset({"batch", "words", "torch", "math", "F", "LossInputs", "LossOutput", "float"})
@@ -300,7 +300,7 @@ class _Lowering(Expressions):
     ) -> LossGraph:
         nodes = topological([loss, *rewards.values()])
         reads = {node.data for node in nodes if node.op == "input"}
-        columns = tuple(sorted(reads & set(self.declaration.columns)))
+        columns = tuple(sorted(reads & {name for name, column in self.declaration.columns.items() if column.level == "example"}))
         coupled = coupled_slots(loss)
         slots = {node.slot for node in nodes if node.op in ("input", "mask") and node.slot}
         gradient = policy_slots(loss, through_stop=False)
@@ -312,9 +312,11 @@ class _Lowering(Expressions):
             reference_slots=tuple(s for s in order if s in {node.slot for node in nodes if node.op == "input" and node.data == "ref_logp"}),
             moving=self.declaration.reference == "moving",
             sampler="old_logp" in reads,
-            scores="score" in reads and "score" not in columns,
+            scores="score" in reads and "score" not in self.declaration.columns,
             columns=columns,
             control=dict(self.declaration.control),
+            own_columns=_read_by_slot(nodes, order, {*self.declaration.columns, "score"}),
+            vocabulary=_read_by_slot(nodes, order, FULL_VOCABULARY),
         )
         declaration = self.declaration
         return LossGraph(
@@ -332,6 +334,12 @@ class _Lowering(Expressions):
             self.origins,
             needs,
         )
+
+
+def _read_by_slot(nodes: list[Node], slots: list[str], names: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Which of the names are read, by slot."""
+    read = {(node.slot, node.data) for node in nodes if node.op == "input" and node.slot and node.data in names}
+    return {slot: tuple(sorted(name for own, name in read if own == slot)) for slot in slots if any(own == slot for own, _ in read)}
 
 
 def _by_name(name: str, groups: list[Group]) -> dict[str, Group]:

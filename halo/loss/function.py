@@ -48,6 +48,12 @@ class LossFunction(nn.Module):
         missing += [
             f"{slot}.ref_logp" for slot in self.needs.reference_slots if slot in inputs.roles and inputs.roles[slot].ref_logp is None
         ]
+        for extra in (self.needs.vocabulary, self.needs.own_columns):
+            missing += [
+                f"{slot}.{name}" for slot, names in extra.items() for name in names
+                if slot in inputs.roles and name not in inputs.roles[slot].columns
+            ]  # fmt: skip
+        missing += [name for name in self.needs.columns if name not in inputs.columns]
         if self.needs.sampler and any(completions.old_logp is None for completions in given):
             missing.append("old_logp")
         if self.feedback == "labelled" and inputs.desirable is None:

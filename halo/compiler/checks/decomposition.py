@@ -14,11 +14,14 @@ from halo.compiler.checks.findings import Subject
 from halo.compiler.checks.points import points
 from halo.compiler.checks.scalar import topological_scalar, variables
 from halo.compiler.checks.verdict import REFUTED, UNDECIDED, Outcome
-from halo.compiler.checks.view import Where
+from halo.compiler.checks.view import SUM_OF, Where
 from halo.compiler.graph import Node, Part
+from halo.objective.vocabulary import INPUTS
 
 POLICY = ("log π", "logp", "length")
 LOGS = ("log π", "log ref", "log old")
+MOVED = tuple(name for name, row in INPUTS.items() if row.policy and row.needs == "vocabulary")
+"""Full-vocabulary words that theta moves, beside the log-probabilities."""
 
 
 class Departure(Exception):
@@ -49,7 +52,12 @@ def inner_variables(node: Node) -> list[Node]:
 
 def is_policy(variable: Node) -> bool:
     """Whether theta moves it."""
-    return variable.op == "input" and variable.data in POLICY[:2]
+    return variable.op == "input" and (variable.data in POLICY[:2] or is_moved_word(variable))
+
+
+def is_moved_word(variable: Node) -> bool:
+    """Whether it is a full-vocabulary word that theta moves, of a token or summed over tokens."""
+    return variable.op == "input" and variable.data.removeprefix(SUM_OF) in MOVED
 
 
 def take_apart(subject: Subject, part: Part, found: Construction) -> None:
@@ -69,6 +77,7 @@ def _of_a_pair(subject: Subject, part: Part, z: Node, found: Construction) -> No
     z = view.unstopped(z)
     if any(v.op == "reduce" for v in variables(z)):
         raise Departure(f"z = {shown(z)} holds a reduction that is no expectation of a reward", UNDECIDED)
+    _no_words(subject, z)
     slots = list(dict.fromkeys(v.slot for v in variables(z) if is_policy(v)))
     if len(slots) != 2:
         what = "there is no reference point, and no Q makes E_Q[r] = 0 for every theta" if slots else "theta does not reach z"
@@ -92,6 +101,16 @@ def _of_a_pair(subject: Subject, part: Part, z: Node, found: Construction) -> No
     found.steps.append(f"z = l(y) {'log(pi/pi_ref)' if used else 'log pi'}(y) - the same of y' + margin, l = {shown(factor)} > 0")
     if not used:
         _uniform(subject, factor, own, other, found)
+
+
+def _no_words(subject: Subject, z: Node) -> None:
+    """A KL or an entropy of the policy is no constant margin, and no log-probability either."""
+    s = subject.view.s
+    for word in filter(is_moved_word, variables(z)):
+        gone = is_zero(s, s.derivative(z, word), subject.view.box)
+        if gone is not True:
+            reason = f"z = {shown(z)} reads {shown(word)}, which depends on theta beside log(pi/pi_ref)"
+            raise Departure(reason, REFUTED if gone is False else UNDECIDED)
 
 
 def _attached(subject: Subject, part: Part, z: Node, found: Construction) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, named, nonzero_point, number, shown, sign_of
+from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import points, sure_value
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
@@ -51,7 +52,8 @@ def _slot(part: Part, slot: str) -> str:
 
 
 def _reaches(subject: Subject, part: Part, slot: str) -> bool:
-    return any(_policy(v, _slot(part, slot)) for v in _everything(subject.view.whole(part)))
+    slot = _slot(part, slot)
+    return any(_policy(v, slot) or (v.slot == slot and is_moved_word(v)) for v in _everything(subject.view.whole(part)))
 
 
 def _policy(variable: Node, slot: str) -> bool:
@@ -195,6 +197,10 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
             signs.add(None if found is None or outer is None else found * outer)
             of = part.name if part.role == role else f"{part.name} ({part.role})"
             steps.append(f"d {of}/d log π({role}) = {shown(pull)}: {_SAID[found]}")
+    words = _moved_words(subject, slot, parts)
+    if words:
+        reason = f"{role} also moves {', '.join(words)}, with a gradient: the sign of d loss / d log π({role}) alone is no direction"
+        return Finding(check, UNDECIDED, reason, None, role, steps=tuple(steps))
     if signs <= {0}:
         return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=tuple(steps))
     if signs <= {0, -1} or signs <= {0, 1}:
@@ -206,6 +212,19 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
         reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
         return Finding(check, REFUTED, reason, "both", role, both)
     return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
+
+
+def _moved_words(subject: Subject, slot: str, parts: list[Part]) -> list[str]:
+    """The full-vocabulary words of a completion that have a gradient in the loss: raising its log-probability moves them too."""
+    found: dict[str, None] = {}
+    for part in parts:
+        pending = [subject.view.whole(part)]
+        while pending:
+            for leaf in _attached(pending.pop()):
+                pending += [leaf.args[0]] if leaf.op == "reduce" else []
+                if is_moved_word(leaf) and (leaf.slot == _slot(part, slot) or subject.view.is_list):
+                    found[shown(leaf)] = None
+    return list(found)
 
 
 _SAID = {1: ">= 0", -1: "<= 0", 0: "0", None: "not decided"}

@@ -16,7 +16,7 @@ from halo.compiler.checks.gradients import roles, total_pull
 from halo.compiler.checks.points import points, sure_value, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, REALS, Span
-from halo.compiler.checks.view import View
+from halo.compiler.checks.view import SUM_OF, TIED, View
 from halo.compiler.graph import Node
 from halo.objective.formula import Call, Formula, Name, Number
 
@@ -161,8 +161,10 @@ def _gradient_there(subject: Subject, tied: View, label: str) -> str:
 
 def where_equal(s: Scalars, node: Node) -> Node:
     """Reference and sampler replaced by the policy; a batch mean of what is then 0 is 0."""
-    policy = {"log ref": "log π", "log old": "log π", "ref_logp": "logp", "old_logp": "logp"}
-    swap = {v: s.variable(policy[v.data], v.slot, v.axes) for v in variables(node) if v.op == "input" and v.data in policy}
+    policy = {"log ref": "log π", "log old": "log π"} | TIED
+    policy |= {f"{SUM_OF}{word}": name and f"{SUM_OF}{name}" for word, name in TIED.items()}
+    inputs = [v for v in variables(node) if v.op == "input" and v.data in policy]
+    swap = {v: s.variable(policy[v.data], v.slot, v.axes) if policy[v.data] else s.number(0) for v in inputs}
     for v in variables(node):
         if v.op == "reduce":
             swap[v] = where_equal(s, v.args[0]) if v.batch else s.make(op="reduce", args=(where_equal(s, v.args[0]),), data=v.data, slot=v.slot)
@@ -205,9 +207,9 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
         loss = view.unstopped(view.alone_loss(label))
         swap = {}
         for v in variables(loss):
-            if v.op == "input" and v.data in ("log π", "log ref", "log old"):
+            if v.op == "input" and (v.data in ("log π", "log ref", "log old") or v.data.startswith(SUM_OF)):
                 mean = s.variable(f"mean {v.data}", v.slot)
-                view.box[mean] = NEGATIVE
+                view.box[mean] = view.box.get(v, REALS) if v.data.startswith(SUM_OF) else NEGATIVE
                 swap[v] = s.call("mul", view.length(v.slot), mean)
             elif v.op == "reduce" and v.data == "total" and v.slot:
                 mean = s.variable(f"mean of {shown(v.args[0])}", v.slot)
