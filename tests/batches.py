@@ -16,6 +16,9 @@ from halo.objective.schema import Column, Interval
 Rows = list[list[tuple[float, float]]]
 """For each row, (logp, ref_logp) of every token."""
 
+EXTRA = ("prompt", "gold", "retain")
+"""Texts of an example beside its completions."""
+
 Columns = Mapping[str, Column]
 """What the data supplies beside log-probs: numbers of an example, of a completion or of each token."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from mpmath import mp, mpf
-from oracle import Batch, average, l, labelled, sigmoid, u
+from oracle import Batch, average, l, labelled, sft, sigmoid, u
 
 # -- one answer ------------------------------------------------------------------------------------------------------------
+
+
+sft_chosen = sft  # demonstrations are made of the chosen answers
 
 
 def sft_sum(b: Batch) -> mpf:

@@ -8,14 +8,14 @@ from typing import Any
 import oracle
 import pytest
 import torch
-from batches import Both, batch
+from batches import EXTRA, Both, batch
 from mpmath import mp, mpf
 
 import halo
 from halo.plugin.objectives import find_objective
 
 NAMES = find_objective.names()
-EXTRA = ("prompt", "gold", "retain")
+
 KINDS = ("random", "far_up", "far_down", "long", "sure", "impossible")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 F32, BOTH = (torch.float32,), (torch.float32, torch.float64)
