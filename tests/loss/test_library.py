@@ -118,6 +118,15 @@ def test_missing_inputs_are_named() -> None:
         loss(LossInputs({"chosen": Completions(mask, torch.zeros(1, 1))}))
 
 
+def test_missing_columns_are_named() -> None:
+    for name, column in (("odpo", "score_gap"), ("sampo", "chosen.kept, rejected.kept")):
+        loss = halo.compile_objective(name)
+        held = inputs_for(loss, torch.float32)
+        roles = {slot: Completions(c.mask, c.logp, c.ref_logp) for slot, c in held.roles.items()}
+        with pytest.raises(ObjectiveError, match=f"needs {column}, which"):
+            loss(LossInputs(roles))
+
+
 def test_sources_of_every_kind() -> None:
     text = "name: mine\nextends: dpo\nvalue: min(0, z)\n"
     for source in ("dpo", "objectives/dpo.yaml", text, {"name": "mine", "extends": "dpo", "value": "min(0, z)"}):
