@@ -12,7 +12,7 @@ from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, named, nonzero_point, number, shown, sign_of
 from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
-from halo.compiler.checks.points import points, sure_value
+from halo.compiler.checks.points import FloatMath, points, sure_value, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.graph import LossGraph, Node, Part, topological
 from halo.objective.vocabulary import LIST_POPULATIONS
@@ -185,9 +185,27 @@ def direction(subject: Subject) -> Iterator[Finding]:
 
 
 def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Finding:
-    check, box = f"direction.{role}", subject.view.box
-    signs: set[int | None] = set()
-    steps: list[str] = []
+    check, words = f"direction.{role}", _moved_words(subject, slot, parts)
+    if words:
+        reason = f"{role} also moves {', '.join(words)}, with a gradient: the sign of d loss / d log π({role}) alone is no direction"
+        return Finding(check, UNDECIDED, reason, None, role)
+    both = _both_ways(subject, role, slot, parts)  # two points are found sooner than a proof that there are none
+    if both:
+        reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
+        return Finding(check, REFUTED, reason, "both", role, both)
+    signs, steps = _signs(subject, role, slot, parts)
+    if signs <= {0}:
+        return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=steps)
+    if signs <= {0, -1} or signs <= {0, 1}:
+        way = "up" if -1 in signs else "down"
+        verb = "raises" if way == "up" else "lowers"
+        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss", way, role, steps=steps)
+    return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
+
+
+def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[set[int | None], tuple[str, ...]]:
+    """The sign of every way in which the role pulls, and how it was found."""
+    box, signs, steps = subject.view.box, set[int | None](), list[str]()
     for part in parts:
         outer = outer_sign(subject.compiled.declared, subject, part)
         for pull in pulls(subject, part, slot, role):
@@ -197,21 +215,7 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
             signs.add(None if found is None or outer is None else found * outer)
             of = part.name if part.role == role else f"{part.name} ({part.role})"
             steps.append(f"d {of}/d log π({role}) = {shown(pull)}: {_SAID[found]}")
-    words = _moved_words(subject, slot, parts)
-    if words:
-        reason = f"{role} also moves {', '.join(words)}, with a gradient: the sign of d loss / d log π({role}) alone is no direction"
-        return Finding(check, UNDECIDED, reason, None, role, steps=tuple(steps))
-    if signs <= {0}:
-        return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=tuple(steps))
-    if signs <= {0, -1} or signs <= {0, 1}:
-        way = "up" if -1 in signs else "down"
-        verb = "raises" if way == "up" else "lowers"
-        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss", way, role, steps=tuple(steps))
-    both = _both_ways(subject, role, slot, parts)
-    if both:
-        reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
-        return Finding(check, REFUTED, reason, "both", role, both)
-    return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
+    return signs, tuple(steps)
 
 
 def _moved_words(subject: Subject, slot: str, parts: list[Part]) -> list[str]:
@@ -273,6 +277,9 @@ def _opposite(subject: Subject, scalar: Node, items: list[Node]) -> dict[str, st
     names = list(dict.fromkeys(v for node in (scalar, *items) for v in variables(node)))
     seen = dict[int, tuple[dict[Node, object], object]]()
     for point in points(subject.view.box, names, 200, subject.view.first):
+        rough = float(values([scalar], point, FloatMath)[scalar])
+        if rough == 0 or (1 if rough > 0 else -1) in seen or rough != rough:
+            continue
         value = sure_value(scalar, point)
         if value is not None and abs(value) > 1e-20 and all(sure_value(item, point) is not None for item in items):
             seen.setdefault(1 if value > 0 else -1, (point, value))  # type: ignore[arg-type]

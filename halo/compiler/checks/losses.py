@@ -14,7 +14,7 @@ from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, nam
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.gradients import roles, total_pull
 from halo.compiler.checks.points import points, sure_value, values
-from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
+from halo.compiler.checks.scalar import COMPARE, Scalars, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, REALS, Span
 from halo.compiler.checks.view import SUM_OF, TIED, View
 from halo.compiler.graph import Node
@@ -360,7 +360,7 @@ def no_overflow(subject: Subject) -> Iterator[Finding]:
         scalar = view.unstopped(view.scalar(item, view.generic(part)))
         box |= _practical(view, scalar)
         calculus = Calculus(box)
-        wide = [n for n in topological_scalar(scalar) if n.op == "apply" and not _inside(calculus.span(n))]
+        wide = [n for n in topological_scalar(scalar) if n.op == "apply" and n.data not in COMPARE and not _inside(calculus.span(n))]
         if not wide:
             continue
         for point in _corners(box, variables(scalar)):

@@ -16,7 +16,7 @@ from halo.compiler.checks.span import Span
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import FUNCTIONS
 
-DIGITS, ZERO_DIGITS, MOST_DIGITS = 60, 240, 4000
+DIGITS, ZERO_DIGITS, MOST_DIGITS = 60, 240, 1200
 Point = Mapping[Node, Fraction]
 
 _WHOLE = [Fraction(n) for n in (0, 1, 2, 3, 5, 10, 20, 50, 200)]
@@ -83,6 +83,8 @@ def _value(node: Node, found: Mapping[Node, Any], point: Mapping[Node, Any], m: 
 def sure_value(node: Node, point: Point) -> mpf | None:
     """The value, sure to about 50 digits, or None: it has none, or more digits change it."""
     digits = _digits(node, point)
+    if digits > MOST_DIGITS:
+        return None
     with mp.workdps(digits + 30):
         more = values([node], point, mp)[node]
     with mp.workdps(digits):
@@ -109,7 +111,9 @@ def _digits(node: Node, point: Point) -> int:
             needed = max(needed, ZERO_DIGITS)
         if needed <= digits:
             break
-        digits = min(needed, MOST_DIGITS)
+        if needed > MOST_DIGITS:
+            return needed
+        digits = needed
     return digits
 
 
