@@ -168,14 +168,14 @@ def damaged(name: str, how: str) -> dict[str, Any] | None:
     values = {key: item for key, item in deepcopy(load(name, find_objective).values).items() if key != "extends"}
     parameters, nlls = values.get("parameters", {}), values.get("regularizers", {})
     match how:
-        case "sign":
+        case "sign" if "sign" in values:
             return values | {"sign": turned(values["sign"])}
-        case "reference" if "logp - ref_logp" in str(values["reward"]):
+        case "reference" if isinstance(values["reward"], str) and "logp - ref_logp" in values["reward"]:
             return values | {"reward": values["reward"].replace("logp - ref_logp", "ref_logp - logp")}
         case "domain" if "beta" in parameters:
             del parameters["beta"]["domain"]
             return values
-        case "sign and domain" if "beta" in parameters:
+        case "sign and domain" if "beta" in parameters and "sign" in values:
             del parameters["beta"]["domain"]
             return values | {"sign": turned(values["sign"])}
         case "regularizer" if nlls:
@@ -186,9 +186,9 @@ def damaged(name: str, how: str) -> dict[str, Any] | None:
             return values | {"reference_point": "chosen"}
         case "attached" if str(values.get("reference_point")).startswith("stop(") and values["value"] != "z":
             return values | {"reference_point": values["reference_point"][5:-1]}
-        case "value" if isinstance(values["value"], str):
+        case "value" if isinstance(values.get("value"), str):
             return values | {"value": f"-({values['value']})"}
-        case "margin" if "margin" in values and "length" not in values["margin"]:
+        case "margin" if isinstance(values.get("margin"), (str, int)) and "length" not in str(values["margin"]):
             return values | {"margin": f"-({values['margin']})"}
     return None
 
@@ -204,7 +204,14 @@ def one_shape(text: Any) -> str:
     return re.sub(r"[ {}'+]", "", str(text))
 
 
-@pytest.mark.parametrize(("name", "how"), [(name, how) for name in NAMES for how in CULPRITS if damaged(name, how)])
+LECTURE = (
+    "sft", "csft", "rrhf", "rrhf_mean", "slic_hf", "slic_hf_gold", "dpo", "ipo", "ipo_mean", "cpo", "cpo_token_nll", "orpo", "orpo_code", "rdpo",
+    "simpo", "kto", "kto_no_z0", "kto_no_reference", "kto_concave", "kto_risk_neutral", "ppo_offline",
+)  # fmt: skip
+"""Those of the standard lecture; all shipped ones would take half an hour, and some of the damage to them is another published objective."""
+
+
+@pytest.mark.parametrize(("name", "how"), [(name, how) for name in LECTURE for how in CULPRITS if damaged(name, how)])
 def test_damage_to_a_shipped_objective_is_undone(name: str, how: str) -> None:
     values = damaged(name, how)
     assert values is not None
