@@ -173,7 +173,15 @@ def test_everything_named_is_there_once(name: str, compiled: dict[str, CompiledO
     for let in one.objective.declaration.let:
         assert any(e.left.startswith(writer.symbols[let].latex) for e in latex), let
     conditions = " ".join(condition for e in plain for _, condition in e.cases)
-    marks = {"chosen": "y_w", "rejected": "y_l", "best": "y_best", "gold": "y_gold", "retain": "y_retain", "prompt": "x_t", "completion": "y"}
+    marks = {
+        "chosen": "y_w",
+        "rejected": "y_l",
+        "best": "y_best",
+        "gold": "y_gold",
+        "retain": "y_retain",
+        "prompt": "x_t",
+        "completion": "y",
+    }
     whole = " ".join(e.left + e.right for e in plain) + conditions
     for part in one.declared.parts:
         labels = {"desirable": "desirable" if conditions else "y", "undesirable": "undesirable" if conditions else "y"}
