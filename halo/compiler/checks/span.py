@@ -92,7 +92,10 @@ class Span:
 
     def __add__(self, other: Span) -> Span:
         return _tidy(
-            Span(self.low + other.low, self.high + other.high, self.low_open or other.low_open, self.high_open or other.high_open)
+            Span(
+                _total(self.low, other.low), _total(self.high, other.high),
+                self.low_open or other.low_open, self.high_open or other.high_open,
+            )  # fmt: skip
         )
 
     def __sub__(self, other: Span) -> Span:
@@ -143,10 +146,17 @@ NONNEGATIVE = Span(Fraction(0), inf)
 NEGATIVE = Span(-inf, Fraction(0), True, True)
 
 
+def _total(a: End, b: End) -> End:
+    """a + b; a float is infinite, and a long fraction is not turned into one."""
+    return a if isinstance(a, float) else b if isinstance(b, float) else a + b
+
+
 def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:
     if a[0] == 0 or b[0] == 0:  # an attained 0 makes 0 with whatever it meets, also with what is unbounded
         attained = (a[0] == 0 and not a[1]) or (b[0] == 0 and not b[1])
         return Fraction(0), not attained
+    if isinstance(a[0], float) or isinstance(b[0], float):
+        return inf if (a[0] > 0) == (b[0] > 0) else -inf, True
     return a[0] * b[0], a[1] or b[1]
 
 
