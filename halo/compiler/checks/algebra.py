@@ -17,9 +17,9 @@ from mpmath import mp
 from sympy import Expr, Integer, Poly, Rational, Symbol
 
 from halo.compiler.checks.calculus import Box
-from halo.compiler.checks.polynomial import constant_sign
+from halo.compiler.checks.polynomial import Budget, constant_sign
 from halo.compiler.checks.scalar import is_number
-from halo.compiler.checks.span import NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
+from halo.compiler.checks.span import NONNEGATIVE, POSITIVE, REALS, Span, coarse, monotone_image
 from halo.compiler.graph import Node
 
 MAX_TERMS, MAX_DEGREE, MAX_BITS = 400, 40, 4_000
@@ -51,6 +51,7 @@ class Algebra:
     generators: dict[object, Generator] = field(default_factory=dict)
     by_symbol: dict[Symbol, Generator] = field(default_factory=dict)
     denominators: dict[Expr, int] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
     def normal(self, node: Node) -> Expr:
         """The node as a rational function of generators. Raises OutOfReach."""
@@ -401,7 +402,7 @@ class Algebra:
         if poly.total_degree() > MAX_DEGREE or len(poly.terms()) > MAX_TERMS or len(symbols) > 8:
             return None
         terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
-        return constant_sign(terms, [self.by_symbol[s].span for s in symbols], strict)
+        return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
 
 
 def _readable(generator: Generator) -> Expr:

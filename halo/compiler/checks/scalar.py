@@ -183,7 +183,8 @@ def _neg(s: Scalars, a: Node) -> Node | None:
 
 
 def _bits(number: Node) -> int:
-    return max(number.data.numerator.bit_length(), number.data.denominator.bit_length())
+    value: Fraction = number.data
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
 
 
 def _pow(s: Scalars, a: Node, b: Node) -> Node | None:

@@ -93,9 +93,11 @@ class Span:
     def __add__(self, other: Span) -> Span:
         return _tidy(
             Span(
-                _total(self.low, other.low), _total(self.high, other.high),
-                self.low_open or other.low_open, self.high_open or other.high_open,
-            )  # fmt: skip
+                _total(self.low, other.low),
+                _total(self.high, other.high),
+                self.low_open or other.low_open,
+                self.high_open or other.high_open,
+            )
         )
 
     def __sub__(self, other: Span) -> Span:
@@ -173,17 +175,22 @@ def _hull(ends: list[tuple[End, bool]]) -> Span:
     return _tidy(Span(low[0], high[0], low[1], high[1]))
 
 
-def _tidy(span: Span) -> Span:
-    low, high = _shortened(span.low, -1), _shortened(span.high, +1)
+def coarse(span: Span) -> Span:
+    """A slightly larger range whose ends are short: products of long fractions cost more than their precision gains."""
+    return _tidy(span, 80)
+
+
+def _tidy(span: Span, bits: int = BITS) -> Span:
+    low, high = _shortened(span.low, -1, bits), _shortened(span.high, +1, bits)
     if low is span.low and high is span.high:
         return span
     return Span(low, high, span.low_open or low != span.low, span.high_open or high != span.high)
 
 
-def _shortened(end: End, side: int) -> End:
-    if isinstance(end, float) or max(end.numerator.bit_length(), end.denominator.bit_length()) <= BITS:
+def _shortened(end: End, side: int, bits: int = BITS) -> End:
+    if isinstance(end, float) or max(end.numerator.bit_length(), end.denominator.bit_length()) <= bits:
         return end
-    shift = BITS // 2 - (end.numerator.bit_length() - end.denominator.bit_length())
+    shift = bits // 2 - (end.numerator.bit_length() - end.denominator.bit_length())
     scaled = end * Fraction(2) ** shift
     whole = scaled.numerator // scaled.denominator + (1 if side > 0 else 0)
     return Fraction(whole) / Fraction(2) ** shift
