@@ -128,19 +128,7 @@ def confirm(formula: Formula, monotone: Verdict, concave: Verdict) -> None:
         assert at(w, "middle") < chord
 
 
-NOT_YET = {  # what stands between an objective and its expectations is the checker's; each entry is to go
-    "discopop_padll": "no_overflow asks for the range of the comparison inside where(...)",
-    "discopop_pfl": "no_overflow asks for the range of the comparison inside where(...)",
-    "discopop_aqfl": "without a clock the directions take more than five minutes",
-    "dr_dpo": "reach looks at a batch of one, in which beta_prime cancels",
-    "dpo_pl": "log_partition_cancels does not add c to the scores inside list_logsumexp",
-}
-
-
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, run=name != "discopop_aqfl", reason=NOT_YET[name])) if name in NOT_YET else name
-    for name in find_objective.names()
-])  # fmt: skip
+@pytest.mark.parametrize("name", find_objective.names())
 def test_shipped_objectives_keep_what_they_expect(name: str) -> None:
     compiled = compile_source(name, None, find_objective)
     examination = examined(compiled)

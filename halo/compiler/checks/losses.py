@@ -17,7 +17,7 @@ from halo.compiler.checks.points import points, sure_value, values
 from halo.compiler.checks.scalar import COMPARE, Scalars, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, REALS, Span
 from halo.compiler.checks.view import SUM_OF, TIED, View
-from halo.compiler.graph import Node
+from halo.compiler.graph import Node, Part, topological
 from halo.objective.formula import Call, Formula, Name, Number
 
 
@@ -190,8 +190,9 @@ def log_partition_cancels(subject: Subject) -> Iterator[Finding]:
         verdict = is_zero(view.s, gap, view.box)
         if verdict is True:
             continue
+        moved = {v for v in variables(after) if v.op == "reduce"} - {v for v in variables(before) if v.op == "reduce"}
         point = nonzero_point(gap, {**view.box, c: Span(Fraction(1), Fraction(1))})
-        if verdict is False and point:
+        if verdict is False and point and not moved:  # a reduction that moves with c is no free variable
             reason = f"adding c = 1 to the scores of one prompt changes the loss by {number(point[1])}"
             yield Finding("log_partition_cancels", REFUTED, reason, scope=part.name, witness=named(point[0]) | {"change": number(point[1])})
         else:
@@ -286,7 +287,9 @@ def reach(subject: Subject) -> Iterator[Finding]:
     idle, doubtful = [], []
     for what, kind, names in _declared(subject):
         verdicts = [_depends(s, view, item, names) for item in items.values()]
-        if not any(v is not False for v in verdicts):
+        if not any(v is not False for v in verdicts) and _outside(subject, what, list(subject.parts)):
+            doubtful.append(f"{kind} {what} (outside the items)")
+        elif not any(v is not False for v in verdicts):
             idle.append(f"{kind} {what}")
         elif True not in verdicts:
             doubtful.append(f"{kind} {what}")
@@ -300,6 +303,12 @@ def reach(subject: Subject) -> Iterator[Finding]:
         yield Finding("reach", UNDECIDED, f"no point was found where {', '.join(doubtful)} matters")
     else:
         yield Finding("reach", PROVED, "every declared role, parameter and term influences the loss")
+
+
+def _outside(subject: Subject, name: str, parts: list[Part]) -> bool:
+    """Whether a parameter stands in what is done with the items, such as an outer function over the batch."""
+    inner = set(topological([part.item for part in parts]))
+    return any(n.op == "parameter" and n.data == name and n not in inner for n in topological([subject.compiled.declared.loss]))
 
 
 def _declared(subject: Subject) -> Iterator[tuple[str, str, set[str]]]:

@@ -11,12 +11,12 @@ from typing import Any
 
 from mpmath import mp, mpf
 
+from halo.compiler.checks.enclosure import middle
 from halo.compiler.checks.scalar import COMPARE, topological_scalar
 from halo.compiler.checks.span import Span
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import FUNCTIONS
 
-DIGITS, ZERO_DIGITS, MOST_DIGITS = 60, 240, 1200
 Point = Mapping[Node, Fraction]
 
 _WHOLE = [Fraction(n) for n in (0, 1, 2, 3, 5, 10, 20, 50, 200)]
@@ -61,9 +61,9 @@ def values(outputs: Sequence[Node], point: Mapping[Node, Any], m: Any) -> dict[N
 def _value(node: Node, found: Mapping[Node, Any], point: Mapping[Node, Any], m: Any) -> Any:
     if node in point:
         value = point[node]
-        return m.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+        return _converted(value, m) if isinstance(value, Fraction) else value
     if node.op == "number":
-        return m.mpf(node.data.numerator) / node.data.denominator
+        return _converted(node.data, m)
     if node.op == "stop":
         return found[node.args[0]]
     if node.op != "apply":
@@ -80,41 +80,18 @@ def _value(node: Node, found: Mapping[Node, Any], point: Mapping[Node, Any], m: 
     return m.mpf("nan") if isinstance(result, (complex, mp.mpc)) else result
 
 
+def _converted(value: Fraction, m: Any) -> Any:
+    if m is not FloatMath:
+        return m.mpf(value.numerator) / value.denominator
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def sure_value(node: Node, point: Point) -> mpf | None:
-    """The value, sure to about 50 digits, or None: it has none, or more digits change it."""
-    digits = _digits(node, point)
-    if digits > MOST_DIGITS:
-        return None
-    with mp.workdps(digits + 30):
-        more = values([node], point, mp)[node]
-    with mp.workdps(digits):
-        value = values([node], point, mp)[node]
-        if not mp.isfinite(value) or not mp.isfinite(more) or abs(value - more) > mpf(10) ** (10 - DIGITS) * (1 + abs(more)):
-            return None
-        return +more
-
-
-def _digits(node: Node, point: Point) -> int:
-    """As many digits as it takes to keep 60 beside the largest and the smallest intermediate.
-
-    That two precisions agree is not enough: 1 + exp(225) - exp(225) is 0 in 60 digits and in 90. A 0 that is computed may hide a
-    small number, so it asks for many.
-    """
-    digits = DIGITS
-    for _ in range(2):
-        with mp.workdps(digits):
-            found = [x for n, x in values([node], point, mp).items() if n.op == "apply" and not isinstance(x, bool)]
-        sizes = [mp.mag(x) for x in found if mp.isfinite(x) and x != 0] or [0]
-        spread = max(*sizes, 0) - min(*sizes, 0)
-        needed = DIGITS + int(spread * math.log10(2)) + 1
-        if any(x == 0 for x in found):
-            needed = max(needed, ZERO_DIGITS)
-        if needed <= digits:
-            break
-        if needed > MOST_DIGITS:
-            return needed
-        digits = needed
-    return digits
+    """The value to 40 digits, or None: it has none, or enclosing it did not succeed."""
+    return middle(node, point)
 
 
 def surely_below(low: mpf | None, high: mpf | None) -> bool:
