@@ -190,6 +190,13 @@ def test_a_pair_is_judged_by_its_z_and_not_by_its_keys(tmp_path: Path, keys: str
     assert found.verdict == verdict, found.reason
 
 
+def test_no_direction_is_proved_through_a_spread_over_the_batch() -> None:
+    """In a batch of two (chosen log-probs -11 and -9, all others -10) DBAQL pushes the first chosen answer down."""
+    verdicts = {f.check: f.verdict for f in findings(compile_source("discopop_dbaql", None, find_objective))}
+    assert verdicts["direction.chosen"] != "proved"
+    assert verdicts["direction.rejected"] != "proved"
+
+
 def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: ipo\nexpect: {halo: proved}\n")

@@ -91,6 +91,8 @@ def pulls(subject: Subject, part: Part, slot: str, label: str = "") -> list[Node
             through = s.call("add", s.call("mul", outer, s.derivative(argument, leaf)), through)
         if leaf.op == "input" and _policy(leaf, slot) and not foreign:
             direct = s.call("add", direct, through)
+        elif leaf.op == "reduce" and z is not None and z in _everything(leaf):
+            apart += [through, s.call("neg", through)]  # z itself, of the whole batch: of either sign, only 0 would do
         elif leaf.op == "reduce" and _meets(leaf, slot) and (not foreign or leaf.batch):
             inner = _token_slope(s, leaf, slot)
             if inner is not None and leaf.slot == slot and leaf.data in ("total", "mean"):
