@@ -55,7 +55,6 @@ class LossFunction(nn.Module):
                 f"{slot}.{name}" for slot, names in extra.items() for name in names
                 if slot in inputs.roles and name not in inputs.roles[slot].columns
             ]  # fmt: skip
-        missing += [name for name in self.needs.columns if name not in inputs.columns]
         if self.needs.sampler and any(completions.old_logp is None for completions in given):
             missing.append("old_logp")
         for slot, name in self._columns:

@@ -275,7 +275,7 @@ class Algebra:
     def is_zero(self, expression: Expr) -> bool:
         """Whether it vanishes identically; False only means that this was not seen."""
         numerator, denominator = sympy.fraction(sympy.together(expression))
-        if _size(numerator) > 5 * MAX_TERMS or _size(denominator) > 5 * MAX_TERMS:
+        if _size(numerator) > 50 * MAX_TERMS or _size(denominator) > 50 * MAX_TERMS:
             return False
         return bool(sympy.expand(numerator) == 0 and sympy.expand(denominator) != 0)
 
