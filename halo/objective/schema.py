@@ -52,6 +52,15 @@ class Column(Strict):
     default: StrictInt | StrictFloat | None = None
 
 
+class Statistic(Strict):
+    """A running number over the effective batch, updated once for each training step before it is used. Detached."""
+
+    of: Scalar = Field(description="a formula whose names all carry roles")
+    reduce: Literal["mean", "std"]
+    update: StrictStr = Field(description="ema(0.9): keep 0.9 of the past at each step; all: take in everything seen")
+    start: StrictInt | StrictFloat = Field(0, description="its value before anything is seen")
+
+
 class Regularizer(Strict):
     """A formula added to the loss: reduce(weight * expression)."""
 
@@ -110,6 +119,7 @@ class Declaration(Slots):
     parameters: dict[str, Parameter] = {}
     columns: dict[str, Column] = {}
     let: dict[str, ByRole] = {}
+    statistics: dict[str, Statistic] = {}
     terms: dict[str, Slots] = {}
     regularizers: dict[str, Regularizer] = {}
     aliases: dict[str, StrictStr] = Field(default={}, description="another framework's parameter, as a formula in ours")

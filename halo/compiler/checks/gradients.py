@@ -16,7 +16,7 @@ from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.graph import LossGraph, Node, Part, topological
 from halo.objective.vocabulary import LIST_POPULATIONS
 
-RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean", "batch largest", "batch total"}
+RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean", "batch largest", "batch total", "batch sort"}
 
 
 def roles(subject: Subject) -> list[tuple[str, str, list[Part]]]:

@@ -17,7 +17,7 @@ from halo.compiler.checks.points import points, sure_value, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, REALS, Span
 from halo.compiler.checks.view import View
-from halo.compiler.graph import Node
+from halo.compiler.graph import Node, topological
 from halo.objective.formula import Call, Formula, Name, Number
 
 
@@ -187,7 +187,8 @@ def log_partition_cancels(subject: Subject) -> Iterator[Finding]:
         if verdict is True:
             continue
         point = nonzero_point(gap, {**view.box, c: Span(Fraction(1), Fraction(1))})
-        if verdict is False and point:
+        hidden = any(c in topological([v]) for v in variables(gap) if v.op == "reduce")  # what moves with c is no free number
+        if verdict is False and point and not hidden:
             reason = f"adding c = 1 to both scores changes the loss by {number(point[1])}"
             yield Finding("log_partition_cancels", REFUTED, reason, scope=part.name, witness=named(point[0]) | {"change": number(point[1])})
         else:
