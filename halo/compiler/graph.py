@@ -27,7 +27,7 @@ class Node:
 
     data    number: its Fraction; parameter, statistic, input, mask: its name; apply: the function; reduce: the way
             (`total`, `mean`, ...); order: `rank` or `sort`; select: `best` or `worst`.
-    slot    input, mask: whose tensor. For a node with a token axis `tokens` names the completion the tokens are of.
+    slot    input, mask: whose tensor; apply: the word it is written as, where that is another. For a node with a token axis `tokens` names the completion the tokens are of.
     over    reduce: the axes taken away; order: the axis along which elements are compared, which stays. `batch` marks
             what the objective writes over the batch (it couples examples), unlike the final reduction, which is linear.
     """

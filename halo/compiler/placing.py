@@ -41,7 +41,8 @@ def _in_list(of: Expressions, word: Placing, formula: Call, site: Site) -> Node:
         return of.build.make(op="stop", args=(rank,), axes=rank.axes)  # a count: ties included, nothing pulls on it
     others = of.build.make(op="mask", data="others", axes=("example", "list", "other"))
     rest = of.build.reduce("logsumexp", of.build.view(value), others, ("other",))
-    return of.build.apply(word.function, of.build.apply("sub", value, rest))
+    odds = of.build.apply("sub", value, rest)
+    return of.build.make(op="apply", args=(odds,), data=word.function, slot=name, axes=odds.axes)
 
 
 def _in_batch(of: Expressions, word: Placing, formula: Call, site: Site) -> Node:

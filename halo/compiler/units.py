@@ -58,6 +58,8 @@ class _Inference:
             return {node.slot: Fraction(1)} if node.slot else None
         if node.op == "parameter":
             return {node.data: Fraction(1)}
+        if node.plain and node.op != "parameter" and all(form is None for form in forms):
+            return None  # log(2) and log(vocab_size) are as good as a literal
         if node.op == "statistic":
             return self.forms[self.graph.statistics[node.data].observed]
         if node.op == "input":
@@ -88,7 +90,7 @@ class _Inference:
             return forms[-1]
         unit = FUNCTIONS[node.data].unit
         if unit == "pure":
-            self.equal(forms[0], {}, node, f"{node.data} wants a pure number")
+            self.equal(forms[0], {}, node, f"{node.slot or node.data} wants a pure number")
         if unit == "kept":
             return forms[0]
         if unit != "shared":
