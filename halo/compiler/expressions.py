@@ -162,10 +162,10 @@ class Expressions:
             raise self.fail("wrong-level", f"tokens of different completions ({names}) are combined one by one", site.path, formula.offset,
                             "write sum(...) or mean(...) over each completion first")  # fmt: skip
 
-    def check_rows(self, arguments: list[Node], path: Path, offset: int = 0) -> None:
+    def check_rows(self, arguments: list[Node], path: Path, offset: int = 0, beside: str = "a number of each row") -> None:
         """What is sorted over the batch has lost its row: the number of an example means nothing beside it."""
         if placing.rowless(arguments) and placing.of_rows(arguments):
-            raise self.fail("wrong-level", "what batch_sort() sorts has lost its row, and is combined with a number of each row", path, offset,
+            raise self.fail("wrong-level", f"what batch_sort() sorts has lost its row, and is combined with {beside}", path, offset,
                             "combine before sorting, inside batch_sort(...); beside it stand other sorts, parameters and batch words")  # fmt: skip
 
     def bare(self, formula: Name, site: Site) -> Node:
@@ -185,7 +185,8 @@ class Expressions:
             return self.build.make(op="input", data=name, axes=("example",))
         if name in ("z", "loss"):
             where = "value" if name == "z" else "the examples step of reduce"
-            raise self.fail("unknown-name", f"{name!r} has a meaning only in {where}", site.path, formula.offset)
+            hint = "" if site.at or name == "loss" else "over the batch there are rewards and lets, each with its role: chosen.reward"
+            raise self.fail("unknown-name", f"{name!r} has a meaning only in {where}", site.path, formula.offset, hint)
         if name not in INPUTS and name != "reward" and column is None:
             known = known_words().union(*self.declared_names().values())
             hint = nearest(name, known) if name not in self.roles else f"a role stands before a dot, such as {name}.reward"
@@ -370,7 +371,8 @@ class Expressions:
         if reward is None:
             raise self.fail("missing-key", "the key 'reward' is missing", (), hint="such as reward: sum(logp - ref_logp)")
         if "reward" in self.open_lets:
-            raise self.fail("cycle", "the reward needs itself", reward_path)
+            chain = " -> ".join([*self.open_lets[self.open_lets.index("reward") :], "reward"])
+            raise self.fail("cycle", f"the reward needs itself: {chain}", reward_path)
         self.open_lets.append("reward")
         value = self.keyed(reward_path, reward, at, {})
         factor = self.build.number(1, "normalizer") if normalizer is None else self.keyed(normalizer_path, normalizer, at, {})

@@ -128,7 +128,7 @@ class _Lowering(Expressions):
         at, member = self.at(role), self.member_mask(role)
         z, made_of = self.z(at)
         if member is not None:
-            self.check_rows([z, member], self.key("reward")[0])
+            self.check_rows([z, member], self.key("reward")[0], beside=f"what is {role} or not")
             z = self.label(
                 self.build.apply("only", member, z),
                 f"{role}_z" if not self.is_list else "pair_z",

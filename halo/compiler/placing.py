@@ -32,9 +32,10 @@ def _in_list(of: Expressions, word: Placing, formula: Call, site: Site) -> Node:
     populations: set[str] = set()
     value = of.expression(formula.arguments[0], of.inner_site(site, populations))
     if populations or value.axes != ("example", "list"):
-        what = f"of {', '.join(sorted(populations))}" if populations else _counted(value)
-        raise of.fail("wrong-level", f"{name}() wants one number for each completion of the list, not one {what}", site.path, formula.offset,
-                      f"bare names mean the completion at hand: {name}(reward); for that of another, give it a name in let and write role.name")  # fmt: skip
+        what = f"and {', '.join(sorted(populations))} ranges over others" if populations else f"not one {_counted(value)}"
+        message = f"{name}() wants one number for each completion of the list, {what}"
+        hint = f"write it of the completion at hand, as in let: {{place: {name}(reward)}}, and then place, rejected.place, worse.place"
+        raise of.fail("wrong-level", message, site.path, formula.offset, hint)
     present = of.member_mask("completion")
     if word.order:
         rank = of.build.order(word.order, value, present, "list")

@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
         "wrong-value", "9:59"),
     "statistic named like a let": ({"let": "{s: 1}", "statistics": "{s: {of: chosen.reward, reduce: mean, update: all}}"},
         "wrong-value", "10:14"),
-    "vocab_size of a completion": ({"margin": "chosen.vocabsize"}, "unknown-name", "9:9"),
+    "misspelt vocab_size": ({"margin": "chosen.vocabsize"}, "unknown-name", "9:9"),
 }  # fmt: skip
 
 
