@@ -240,6 +240,7 @@ class _Lowering(Expressions):
         def last_step(text: str, loss: Node) -> Node:
             return self.formula((*path, "examples"), text, None, {"loss": loss})
 
+        self.check_rows([group.item for group in groups], path)
         several = len(roles) > 1 and self.declaration.feedback == "paired"
         result = reduce_groups(self.build, groups, reduce, several, fail, last_step)
         chain = ", ".join(f"{step}: {way}" for step, way in (reduce or {"examples": "mean"}).items())

@@ -92,6 +92,8 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "sorted weight": ({"regularizers": '{a: {role: chosen, weight: "batch_sort(length)", expression: length}}'}, "wrong-level", "9:76"),
     "sorted and labelled": ({"feedback": "labelled", "role": "desirable", "reference_point": "none", "reward": "batch_sort(sum(logp))"},
         "wrong-level", "4:9"),
+    "sorted items beside items of rows": ({"role": "[chosen, rejected]", "reference_point": "none",
+        "reward": '{chosen: "batch_sort(sum(logp))", rejected: sum(logp)}', "reduce": "{completions: sum, examples: mean}"}, "wrong-level", "10:9"),
     "sort of tokens": ({"reward": "sum(batch_sort(logp))"}, "wrong-level", "4:13"),
     "sort of completions": ({**RANKED, "margin": "batch_sort(reward)"}, "wrong-level", "11:9"),
     "sort of a sort": ({"reward": "batch_sort(batch_sort(sum(logp)))"}, "wrong-level", "4:9"),
