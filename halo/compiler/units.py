@@ -58,7 +58,7 @@ class _Inference:
             return {node.slot: Fraction(1)} if node.slot else None
         if node.op == "parameter":
             return {node.data: Fraction(1)}
-        if node.plain and node.op != "parameter" and all(form is None for form in forms):
+        if node.plain and all(form is None for form in forms):
             return None  # log(2) and log(vocab_size) are as good as a literal
         if node.op == "statistic":
             return self.forms[self.graph.statistics[node.data].observed]

@@ -76,6 +76,8 @@ class Item:
             return EXACT.mpf(node.data.numerator) / node.data.denominator
         if node.op == "parameter":
             return self.parameters[node.data]
+        if node.op == "view" or (node.op == "order" and node.data == "rank"):  # another completion's z, and the place among them
+            return self.hold(node)
         if node.op != "apply" and node in self.moving:  # z over one token or in one list: a reduction of one number is that number
             self.held["items at once"] = 1.0
             return self.evaluate(node.args[0], known)

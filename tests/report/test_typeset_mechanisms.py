@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from matplotlib.mathtext import MathTextParser
 
 from halo.compiler.pipeline import compile_source
 from halo.plugin.objectives import find_objective
 from halo.report.equations import equations
+from halo.report.item import Item
 from halo.report.pens import UnicodePen
 from halo.report.typeset import single_lines, typeset
 
@@ -22,6 +25,13 @@ WRITTEN = {
     PAIRS + "statistics: {delta: {of: gap, reduce: std, update: all}}\nmargin: delta": "δ = std_seen[gap]",
     "extends: dpo\nmargin: log(vocab_size)": "z = r_θ(x,y_w) - r_θ(x,y_l) - log(|V|)",
 }
+
+
+def test_in_a_figure_the_others_of_the_list_stand_still() -> None:
+    """v(z) = log softmax rises to 0 against others held at 1, and a rank is no z."""
+    compiled = compile_source(f"name: mine\n{LISTS}value: list_log_softmax(z) * list_rank(z)\n", None, find_objective)
+    item = Item(compiled, compiled.declared.parts[0], {}, "z")
+    assert [float(item.value(x)) for x in (1, 31)] == pytest.approx([-math.log(2), -math.exp(-30)])
 
 
 @pytest.mark.parametrize("text", WRITTEN, ids=WRITTEN.values())
