@@ -241,6 +241,17 @@ def test_the_size_of_the_vocabulary_is_given_with_the_batch() -> None:
     assert loss(inputs).loss.item() == pytest.approx(-logsigmoid(2 * (w - y)).mean().item())
 
 
+def test_a_choice_by_a_statistic_or_a_column_alone() -> None:
+    """No completion stands inside, whose type the numbers could take."""
+    text = BCO.replace("undesirable: density_ratio}", "undesirable: where(density_ratio > 0.5, 2, 3) * where(delta > 0, 1, 2)}")
+    loss, inputs, state = loss_of(text), batch("labelled", 1, torch.float32), dict[str, Any]()
+    chosen = torch.where(inputs.columns["density_ratio"] > 0.5, 2.0, 3.0)
+    output = loss(inputs)
+    inputs.columns = {"density_ratio": chosen * (1 if output.statistics["delta"] > 0 else 2)}
+    assert output.loss.item() == pytest.approx(bco(state, inputs).item(), rel=1e-5)
+    assert output.loss.dtype == torch.float32
+
+
 def test_torch_compile_takes_them() -> None:
     loss, plain = loss_of(BETA_DPO), loss_of(BETA_DPO)
     compiled = torch.compile(loss, backend="eager")
