@@ -243,7 +243,7 @@ def test_the_size_of_the_vocabulary_is_given_with_the_batch() -> None:
 
 def test_a_choice_by_a_statistic_or_a_column_alone() -> None:
     """No completion stands inside, whose type the numbers could take."""
-    text = BCO.replace("undesirable: density_ratio}", "undesirable: where(density_ratio > 0.5, 2, 3) * where(delta > 0, 1, 2)}")
+    text = BCO.replace("undesirable: density_ratio}", 'undesirable: "where(density_ratio > 0.5, 2, 3) * where(delta > 0, 1, 2)"}')
     loss, inputs, state = loss_of(text), batch("labelled", 1, torch.float32), dict[str, Any]()
     chosen = torch.where(inputs.columns["density_ratio"] > 0.5, 2.0, 3.0)
     output = loss(inputs)
