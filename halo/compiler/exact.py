@@ -53,12 +53,14 @@ class ExactBatch:
     desirable  labelled feedback: for each example whether it is
     ranks      ranked and scored feedback: for each example the rank of each completion
     columns    example columns by name: a number for each example
+    vocab_size how many tokens the model's head chooses from
     """
 
     rows: Mapping[str, Sequence[Any]]
     desirable: Sequence[bool] = ()
     ranks: Sequence[Sequence[int]] = ()
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    vocab_size: int = 0
 
     @property
     def examples(self) -> int:
@@ -76,7 +78,8 @@ def evaluate(
     """The value of every output, and of every `stop` node met: an mpf, or a dict by Key for a node with axes.
 
     `frozen` fixes the values of `stop` nodes (as returned by an earlier call), so that finite differences treat them as
-    the constants that they are for the gradient. Parameters are floats, Fractions or mpfs. A mask's values are bools.
+    the constants that they are for the gradient. Parameters are floats, Fractions or mpfs, and running statistics stand
+    among them, as the constants that they are. A mask's values are bools.
     """
     return Evaluator(batch, parameters, digits).values(outputs, batch, frozen)
 
@@ -111,7 +114,7 @@ class Evaluator:
                 done[node] = [given[node][key] for key in self.keys(node)] if node.axes else [given[node]]
                 continue
             done[node] = self._computed(node, batch, [done[a] for a in node.args])
-            if rounding is not None and node.op in ("number", "apply", "reduce"):
+            if rounding is not None and node.op in ("number", "apply", "reduce"):  # an order rounds nothing
                 done[node] = [x if isinstance(x, bool) else rounding(node, i, x) for i, x in enumerate(done[node])]
         shown = [*wanted, *(node for node in done if node.op == "stop")]
         return {n: dict(zip(self.keys(n), done[n], strict=True)) if n.axes else done[n][0] for n in shown}
@@ -125,7 +128,7 @@ class Evaluator:
         return self._keys[node]
 
     def _found_keys(self, node: Node) -> list[Key]:
-        if node.op in ("view", "stop"):
+        if node.op in ("view", "stop", "order"):
             return self.keys(node.args[0])
         if node.op == "select":
             where = node.args[0].axes.index("list")
@@ -171,7 +174,7 @@ class Evaluator:
     def _computed(self, node: Node, batch: ExactBatch, args: list[list[Any]]) -> list[Any]:
         if node.op == "number":
             return [self.number(node.data)]
-        if node.op == "parameter":
+        if node.op in ("parameter", "statistic"):
             return [self.parameters[node.data]]
         if node.op == "examples":
             return [self.number(self.shape.examples)]
@@ -181,6 +184,8 @@ class Evaluator:
             return [self._mask(str(node.data), key) for key in self.keys(node)]
         if node.op in ("view", "stop"):
             return args[0]
+        if node.op == "order":
+            return self._ordered(node, args[0])
         picks = self.picks(node)
         if node.op == "reduce":
             kept = [[args[0][i] for i, j in group if j is None or args[1][j]] for group in picks]
@@ -210,8 +215,27 @@ class Evaluator:
             groups[tuple(at[axis] for axis in node.axes)].append((own[0], own[1] if len(own) > 1 else None))
         return list(groups.values())
 
+    def _ordered(self, node: Node, values: list[Any]) -> list[Any]:
+        """A rank or a sort along one axis: the order of the keys breaks ties. What is compared with no number is none."""
+        where, result = node.axes.index(node.over[0]), list(values)
+        groups: dict[Key, list[int]] = {}
+        for i, key in enumerate(self.keys(node)):
+            groups.setdefault(key[:where] + key[where + 1 :], []).append(i)
+        for group in groups.values():
+            rising = sorted(group, key=lambda i: values[i] if node.data == "sort" else -values[i])
+            for place, i in enumerate(rising):
+                result[i] = self.m.mpf(place + 1) if node.data == "rank" else values[i]
+            if node.data == "sort":
+                for i, source in zip(group, rising, strict=True):
+                    result[i] = values[source]
+            if any(values[i] != values[i] for i in group):
+                result = [self.m.nan if i in group else x for i, x in enumerate(result)]
+        return result
+
     def _input(self, node: Node, batch: ExactBatch, key: Key) -> Any:
         name = str(node.data)
+        if not node.axes:
+            return getattr(batch, name)
         if not node.slot:
             return batch.columns[name][key[0]]
         row = self._row(batch, node.slot, key)

@@ -5,16 +5,17 @@ A completion at hand (`At`) goes along with every formula: bare names mean it, `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from halo.compiler.graph import AXES, Builder, Node, Origin, topological
+from halo.compiler import placing, running
+from halo.compiler.graph import AXES, Builder, Node, Origin, Statistic, topological
 from halo.errors import ObjectiveError, nearest
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names, to_text
 from halo.objective.loading import Objective
-from halo.objective.vocabulary import FEEDBACK, FUNCTIONS, INPUTS, LIST_POPULATIONS, REDUCTIONS, SPECIAL, known_words
+from halo.objective.vocabulary import FEEDBACK, FUNCTIONS, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS, SPECIAL, known_words
 
 LISTS = ("ranked", "scored")
 COMPARISONS = ("lt", "le", "gt", "ge")
@@ -56,15 +57,21 @@ class Expressions:
         self.rewards: dict[tuple[Path, str], Node] = {}
         self.factors: dict[Node, tuple[Node, Node]] = {}  # an implied reward: its normalizer and its reward key
         self.term_keys: dict[str, Path] = {}
+        self.statistics: dict[str, Statistic] = {}
 
     # -- errors and names ------------------------------------------------------------------------------------------
 
     def fail(self, code: str, message: str, path: Path, offset: int = 0, hint: str = "") -> ObjectiveError:
         return ObjectiveError(code, message, place=self.objective.place(path, offset), hint=hint)
 
+    def declared_names(self) -> dict[str, Collection[str]]:
+        """The names that formulas may use, by the key that declares them."""
+        declared = self.declaration
+        return {"parameters": declared.parameters, "columns": declared.columns, "let": declared.let, "statistics": declared.statistics}
+
     def label(self, node: Node, name: str, path: Path, source: Any) -> Node:
         """Names a node in the generated source; the first name wins, plain leaves stay inline."""
-        if node.op not in ("number", "parameter", "input") and node not in self.labels:
+        if node.op not in ("number", "parameter", "statistic", "input") and node not in self.labels:
             taken = set(self.labels.values())
             unique = next(n for n in (name, *(f"{name}_{i}" for i in range(2, 99))) if n not in taken)
             self.labels[node] = unique
@@ -109,13 +116,15 @@ class Expressions:
             return self.reduction(formula, site)
         if formula.function in ("sum", "mean"):
             return self.over_examples(formula, site)
+        if formula.function in PLACINGS:
+            return placing.placed(self, formula, site)
         if formula.function == "stop":
             self.check_arity(formula, (1, 1), site)
             return self.build.make(
                 op="stop", args=(inner := self.expression(formula.arguments[0], site),), axes=inner.axes, tokens=inner.tokens
             )
         if formula.function not in FUNCTIONS:
-            known = set(FUNCTIONS) | set(REDUCTIONS) | set(SPECIAL)
+            known = set(FUNCTIONS) | set(REDUCTIONS) | set(PLACINGS) | set(SPECIAL)
             raise self.fail(
                 "unknown-name", f"unknown function {formula.function!r}", site.path, formula.offset, nearest(formula.function, known)
             )
@@ -131,6 +140,7 @@ class Expressions:
         compared = [self.applied(first, site)] if formula.function == "where" and isinstance(first, Call) else []
         arguments = compared + [self.expression(a, site) for a in formula.arguments[len(compared) :]]
         self.check_tokens(arguments, formula, site)
+        self.check_rows(arguments, site.path, formula.offset)
         return self.build.apply(formula.function, *arguments)
 
     def check_arity(self, formula: Call, arity: tuple[int, int], site: Site) -> None:
@@ -152,6 +162,12 @@ class Expressions:
             raise self.fail("wrong-level", f"tokens of different completions ({names}) are combined one by one", site.path, formula.offset,
                             "write sum(...) or mean(...) over each completion first")  # fmt: skip
 
+    def check_rows(self, arguments: list[Node], path: Path, offset: int = 0, beside: str = "a number of each row") -> None:
+        """What is sorted over the batch has lost its row: the number of an example means nothing beside it."""
+        if placing.rowless(arguments) and placing.of_rows(arguments):
+            raise self.fail("wrong-level", f"what batch_sort() sorts has lost its row, and is combined with {beside}", path, offset,
+                            "combine before sorting, inside batch_sort(...); beside it stand other sorts, parameters and batch words")  # fmt: skip
+
     def bare(self, formula: Name, site: Site) -> Node:
         name = formula.name
         if name in site.scope:
@@ -161,19 +177,24 @@ class Expressions:
             return self.build.make(op="parameter", data=name)
         if name in self.declaration.let:
             return self.let(name, formula, site)
+        if name in self.declaration.statistics:
+            return running.statistic(self, formula, site)
         column = self.declaration.columns.get(name)
         if column is not None and column.level == "example":
             self.used.add(name)
             return self.build.make(op="input", data=name, axes=("example",))
         if name in ("z", "loss"):
             where = "value" if name == "z" else "the examples step of reduce"
-            raise self.fail("unknown-name", f"{name!r} has a meaning only in {where}", site.path, formula.offset)
+            hint = "" if site.at or name == "loss" else "over the batch there are rewards and lets, each with its role: chosen.reward"
+            raise self.fail("unknown-name", f"{name!r} has a meaning only in {where}", site.path, formula.offset, hint)
         if name not in INPUTS and name != "reward" and column is None:
-            known = known_words() | set(self.declaration.parameters) | set(self.declaration.let) | set(self.declaration.columns)
+            known = known_words().union(*self.declared_names().values())
             hint = nearest(name, known) if name not in self.roles else f"a role stands before a dot, such as {name}.reward"
             if hint.startswith("known:"):
                 hint = f'declare a number of your own, as in parameters: {{{name}: {{default: 0.1, domain: "(0, inf)"}}}}'
             raise self.fail("unknown-name", f"unknown name {name!r}", site.path, formula.offset, hint)
+        if name in INPUTS and INPUTS[name].level == "batch" and column is None:
+            return self.build.make(op="input", data=name)
         if site.at is None:
             raise self.fail("wrong-level", f"{name!r} belongs to a completion, and here there is none at hand", site.path, formula.offset,
                             f"say whose: {next(iter(self.roles))}.{name}")  # fmt: skip
@@ -275,7 +296,7 @@ class Expressions:
         if not self.is_list:
             raise self.fail("wrong-level", f"{formula.function}() needs ranked or scored feedback", site.path, formula.offset)
         populations: set[str] = set()
-        value = self.expression(formula.arguments[0], Site(site.path, site.at, site.scope, populations, site.batch_roles))
+        value = self.expression(formula.arguments[0], self.inner_site(site, populations))
         if len(populations) != 1:
             message = f"{formula.function}() ranges over {', '.join(sorted(populations)) or 'nothing'}"
             raise self.fail("wrong-level", message, site.path, formula.offset, f"name one population inside: {', '.join(LIST_POPULATIONS)}")
@@ -288,18 +309,29 @@ class Expressions:
         mask = self.build.make(op="mask", data=population, axes=axes)
         return self.build.reduce(REDUCTIONS[formula.function].torch, value, mask, ("other",))
 
+    def inner_site(self, site: Site, populations: set[str]) -> Site:
+        """The site of a list word's argument: the list roles named there are collected in `populations`."""
+        return Site(site.path, site.at, site.scope, populations, site.batch_roles)
+
+    def whole_batch(self, path: Path) -> Site:
+        """The site of a formula that stands for itself: no completion is at hand."""
+        return Site(path, None, {})
+
     def over_batch(self, formula: Call, site: Site) -> Node:
-        roles: set[str] = set()
-        value = self.expression(formula.arguments[0], Site(site.path, None, {}, None, roles))
-        if not roles and "example" not in value.axes:
-            raise self.fail("wrong-level", f"{formula.function}() of nothing that varies over the batch", site.path, formula.offset)
-        if "token" in value.axes:
-            raise self.fail(
-                "wrong-level", f"{formula.function}() of a token quantity", site.path, formula.offset, "write sum(...) or mean(...) first"
-            )
-        masks = [mask for role in sorted(roles) if (mask := self.member_mask(role)) is not None and set(mask.axes) <= set(value.axes)]
-        mask = self.all_of(masks)
+        value, mask = self.over_everything(f"{formula.function}()", formula.arguments[0], site, formula.offset)
         return self.build.reduce(REDUCTIONS[formula.function].torch, value, mask, AXES, batch=True)
+
+    def over_everything(self, what: str, inner: Formula, site: Site, offset: int = 0) -> tuple[Node, Node | None]:
+        """What a batch word or a statistic reduces: its argument, and which of its numbers are there."""
+        roles: set[str] = set()
+        value = self.expression(inner, Site(site.path, None, {}, None, roles))
+        if "example" not in value.axes:
+            raise self.fail("wrong-level", f"{what} of nothing that varies over the batch", site.path, offset)
+        if "token" in value.axes:
+            raise self.fail("wrong-level", f"{what} of a token quantity", site.path, offset, "write sum(...) or mean(...) first")
+        masks = [mask for role in sorted(roles) if (mask := self.member_mask(role)) is not None and set(mask.axes) <= set(value.axes)]
+        self.check_rows([value, *masks], site.path, offset)
+        return value, self.all_of(masks)
 
     def over_examples(self, formula: Call, site: Site) -> Node:
         """`mean` and `sum` in the examples step of `reduce` run over examples."""
@@ -341,13 +373,15 @@ class Expressions:
         if reward is None:
             raise self.fail("missing-key", "the key 'reward' is missing", (), hint="such as reward: sum(logp - ref_logp)")
         if "reward" in self.open_lets:
-            raise self.fail("cycle", "the reward needs itself", reward_path)
+            chain = " -> ".join([*self.open_lets[self.open_lets.index("reward") :], "reward"])
+            raise self.fail("cycle", f"the reward needs itself: {chain}", reward_path)
         self.open_lets.append("reward")
         value = self.keyed(reward_path, reward, at, {})
         factor = self.build.number(1, "normalizer") if normalizer is None else self.keyed(normalizer_path, normalizer, at, {})
         if factor.op == "number":
             factor = self.build.number(factor.data, "normalizer")
         self.open_lets.pop()
+        self.check_rows([factor, value], normalizer_path)
         node = self.build.apply("mul", factor, value)
         self.factors[node] = (factor, value)
         self.rewards[memo] = self.label(node, f"{whose}_reward", reward_path, reward)

@@ -18,18 +18,18 @@ from halo.objective.schema import Parameter
 from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS
 
 AXES = ("example", "list", "other", "token")
-Op = Literal["number", "parameter", "input", "mask", "examples", "apply", "reduce", "view", "select", "stop"]
+Op = Literal["number", "parameter", "statistic", "input", "mask", "examples", "apply", "reduce", "order", "view", "select", "stop"]
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
     """One operation. Nodes are interned by `Builder`, so equal nodes are the same object.
 
-    data    number: its Fraction; parameter, input, mask: its name; apply: the function; reduce: the way (`total`,
-            `mean`, ...); select: `best` or `worst`.
-    slot    input, mask: whose tensor. For a node with a token axis `tokens` names the completion the tokens are of.
-    over    reduce: the axes taken away; `batch` marks a reduction written in the objective over the batch (it couples
-            examples), unlike the final one, which is linear.
+    data    number: its Fraction; parameter, statistic, input, mask: its name; apply: the function; reduce: the way
+            (`total`, `mean`, ...); order: `rank` or `sort`; select: `best` or `worst`.
+    slot    input, mask: whose tensor; apply: the word it is written as, where that is another. For a node with a token axis `tokens` names the completion the tokens are of.
+    over    reduce: the axes taken away; order: the axis along which elements are compared, which stays. `batch` marks
+            what the objective writes over the batch (it couples examples), unlike the final reduction, which is linear.
     """
 
     op: Op
@@ -43,8 +43,9 @@ class Node:
 
     @property
     def plain(self) -> bool:
-        """Whether this is a Python number at run time: built from numbers and parameters only."""
-        return self.op in ("number", "parameter") or (self.op == "apply" and all(a.plain for a in self.args))
+        """Whether this is a Python number at run time: built from numbers, parameters and the size of the vocabulary only."""
+        given = self.op in ("number", "parameter") or (self.op == "input" and not self.axes and not self.slot)
+        return given or (self.op == "apply" and all(a.plain for a in self.args))
 
 
 class Builder:
@@ -78,6 +79,11 @@ class Builder:
             return value if mask is None else self.apply("only", mask, value)
         tokens = None if "token" in gone else value.tokens
         return self.make(op="reduce", args=args, data=way, axes=kept, tokens=tokens, over=gone, batch=batch)
+
+    def order(self, way: str, value: Node, mask: Node | None, over: str) -> Node:
+        """Where each element stands along an axis (`rank`), or the elements themselves in order (`sort`)."""
+        args = (value,) if mask is None else (value, mask)
+        return self.make(op="order", args=args, data=way, axes=value.axes, over=(over,), batch=over == "example")
 
     def view(self, value: Node) -> Node:
         """The same numbers with the list axis called `other`: what `rejected.x` is in a ranked list."""
@@ -132,12 +138,23 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Statistic:
+    """A running number. `observed` is what one batch shows (its mean or std); `decay` is what an ema keeps of the past, a
+    number or the name of a parameter, or None where everything seen counts; `start` is its value before that."""
+
+    observed: Node
+    decay: Fraction | str | None
+    start: Fraction
+
+
+@dataclass(frozen=True)
 class Needs:
     """What must be supplied to compute the loss.
 
     slots       the completions whose log-probs are read; `gradient` those the loss has a gradient in; `coupled` those
                 that a quantity over the batch depends on, so that they must be known before anything is pulled back
     reference_slots  the completions whose reference log-probs are read; `moving`: the reference must follow the policy
+    vocab_size  whether the size of the model's vocabulary is read
     columns     the columns of the example; `own_columns` by slot those of its completions and tokens (`score` too)
     vocabulary  by slot the words that sum over the full vocabulary
     """
@@ -149,6 +166,7 @@ class Needs:
     moving: bool
     sampler: bool
     scores: bool
+    vocab_size: bool
     columns: tuple[str, ...]
     control: dict[str, str]
     own_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -200,11 +218,17 @@ class LossGraph:
     labels: dict[Node, str] = field(repr=False)
     origins: dict[Node, Origin] = field(repr=False)
     needs: Needs
+    statistics: dict[str, Statistic] = field(default_factory=dict)
 
     def outputs(self) -> list[Node]:
         """Every node that the loss function returns."""
         groups = (self.terms, self.items, self.rewards, self.reference_points)
         return [self.loss, *(node for group in groups for node in group.values())]
+
+
+    def everything(self) -> list[Node]:
+        """What the statistics observe, in the order of their updates, and every output."""
+        return [*(statistic.observed for statistic in self.statistics.values()), *self.outputs()]
 
 
 def topological(outputs: Iterable[Node]) -> list[Node]:
@@ -270,6 +294,9 @@ def show(graph: LossGraph, places: bool = True) -> str:
     )
     if needs.words:
         lines.append(f"          over the full vocabulary: {', '.join(needs.words)}")
+    for name, running in graph.statistics.items():
+        update = "everything seen" if running.decay is None else f"ema({running.decay})"
+        lines.append(f"{name} = {text(running.observed, graph.labels)} of the batch, {update}, from {float(running.start):g}")
     lines.extend(_named_lines(graph, places))
     return "\n".join(lines) + "\n"
 
@@ -277,7 +304,7 @@ def show(graph: LossGraph, places: bool = True) -> str:
 def _named_lines(graph: LossGraph, places: bool) -> Iterator[str]:
     names = dict(graph.labels)
     width = max((len(name) for name in names.values()), default=0)
-    for node in topological(graph.outputs()):
+    for node in topological(graph.everything()):
         if node not in names:
             continue
         origin = graph.origins.get(node)
@@ -292,7 +319,7 @@ def text(node: Node, names: dict[Node, str], outer: int = -1, top: bool = False)
         return names[node]
     if node.op == "number":
         return number_text(node.data)
-    if node.op in ("parameter", "examples"):
+    if node.op in ("parameter", "statistic", "examples"):
         return str(node.data or "examples")
     if node.op in ("input", "mask"):
         return f"{node.slot}.{node.data}" if node.slot else str(node.data)
@@ -300,6 +327,8 @@ def text(node: Node, names: dict[Node, str], outer: int = -1, top: bool = False)
     if node.op == "reduce":
         kept = f" if {inner[1]}" if len(inner) > 1 else ""
         return f"{node.data}[{', '.join(node.over)}]({inner[0]}{kept})"
+    if node.op == "order":
+        return f"{node.data}[{node.over[0]}]({inner[0]})"
     if node.op in ("view", "select", "stop"):
         return f"{node.data or node.op}({inner[0]})"
     if node.data in SYMBOLS:

@@ -60,8 +60,7 @@ class _Lowering(Expressions):
             self.check_role(role, ("control", role))
         self._check_remarks()
         seen = known_words() | set(self.roles) | GENERATED
-        groups: dict[str, Any] = {"parameters": declared.parameters, "columns": declared.columns, "let": declared.let}
-        for group, names in groups.items():
+        for group, names in self.declared_names().items():
             for name in names:
                 tensors = TENSORS if group == "columns" else set()
                 self._check_name(name, (group, name), (seen | tensors) - ({"score"} if group == "columns" else set()))
@@ -103,6 +102,7 @@ class _Lowering(Expressions):
             and value not in self.roles
             and value not in self.declaration.let
             and value not in self.declaration.parameters
+            and value not in self.declaration.statistics
         ):
             self.check_role(value, path)
         node = self.formula(path, text, at, {})
@@ -111,10 +111,13 @@ class _Lowering(Expressions):
     def z(self, at: At) -> tuple[Node, dict[str, Node | None]]:
         """reward - reference_point - margin, and what it is made of."""
         reward, point = self.reward(at), self.reference_point(at)
+        if point is not None:
+            self.check_rows([reward, point], self.key("reference_point")[0])
         result = reward if point is None else self.build.apply("sub", reward, point)
         path, text = self.key("margin")
         margin = None if text is None else self.keyed(path, text, at, {})
         if margin is not None:
+            self.check_rows([result, margin], path)
             result = self.build.apply("sub", result, margin)
         normalizer, core = self.factors[reward]
         made_of = {"reward": core, "normalizer": normalizer, "reference_point": point, "margin": margin}
@@ -125,6 +128,7 @@ class _Lowering(Expressions):
         at, member = self.at(role), self.member_mask(role)
         z, made_of = self.z(at)
         if member is not None:
+            self.check_rows([z, member], self.key("reward")[0], beside=f"what is {role} or not")
             z = self.label(
                 self.build.apply("only", member, z),
                 f"{role}_z" if not self.is_list else "pair_z",
@@ -136,11 +140,13 @@ class _Lowering(Expressions):
             raise self.fail("missing-key", "the key 'value' is missing", (), hint="such as value: logsigmoid(z)")
         v = self.keyed(path, value, at, {"z": z})
         weight, sign = self.factor("weight", at), self.sign(at)
+        self.check_rows([weight, v], self.key("weight")[0] if self.key("weight")[1] is not None else path)
         item = self.build.apply("mul", weight, v)
         item = self.build.apply("neg", item) if sign < 0 else item
         constant_path, text = self.key("constant")
         constant = None if text is None else self.keyed(constant_path, text, at, {})
         if constant is not None:
+            self.check_rows([constant, item], constant_path)
             item = self.build.apply("add", item, constant)
         group = self.masked(role, item, member)
         path = (*path, role) if isinstance(value, dict) and role in value else path
@@ -212,6 +218,7 @@ class _Lowering(Expressions):
             weight = self.keyed((*base, "weight"), part.weight, at, {})
             if weight.op == "number":
                 weight = self.build.number(weight.data, f"weight{base}")
+            self.check_rows([weight, value, *([member] if member else [])], (*base, "expression"))
             group = self.masked(role, self.build.apply("mul", weight, value), member)
             self.parts.append(Part(name, role, (*base, "expression"), group.item, group.mask, value, weight))
             groups.append(group)
@@ -234,6 +241,7 @@ class _Lowering(Expressions):
         def last_step(text: str, loss: Node) -> Node:
             return self.formula((*path, "examples"), text, None, {"loss": loss})
 
+        self.check_rows([group.item for group in groups], path)
         several = len(roles) > 1 and self.declaration.feedback == "paired"
         result = reduce_groups(self.build, groups, reduce, several, fail, last_step)
         chain = ", ".join(f"{step}: {way}" for step, way in (reduce or {"examples": "mean"}).items())
@@ -283,11 +291,7 @@ class _Lowering(Expressions):
         return result
 
     def _check_unused(self) -> None:
-        for group, names in (
-            ("parameters", self.declaration.parameters),
-            ("let", self.declaration.let),
-            ("columns", self.declaration.columns),
-        ):
+        for group, names in self.declared_names().items():
             for name in names:
                 if name not in self.used:
                     place, hint = self.objective.key_place((group, name)), "remove it, or `none` where it is inherited"
@@ -298,10 +302,11 @@ class _Lowering(Expressions):
     def _finish(
         self, loss: Node, terms: dict[str, Node], items: dict[str, Node], rewards: dict[str, Node], points: dict[str, Node]
     ) -> LossGraph:
-        nodes = topological([loss, *rewards.values()])
+        observed = [statistic.observed for statistic in self.statistics.values()]
+        nodes = topological([loss, *rewards.values(), *observed])
         reads = {node.data for node in nodes if node.op == "input"}
         columns = tuple(sorted(reads & {name for name, column in self.declaration.columns.items() if column.level == "example"}))
-        coupled = coupled_slots(loss)
+        coupled = coupled_slots(loss).union(*map(policy_slots, observed))
         slots = {node.slot for node in nodes if node.op in ("input", "mask") and node.slot}
         gradient = policy_slots(loss, through_stop=False)
         order = [*self.feedback.slots, "prompt", *self.declaration.roles]
@@ -312,6 +317,7 @@ class _Lowering(Expressions):
             reference_slots=tuple(s for s in order if s in {node.slot for node in nodes if node.op == "input" and node.data == "ref_logp"}),
             moving=self.declaration.reference == "moving",
             sampler="old_logp" in reads,
+            vocab_size="vocab_size" in reads,
             scores="score" in reads and "score" not in self.declaration.columns,
             columns=columns,
             control=dict(self.declaration.control),
@@ -333,6 +339,7 @@ class _Lowering(Expressions):
             self.labels,
             self.origins,
             needs,
+            self.statistics,
         )
 
 

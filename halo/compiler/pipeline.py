@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from halo.compiler import units
@@ -14,9 +15,13 @@ from halo.compiler.codegen.printer import printed
 from halo.compiler.codegen.source import generate
 from halo.compiler.graph import LossGraph, show, text, topological
 from halo.compiler.lowering import lower
+from halo.compiler.running import SHARE
 from halo.compiler.stability import stabilise
 from halo.errors import ObjectiveError, Place
 from halo.objective.loading import Objective, load
+
+LIKELY_VOCABULARY = 32_000
+"""The size with which numbers made of vocab_size are tried."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,10 @@ class CompiledObjective:
 
 def _check_numbers(graph: LossGraph, objective: Objective, values: Mapping[str, float]) -> None:
     """What is a plain number at run time is computed once here, so that 1 / alpha at alpha = 0 is a message and no crash."""
-    nodes = topological(graph.outputs())
+    nodes = topological(graph.everything())
     needed = {argument for node in nodes if not node.plain for argument in node.args if argument.plain and argument.op == "apply"}
-    scope = {"__builtins__": {"min": min, "max": max, "abs": abs, "float": float}, "math": math, **values}
+    builtins = {"min": min, "max": max, "abs": abs, "float": float}
+    scope = {"__builtins__": builtins, "math": math, "batch": SimpleNamespace(vocab_size=LIKELY_VOCABULARY), **values}
     for node in needed:
         try:
             usable = math.isfinite(eval(printed(node, {}), scope))  # our own text, printed from our own graph
@@ -58,6 +64,15 @@ def _check_numbers(graph: LossGraph, objective: Objective, values: Mapping[str, 
             given = ", ".join(f"{name} = {value:g}" for name, value in values.items())
             message, hint = f"{text(node, {})} is no finite number for {given}", "change the value, or the parameter's domain"
             raise ObjectiveError("out-of-domain", message, place=Place(objective.file), hint=hint)
+
+
+def _check_decays(graph: LossGraph, objective: Objective, values: Mapping[str, float]) -> None:
+    """An ema whose share is a parameter: every value of it keeps less than all of the past, and not less than nothing."""
+    for name, running in graph.statistics.items():
+        if isinstance(running.decay, str) and values[running.decay] not in SHARE:
+            message = f"{running.decay} = {values[running.decay]:g} is what {name} keeps of the past, and that is from 0 to below 1"
+            place = objective.place(("statistics", name, "update"))
+            raise ObjectiveError("out-of-domain", message, place=place, hint='give the parameter the domain "[0, 1)"')
 
 
 STAGES = ("objective", "graph", "source")
@@ -75,4 +90,5 @@ def compile_source(
     inferred = units.infer(declared)
     graph = stabilise(declared)
     _check_numbers(graph, objective, values)
+    _check_decays(graph, objective, values)
     return CompiledObjective(objective, declared, graph, generate(graph), values, inferred)

@@ -66,6 +66,7 @@ class _Rewriter:
         groups = (source.terms, source.items, source.rewards, source.reference_points)
         terms, items, rewards, points = ({name: self.node(node) for name, node in group.items()} for group in groups)
         loss = self.node(source.loss)
+        statistics = {name: replace(running, observed=self.node(running.observed)) for name, running in source.statistics.items()}
         labels, origins = {}, {}
         for old, new in list(self.done.items()):
             if old in source.labels and new not in labels and new.op not in ("number", "parameter", "input"):
@@ -73,8 +74,9 @@ class _Rewriter:
                 if old in source.origins:
                     origins[new] = source.origins[old]
         return replace(
-            source, loss=loss, terms=terms, items=items, rewards=rewards, reference_points=points, labels=labels, origins=origins
-        )
+            source, loss=loss, terms=terms, items=items, rewards=rewards, reference_points=points, labels=labels, origins=origins,
+            statistics=statistics,
+        )  # fmt: skip
 
     def node(self, node: Node) -> Node:
         if node not in self.done:

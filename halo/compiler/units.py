@@ -37,7 +37,7 @@ class _Inference:
         self.forms: dict[Node, Form | None] = {}
 
     def run(self) -> dict[str, Fraction | None]:
-        nodes = topological(self.graph.outputs())
+        nodes = topological(self.graph.everything())  # what a statistic observes stands before its uses
         users: dict[Node, Node] = {}
         for node in nodes:
             for argument in node.args:
@@ -58,6 +58,10 @@ class _Inference:
             return {node.slot: Fraction(1)} if node.slot else None
         if node.op == "parameter":
             return {node.data: Fraction(1)}
+        if node.plain and all(form is None for form in forms):
+            return None  # log(2) and log(vocab_size) are as good as a literal
+        if node.op == "statistic":
+            return self.forms[self.graph.statistics[node.data].observed]
         if node.op == "input":
             return (
                 {"": Fraction(INPUTS[node.data].unit)}
@@ -67,8 +71,8 @@ class _Inference:
         if node.op == "reduce":
             added = 1 if node.over == ("token",) and node.data == "total" and node.args[0].tokens and not self._is_final(node) else 0
             return None if forms[0] is None else _plus(forms[0], {"": Fraction(added)})
-        if node.op in ("view", "select", "stop"):
-            return forms[0]
+        if node.op in ("view", "select", "stop") or (node.op == "order" and node.data == "sort"):
+            return forms[0]  # a rank is a count of completions, no length
         return self.applied(node, forms) if node.op == "apply" else {}
 
     def _is_final(self, node: Node) -> bool:
@@ -86,7 +90,7 @@ class _Inference:
             return forms[-1]
         unit = FUNCTIONS[node.data].unit
         if unit == "pure":
-            self.equal(forms[0], {}, node, f"{node.data} wants a pure number")
+            self.equal(forms[0], {}, node, f"{node.slot or node.data} wants a pure number")
         if unit == "kept":
             return forms[0]
         if unit != "shared":

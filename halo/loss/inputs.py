@@ -93,18 +93,20 @@ class LossInputs:
     desirable  (B,) bool, labelled feedback
     ranks      (B, K) integers, ranked feedback: 1 is best, equal numbers are ties
     columns    example columns, (B,)
+    vocab_size number of tokens that the model's head chooses from, for objectives that ask for it
     """
 
     roles: Mapping[str, Completions]
     desirable: Tensor | None = None
     ranks: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict)
+    vocab_size: int | None = None
 
     def prepared(self) -> LossInputs:
         """See `Completions.prepared`."""
         roles = {role: completions.prepared() for role, completions in self.roles.items()}
         desirable = self.desirable.bool() if self.desirable is not None else None
-        return LossInputs(roles, desirable, self.ranks, self.columns)
+        return LossInputs(roles, desirable, self.ranks, self.columns, self.vocab_size)
 
     @property
     def examples(self) -> int:
@@ -203,6 +205,7 @@ class LossOutput:
     items             their unreduced losses, one for each example, completion, pair or token (see the objective)
     rewards           implied reward by slot: (B,) or (B, K)
     reference_points  by term: a scalar or (B,)
+    statistics        the running statistics as this loss used them, scalars
     """
 
     loss: Tensor
@@ -210,3 +213,4 @@ class LossOutput:
     items: dict[str, Tensor]
     rewards: dict[str, Tensor]
     reference_points: dict[str, Tensor]
+    statistics: dict[str, Tensor] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halo.compiler.exact import ExactBatch, Row
+from halo.compiler.exact import ExactBatch, Row, evaluate
 from halo.compiler.pipeline import CompiledObjective
 from halo.loss.inputs import Completions, LossInputs
 from halo.objective.schema import Interval
@@ -24,6 +24,7 @@ from halo.objective.vocabulary import FEEDBACK, INPUTS
 KINDS = ("ordinary", "at_reference", "far_up", "far_down", "sure", "impossible")
 LISTS = ("ranked", "scored")
 RANKS = ((1, 2, 2), (2, 1), (1, 3, 2))  # ties, and lists of different lengths
+VOCABULARY = 11
 GARBAGE = 3.0  # padding: no log-probability, and inside few domains
 
 
@@ -35,7 +36,8 @@ class Sample:
     """One batch twice.
 
     `leaves` are the tensors that have a gradient, by slot and name (`logp`, and full-vocabulary words of the policy);
-    `places` where each row's tokens lie in its padded row.
+    `places` where each row's tokens lie in its padded row; `statistics` values for the running statistics such as this
+    batch would lead to.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Sample:
     inputs: LossInputs
     leaves: dict[Leaf, Tensor]
     places: dict[str, list[Any]]
+    statistics: dict[str, float]
 
 
 def sample(compiled: CompiledObjective, kind: str) -> Sample:
@@ -50,7 +53,17 @@ def sample(compiled: CompiledObjective, kind: str) -> Sample:
     maker = _Maker(compiled, kind)
     rows = {slot: maker.slot(slot) for slot in compiled.declared.needs.slots}
     maker.add_words(rows)
-    return maker.padded(maker.exact(rows))
+    exact = maker.exact(rows)
+    return maker.padded(exact, _statistics(compiled, exact))
+
+
+def _statistics(compiled: CompiledObjective, exact: ExactBatch) -> dict[str, float]:
+    """Between where each starts and what the batch shows."""
+    found: dict[str, float] = {}
+    for name, running in compiled.declared.statistics.items():
+        shown = float(evaluate([running.observed], exact, {**compiled.parameters, **found})[running.observed])
+        found[name] = 0.25 * float(running.start) + 0.75 * (shown if math.isfinite(shown) else 0.0)
+    return found
 
 
 class _Maker:
@@ -71,7 +84,7 @@ class _Maker:
             for name, (level, interval) in self.columns.items()
             if level == "example"
         }
-        return ExactBatch(rows, labels, ranks, columns)
+        return ExactBatch(rows, labels, ranks, columns, VOCABULARY if self.needs.vocab_size else 0)
 
     def slot(self, slot: str) -> list[Any]:
         """For each example a row, or a list of rows."""
@@ -143,7 +156,7 @@ class _Maker:
 
     # -- tensors ---------------------------------------------------------------------------------------------------
 
-    def padded(self, exact: ExactBatch) -> Sample:
+    def padded(self, exact: ExactBatch, statistics: dict[str, float]) -> Sample:
         roles, places = {}, {}
         leaves: dict[Leaf, Tensor] = {}
         for slot, rows in exact.rows.items():
@@ -156,7 +169,7 @@ class _Maker:
         ranks = torch.tensor([_filled(list(r), width, 1) for r in exact.ranks], device="cpu") if exact.ranks else None
         desirable = torch.tensor(exact.desirable, device="cpu") if exact.desirable else None
         columns = {name: _tensor(list(values)) for name, values in exact.columns.items()}
-        return Sample(self.kind, exact, LossInputs(roles, desirable, ranks, columns), leaves, places)
+        return Sample(self.kind, exact, LossInputs(roles, desirable, ranks, columns, exact.vocab_size or None), leaves, places, statistics)
 
     def completions(self, rows: Any) -> tuple[Completions, list[Any]]:
         """Tensors of one slot: tokens lie scattered in their padded rows, absent completions at the end of their list."""

@@ -34,7 +34,10 @@ from halo.compiler.graph import LossGraph, Node, topological
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import HaloError, RunFailed
 from halo.loss.inputs import LossInputs, LossOutput
+from halo.loss.running import reduced
 from halo.loss.samples import KINDS, Leaf, Sample, sample
+
+Observe = Callable[[str, LossInputs, dict[str, torch.Tensor]], torch.Tensor]
 
 RELATIVE = 1e-9
 TINY, HUGE = 2.0**-1022, 1.7e308
@@ -55,10 +58,14 @@ class Checked:
     beyond: int = 0
 
 
-def validate(compiled: CompiledObjective, run: Callable[[LossInputs], LossOutput]) -> list[Checked]:
-    """Compares `run` with the declared graph at every point. Raises RunFailed at the first difference."""
+def validate(compiled: CompiledObjective, run: Callable[..., LossOutput], observe: Observe | None = None) -> list[Checked]:
+    """Compares `run` with the declared graph at every point. Raises RunFailed at the first difference.
+
+    `run` is given a batch and, of an objective with running statistics, their values; `observe` the same after the name
+    of a statistic, and returns what the batch shows of it.
+    """
     with torch.inference_mode(False), torch.enable_grad():
-        return [_Point(compiled, sample(compiled, kind)).checked(run) for kind in KINDS]
+        return [_Point(compiled, sample(compiled, kind)).checked(run, observe) for kind in KINDS]
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,9 @@ class _Point:
         self.report = Checked(batch.kind)
 
     def evaluator_with(self, digits: int) -> Evaluator:
-        return Evaluator(self.batch.exact, self.compiled.parameters, digits)
+        return Evaluator(self.batch.exact, {**self.compiled.parameters, **self.batch.statistics}, digits)
 
-    def checked(self, run: Callable[[LossInputs], LossOutput]) -> Checked:
+    def checked(self, run: Callable[..., LossOutput], observe: Observe | None) -> Checked:
         output = self.returned_by(run)
         named = _named(self.graph)
         values = self.evaluator.values(named.values(), self.batch.exact)
@@ -96,11 +103,24 @@ class _Point:
                 self.report.values += self.compare(quantity, true, max(abs(true), 0 if node.axes else largest))
         if self.defined(values[self.graph.loss]):
             self.check_slopes(values, output)
+        if observe is not None:
+            self.check_statistics(observe, values)
         return self.report
 
-    def returned_by(self, run: Callable[[LossInputs], LossOutput]) -> LossOutput:
+    def given(self) -> dict[str, torch.Tensor]:
+        """The statistics' values as a loss takes them."""
+        return {name: torch.tensor(value, dtype=torch.float64, device="cpu") for name, value in self.batch.statistics.items()}
+
+    def check_statistics(self, observe: Observe, values: dict[Node, Any]) -> None:
+        """What the batch shows of each running statistic."""
+        for name, running in self.graph.statistics.items():
+            true, output = values[running.observed], f"statistics[{name!r}]"
+            got = reduced(str(running.observed.data), observe(name, self.batch.inputs, self.given())).item()
+            self.report.values += self.compare(_Quantity(output, output, got, _value_of(self.batch.exact, output, ())), true, abs(true))
+
+    def returned_by(self, run: Callable[..., LossOutput]) -> LossOutput:
         try:
-            return run(self.batch.inputs)
+            return run(self.batch.inputs, self.given()) if self.graph.statistics else run(self.batch.inputs)
         except HaloError:
             raise
         except Exception as error:
@@ -306,7 +326,8 @@ GROUPS = ("terms", "items", "rewards", "reference_points")
 
 def _named(graph: LossGraph) -> dict[str, Node]:
     """Every output by a name that the declared and the rewritten graph share."""
-    return {"loss": graph.loss} | {f"{group}[{name!r}]": node for group in GROUPS for name, node in getattr(graph, group).items()}
+    observed = {f"statistics[{name!r}]": running.observed for name, running in graph.statistics.items()}
+    return {"loss": graph.loss} | {f"{group}[{name!r}]": node for group in GROUPS for name, node in getattr(graph, group).items()} | observed
 
 
 def _returned(output: LossOutput) -> dict[str, Any]:

@@ -140,6 +140,14 @@ def std(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
     return torch.where(several, torch.sqrt(torch.where(several, squares, 1.0) / torch.clamp(number - 1, min=1)), 0.0)
 
 
+def moments(x: Tensor, mask: Tensor | None) -> Tensor:
+    """(3,) float64, detached: how many there are, their mean, and the sum of squares around it. Those of nothing are 0."""
+    x = x.detach().double()
+    number = count(x, mask)
+    centre = total(x, mask) / torch.clamp(number, min=1)
+    return torch.stack([number, centre, total((x - centre) ** 2, mask)])
+
+
 def largest(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
     """Maximum over what the mask holds; 0 where there is nothing."""
     return _extremum(x, mask, dims, torch.amax, float("-inf"))
@@ -151,9 +159,26 @@ def smallest(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
 
 
 def logsumexp(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
-    """log of the sum of exponentials; -inf where there is nothing."""
-    shown = x if mask is None else torch.where(mask, x, float("-inf"))
-    return torch.logsumexp(shown, _as_tuple(dims, x, mask))
+    """log of the sum of exponentials; -inf where there is nothing, with no gradient (torch's own would be nan)."""
+    over = _as_tuple(dims, x, mask)
+    if mask is None:
+        return torch.logsumexp(x, over)
+    there = torch.amax(mask, dim=over, keepdim=True)
+    shown = torch.where(mask, x, torch.where(there, float("-inf"), 0.0).to(x.dtype))
+    return torch.where(there.squeeze(over), torch.logsumexp(shown, over), float("-inf"))
+
+
+def rank(x_BK: Tensor, present_BK: Tensor) -> Tensor:
+    """1 for the highest of each list, 2 for the next; the earlier of equal ones ranks higher. No gradient."""
+    own, other = x_BK[:, :, None], x_BK[:, None, :]
+    earlier = torch.ones(x_BK.shape[1], x_BK.shape[1], dtype=torch.bool, device=x_BK.device).tril(-1)
+    higher = ((other > own) | ((other == own) & earlier)) & present_BK[:, None, :]
+    return 1 + higher.sum(-1).to(x_BK.dtype)
+
+
+def sort(x_B: Tensor) -> Tensor:
+    """The numbers of the batch in rising order; equal ones stay in their order, and each keeps its gradient."""
+    return torch.sort(x_B, stable=True).values
 
 
 def any(mask: Tensor, _: None, dims: Dims = None) -> Tensor:

@@ -15,7 +15,7 @@ from halo.objective.document import Document, Mark, Path, read_document
 from halo.objective.formula import Formula, FormulaError, parse
 from halo.objective.schema import Declaration, Interval
 
-MERGED_BY_NAME = ("parameters", "let", "columns", "regularizers", "terms", "aliases", "control")
+MERGED_BY_NAME = ("parameters", "let", "statistics", "columns", "regularizers", "terms", "aliases", "control")
 NOT_INHERITED = ("name", "title", "paper", "notes", "expect")
 MAX_EXTENDS = 8
 

@@ -52,6 +52,15 @@ class Column(Strict):
     default: StrictInt | StrictFloat | None = None
 
 
+class Statistic(Strict):
+    """A running number over the effective batch, updated once for each training step before it is used. Detached."""
+
+    of: Scalar = Field(description="a formula whose names all carry roles")
+    reduce: Literal["mean", "std"]
+    update: StrictStr = Field(description="ema(0.9): keep 0.9 of the past at each step; all: take in everything seen")
+    start: StrictInt | StrictFloat = Field(0, description="its value before anything is seen")
+
+
 class Regularizer(Strict):
     """A formula added to the loss: reduce(weight * expression)."""
 
@@ -110,6 +119,7 @@ class Declaration(Slots):
     parameters: dict[str, Parameter] = Field(default={}, description="numbers with the values they may take; proofs hold for all of those")
     columns: dict[str, Column] = Field(default={}, description="numbers that the data supplies")
     let: dict[str, ByRole] = Field(default={}, description="names for formulas")
+    statistics: dict[str, Statistic] = Field(default={}, description="running numbers of all batches so far, kept in checkpoints")
     terms: dict[str, Slots] = Field(default={}, description="several terms that add up; each replaces keys of the top level")
     regularizers: dict[str, Regularizer] = Field(default={}, description="formulas added to the loss, each reduced on its own")
     aliases: dict[str, StrictStr] = Field(default={}, description="another framework's parameter, as a formula in ours")

@@ -1,7 +1,8 @@
 """The one table of words. A new word is one row; its lowering, printing, high-precision form and tests derive from it.
 
-Three kinds of row: `Input` (what data and models supply), `Function` (works element by element) and `Reduction` (takes
-an axis away). The kinds of feedback and their roles stand here too. torch and mpmath appear only as text or as the
+Four kinds of row: `Input` (what data and models supply), `Function` (works element by element), `Reduction` (takes
+an axis away) and `Placing` (keeps the axis: an element among all of them). The kinds of feedback and their roles stand
+here too. torch and mpmath appear only as text or as the
 argument `m` (the mpmath module), so that nothing heavy is imported.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Level = Literal["token", "completion", "example"]
+Level = Literal["token", "completion", "example", "batch"]
 Monotone = Literal["up", "down", "none"]
 Curvature = Literal["affine", "convex", "concave", "none"]
 
@@ -70,6 +71,21 @@ class Reduction:
     unit: int = 0
 
 
+@dataclass(frozen=True)
+class Placing:
+    """A word that keeps the element and says where it stands among the others: `over` a list or the batch.
+
+    `order` is how an `order` node does it (`rank` or `sort`); or, with R the logsumexp of x over the other completions of
+    the list, the word is `function(x - R)`. `symbol` is what a paper calls it.
+    """
+
+    over: Literal["list", "batch"]
+    meaning: str
+    order: Literal["rank", "sort", ""] = ""
+    function: str = ""
+    symbol: str = ""
+
+
 INPUTS: dict[str, Input] = {
     "logp": Input("token", -1, "log-probability of each completion token under the policy", "policy", policy=True),
     "ref_logp": Input("token", -1, "the same under the reference", "reference"),
@@ -83,6 +99,7 @@ INPUTS: dict[str, Input] = {
     "position": Input("token", 1, "1 for the first completion token, 2 for the next, ..."),
     "length": Input("completion", 1, "number of scored tokens"),
     "score": Input("completion", 0, "an external judge's number"),
+    "vocab_size": Input("batch", 0, "number of tokens that the model's head chooses from"),
 }  # fmt: skip
 
 FULL_VOCABULARY = tuple(name for name, row in INPUTS.items() if row.needs == "vocabulary")
@@ -154,6 +171,13 @@ REDUCTIONS: dict[str, Reduction] = {
     "batch_std": Reduction("batch", "std"),
 }
 
+PLACINGS: dict[str, Placing] = {
+    "list_rank": Placing("list", "1 + how many of the list are higher, or equal and earlier; a count, so no gradient", "rank", symbol="rank"),
+    "list_softmax": Placing("list", "exp(x) divided by its sum over the list", function="sigmoid", symbol="softmax"),
+    "list_log_softmax": Placing("list", "the logarithm of list_softmax", function="logsigmoid", symbol="log softmax"),
+    "batch_sort": Placing("batch", "the numbers of all examples in rising order; equal ones stay in their order", "sort", symbol="sort"),
+}
+
 SPECIAL = {"stop": "the same value without a gradient"}
 
 LIST_POPULATIONS = ("all", "others", "better", "worse", "suffix")
@@ -198,7 +222,7 @@ FEEDBACK: dict[str, Feedback] = {
 def known_words() -> set[str]:
     """Every word a formula may use before declarations are added."""
     named = {name for name in FUNCTIONS if name not in _OPERATORS}
-    return named | set(INPUTS) | set(REDUCTIONS) | set(SPECIAL) | {"reward", "z", "loss"}
+    return named | set(INPUTS) | set(REDUCTIONS) | set(PLACINGS) | set(SPECIAL) | {"reward", "z", "loss"}
 
 
 _OPERATORS = {"add", "sub", "mul", "div", "pow", "neg", "lt", "le", "gt", "ge"}

@@ -17,8 +17,8 @@ from halo.objective.formula import Call, Formula, Name, Number, numbers_and_name
 from halo.report.pens import Pen, Piece
 from halo.report.signs import ONE, ZERO, simplified
 from halo.report.sums import Equation, Group, Summand, Sums
-from halo.report.symbols import completion
-from halo.report.writing import EXPECTATION, Writer, entry, roman
+from halo.report.symbols import Symbol, completion
+from halo.report.writing import BATCH, EXPECTATION, WAYS, Writer, entry, roman
 
 LABELS = ("desirable", "undesirable")
 
@@ -225,11 +225,11 @@ class _Equations:
         """Definitions of the rewards and lets that were named so far; they may name more."""
         done: set[tuple[str, str]] = set()
         found: list[Equation] = []
-        while waiting := [key for key in self.writer.seen if key[0] in ("reward", "let") and key not in done]:
+        while waiting := [key for key in self.writer.seen if key[0] in ("reward", "let", "statistic") and key not in done]:
             kind, name = waiting[0]
             done.add((kind, name))
             self.writer.term = self.writer.seen[(kind, name)]
-            found += self.rewards() if kind == "reward" else self.let(name)
+            found += self.rewards() if kind == "reward" else self.let(name) if kind == "let" else [self.statistic(name)]
         return found + self.controls()
 
     def rewards(self) -> list[Equation]:
@@ -242,6 +242,19 @@ class _Equations:
         value = self.declared.let[name]
         texts = value if isinstance(value, dict) else {"": value}
         return self.definitions({role: self.writer.parsed(*entry(("let", name), value, role)) for role in texts}, Name(name))
+
+    def statistic(self, name: str) -> Equation:
+        """A running number: the mean or std of the batch, smoothed over the steps, or of everything seen."""
+        declared, path, pen = self.declared.statistics[name], ("statistics", name), self.pen
+        update = self.writer.parsed((*path, "update"), declared.update)
+        body = self.writer.write(self.writer.parsed((*path, "of"), declared.of), "")
+        index = pen.pick(*BATCH) if isinstance(update, Call) else pen.words("seen")
+        shown = pen.over(EXPECTATION if declared.reduce == "mean" else WAYS["std"], index, body)
+        if isinstance(update, Call):
+            self.writer.note("word", "batch")
+            kept = self.writer.write(update.arguments[0], "")
+            shown = Piece(pen.below(Symbol(r"\operatorname{ema}", "ema"), kept.text) + pen.around("(", shown.text, ")"))
+        return Equation(self.writer.write(Name(name), "").text, shown.text)
 
     def definitions(self, formulas: dict[str, Formula], name: Name) -> list[Equation]:
         """One equation for all completions, one for each role, or, where labels share the symbol y, one with cases."""

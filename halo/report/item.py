@@ -76,6 +76,8 @@ class Item:
             return EXACT.mpf(node.data.numerator) / node.data.denominator
         if node.op == "parameter":
             return self.parameters[node.data]
+        if node.op == "view" or (node.op == "order" and node.data == "rank"):  # another completion's z, and the place among them
+            return self.hold(node)
         if node.op != "apply" and node in self.moving:  # z over one token or in one list: a reduction of one number is that number
             self.held["items at once"] = 1.0
             return self.evaluate(node.args[0], known)
@@ -160,10 +162,14 @@ class _Drawn:
             return -self.drawn("log", node.slot, side) if node.data in LOGS else self.drawn(node.data, node.slot, side)
         if node.op in ("mask", "examples"):
             return EXACT.mpf(1)
+        if node.op == "statistic":
+            return EXACT.mpf(repr(float(self.item.compiled.declared.statistics[node.data].start)))
+        if node.op == "order" and node.data == "rank":
+            return self.drawn("rank", side)
         if node.op == "view":
             return self.evaluate(node.args[0], "other")
-        if node.op in ("select", "stop"):
-            return self.evaluate(node.args[0], node.data or side)
+        if node.op in ("select", "stop", "order"):
+            return self.evaluate(node.args[0], str(node.data) if node.op == "select" else side)
         if node.op == "reduce":
             return self.reduced(node, "batch" if node.batch else side)
         return applied(node.data, [self.evaluate(argument, side) for argument in node.args])

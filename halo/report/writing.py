@@ -11,7 +11,7 @@ from typing import Any
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, number_text, numbers_and_names
 from halo.objective.loading import Objective
-from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, REDUCTIONS
+from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS
 from halo.report.pens import PRODUCT, SUM, Pen, Piece
 from halo.report.signs import simplified
 from halo.report.symbols import Completion, Symbol, completion, declared_symbols, escaped
@@ -34,6 +34,8 @@ AMONG = {
     "worse": (r"\prec", "≺"),
     "suffix": (r"\preceq", "≼"),
 }
+GLOBAL = ("z", "loss", "vocab_size")
+"""Words that mean no completion."""
 EXPECTATION = Symbol(r"\mathbb{E}", "E")
 BATCH = (r"\mathcal{B}", "B")
 
@@ -146,7 +148,7 @@ class Writer:
         """Whether the formula means the completion at hand."""
         if isinstance(formula, Call):
             return not formula.function.startswith("batch_") and any(self.local(a) for a in formula.arguments)
-        if isinstance(formula, Number) or formula.role or formula.name in (*self.declared.parameters, "z", "loss"):
+        if isinstance(formula, Number) or formula.role or formula.name in (*self.declared.parameters, *self.declared.statistics, *GLOBAL):
             return False
         if formula.name in self.declared.columns:
             return self.declared.columns[formula.name].level != "example"
@@ -213,13 +215,16 @@ class _Sentence:
             return writer.reward(role)
         if word == "position":
             return Piece("t")
+        if word == "vocab_size":
+            return Piece(self.pen.pick("|V|", "|V|"))
         symbol = Symbol(roman(word), word) if word != "score" else Symbol("s", "s")
         return Piece(f"{self.pen.symbol(symbol)}({writer.completion(role)})")
 
     def declared(self, name: Name, role: str) -> Piece:
         """A parameter by its symbol; a let or column with the completion it is of, and t where it is one number per token."""
         writer, bare = self.writer, Name(name.name)
-        writer.note("let" if name.name in writer.declared.let else "given", name.name)
+        kind = "let" if name.name in writer.declared.let else "statistic" if name.name in writer.declared.statistics else "given"
+        writer.note(kind, name.name)
         symbol = self.pen.name(writer.symbols[name.name])
         if not writer.local(bare):
             return symbol
@@ -263,6 +268,8 @@ class _Sentence:
         pen, arguments = self.pen, formula.arguments
         if formula.function == "log" and isinstance(arguments[0], Call) and arguments[0].function == "div":
             return pen.log_ratio(*(self.write(argument) for argument in arguments[0].arguments))
+        if formula.function in PLACINGS:
+            return self.placed(formula.function, arguments[0])
         inner = [self.write(argument) for argument in arguments]
         one, x = Piece("1"), inner[0]
         match formula.function:
@@ -335,6 +342,16 @@ class _Sentence:
             inside = pen.total(index, pen.exp(body))
             return Piece(pen.pick(r"\log", "log ") + inside.text, PRODUCT, "summand")
         return pen.total(index, body) if way == "sum" else pen.over(WAYS[way], index, body)
+
+    def placed(self, word: str, inner: Formula) -> Piece:
+        """A rank or share in the list Y, a sort over the batch."""
+        row, body = PLACINGS[word], self.write(inner)
+        over = self.pen.pick("Y", "Y") if row.over == "list" else self.pen.pick(*BATCH)
+        if row.over == "batch":
+            self.writer.note("word", "batch")
+        names = row.symbol.split()
+        latex = " ".join(r"\log" if name == "log" else rf"\operatorname{{{name}}}" for name in names)
+        return Piece(self.pen.below(Symbol(latex, row.symbol), over) + self.pen.around("(", body.text, ")"))
 
     def batch(self, way: str, inner: Formula, index: str) -> Piece:
         body = self.write(inner)

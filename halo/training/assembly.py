@@ -85,7 +85,7 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     model.train()
     prepared = accelerator.prepare(scorer)
     world.no_sync = lambda: accelerator.no_sync(prepared)
-    step = Step(loss, prepared, None, accelerator.device, world)
+    step = Step(loss, prepared, None, accelerator.device, world, model.get_output_embeddings().weight.shape[0])
     run = Run(compiled, settings, model, tokenizer, template, train, evaluation, step, scorer, accelerator, output, say)
     _attach_reference(run)
     return run

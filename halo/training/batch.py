@@ -38,8 +38,10 @@ class Facts:
 class EffectiveBatch:
     """All examples of one step, in rank order. Flat log-probs of a slot run over examples, completions, tokens."""
 
-    def __init__(self, facts: Sequence[Facts], needs: Needs, feedback: str, device: torch.device) -> None:
-        self.facts, self.needs, self.feedback, self.device = facts, needs, feedback, device
+    def __init__(
+        self, facts: Sequence[Facts], needs: Needs, feedback: str, device: torch.device, vocab_size: int | None = None
+    ) -> None:
+        self.facts, self.needs, self.feedback, self.device, self.vocab_size = facts, needs, feedback, device, vocab_size
         self.masks = {slot: self._mask(slot) for slot in needs.slots}
 
     def size(self, slot: str) -> int:
@@ -62,7 +64,7 @@ class EffectiveBatch:
         dtype = next(iter(roles.values())).logp.dtype
         columns = {name: self._column(name, dtype) for name in self.needs.columns}
         desirable = torch.tensor([bool(fact.desirable) for fact in self.facts], device=self.device) if self.feedback == "labelled" else None
-        return LossInputs(roles, desirable, self._ranks(), columns)
+        return LossInputs(roles, desirable, self._ranks(), columns, self.vocab_size)
 
     def _mask(self, slot: str) -> Tensor:
         counts = [fact.counts[slot] for fact in self.facts]

@@ -24,13 +24,14 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def save_checkpoint(
-    output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, sums: Sums, limit: int | None
+    output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, loss: Any, sums: Sums, limit: int | None
 ) -> Path:
     """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`."""
     final, draft = output / f"checkpoint-{step}", output / f".checkpoint-{step}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     save_model(model, tokenizer, draft)
-    state = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "torch_rng": torch.get_rng_state()}
+    state = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "loss": loss.state_dict()}
+    state["torch_rng"] = torch.get_rng_state()
     torch.save(state, draft / "optimizer.pt")
     (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
     shutil.rmtree(final, ignore_errors=True)
@@ -59,8 +60,8 @@ def find_checkpoint(path: str) -> tuple[Path, Path]:
     return folder, found[-1]
 
 
-def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any) -> tuple[int, Sums]:
-    """Loads weights, optimizer, schedule and random state; returns the step and the metrics not yet logged."""
+def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any, loss: Any) -> tuple[int, Sums]:
+    """Loads weights, optimizer, schedule, the loss's statistics and random state; returns the step and the metrics not yet logged."""
     from safetensors.torch import load_model
 
     missing, unexpected = load_model(model, str(checkpoint / "model.safetensors"), strict=False)
@@ -69,6 +70,7 @@ def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any) -> tup
     state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
+    loss.load_state_dict(state.get("loss", {}))
     torch.set_rng_state(state["torch_rng"])
     told = json.loads((checkpoint / STATE).read_text())
     return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}

@@ -146,7 +146,7 @@ class _Loop:
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
         self._check_same_objective(folder)
-        step, self.sums = restore(checkpoint, self.run.model, self.optimizer, self.scheduler)
+        step, self.sums = restore(checkpoint, self.run.model, self.optimizer, self.scheduler, self.run.step.loss)
         self._forget_after(step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
         return step
@@ -177,6 +177,7 @@ class _Loop:
                 self.run.tokenizer,
                 self.optimizer,
                 self.scheduler,
+                self.run.step.loss,
                 self.sums,
                 self.settings.save_total_limit,
             )

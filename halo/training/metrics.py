@@ -24,6 +24,8 @@ def measure(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
     for point in output.reference_points.values():
         if point.ndim == 0:
             result["reference_point"] = (point.item() * inputs.examples, inputs.examples)
+    for name, value in output.statistics.items():
+        result[f"statistics/{name}"] = (value.item() * inputs.examples, inputs.examples)
     mismatched = inputs.roles.get("mismatched")
     if mismatched is not None and mismatched.ref_logp is not None:
         ratio = torch.where(mismatched.mask, mismatched.logp - mismatched.ref_logp, 0.0).sum(-1)

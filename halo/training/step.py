@@ -5,7 +5,8 @@ so batch means, sorts and counts are local tensor code. Pull back: each micro-ba
 
 Nothing here knows an objective. What a batch quantity depends on is measured before anything is pulled back: nothing for
 most, the mismatched completions for KTO (which have no gradient, so this costs nothing), every completion for a sort or an
-attached batch mean (one more forward pass).
+attached batch mean (one more forward pass). Running statistics take the whole batch in once, before anything is pulled
+back, from the same numbers on every rank.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ class Judged:
 class Step:
     """Accumulates the gradient of one effective batch into the policy's weights.
 
-    score  the prepared scorer; reference  None if the objective needs none; places of rows are named if the loss is
-    not finite. Where the objective reads full-vocabulary words, flat log-probs have a column for each of them beside the
-    log-prob: (n, 1 + words).
+    score  the prepared scorer; reference  None if the objective needs none; vocab_size  what the model's head has; places of
+    rows are named if the loss is not finite. Where the objective reads full-vocabulary words, flat log-probs have a column
+    for each of them beside the log-prob: (n, 1 + words).
     """
 
     def __init__(
@@ -67,10 +68,11 @@ class Step:
         reference: Reference | None,
         device: torch.device,
         world: World | None = None,
+        vocab_size: int | None = None,
     ) -> None:
         self.loss, self.score, self.reference, self.device = loss, score, reference, device
         self.world = world or World()
-        self.needs = loss.needs
+        self.needs, self.vocab_size = loss.needs, vocab_size
         self.reference_words = tuple(word.removeprefix("ref_") for word in self.needs.words if word not in self.needs.policy_words)
         self._states: dict[tuple[int, Sequence[str]], tuple[Micro, Distributions]] = {}  # a micro-batch that is held keeps its id
 
@@ -84,6 +86,8 @@ class Step:
         columns = [1 + len(self.needs.policy_words)] if self.needs.policy_words else []
         for slot in self.needs.slots:
             known.setdefault(slot, torch.full((batch.size(slot), *columns), PADDING, device=self.device))
+        if train and self._split(micros):
+            self.loss.observe(batch.inputs(known, reference))
         judged = self._pulled(micros, batch, known, reference, start) if train else None
         self._states.clear()
         if judged is None or self._split(micros):
@@ -166,18 +170,21 @@ class Step:
         """The whole batch, what is known of it, and where this rank's own part of each slot begins."""
         own = [Facts.of(example, self.needs.slots) for micro in micros for example in micro]
         if self.world.size == 1:
-            return EffectiveBatch(own, self.needs, self.loss.feedback, self.device), known, reference, dict.fromkeys(self.needs.slots, 0)
+            return self._batch(own), known, reference, dict.fromkeys(self.needs.slots, 0)
         parts = self.world.gather((own, _on_cpu(known), _on_cpu(reference)))
         everyone = [fact for facts, _, _ in parts for fact in facts]
         start = {slot: sum(fact.size(slot) for facts, _, _ in parts[: self.world.rank] for fact in facts) for slot in self.needs.slots}
         known = {slot: torch.cat([k[slot] for _, k, _ in parts]).to(self.device) for slot in known}
         reference = {slot: torch.cat([r[slot] for _, _, r in parts]).to(self.device) for slot in reference}
-        return EffectiveBatch(everyone, self.needs, self.loss.feedback, self.device), known, reference, start
+        return self._batch(everyone), known, reference, start
+
+    def _batch(self, facts: list[Facts]) -> EffectiveBatch:
+        return EffectiveBatch(facts, self.needs, self.loss.feedback, self.device, self.vocab_size)
 
     @torch.no_grad()
     def _judged(self, batch: EffectiveBatch, known: Flat, reference: Flat) -> tuple[LossOutput, LossInputs]:
         inputs = batch.inputs(known, reference)
-        return self.loss(inputs), inputs
+        return self.loss(inputs, self.loss.statistics()), inputs
 
     # -- pull back -------------------------------------------------------------------------------------------------
 
@@ -191,7 +198,7 @@ class Step:
                 leaves = {slot: x.detach().requires_grad_() for slot, x in live.items()}
                 logps = {slot: _placed(known[slot], leaves[slot], cursor[slot]) if slot in leaves else x for slot, x in known.items()}
                 inputs = batch.inputs(logps, reference)
-                output = self.loss(inputs)
+                output = self.loss(inputs, self.loss.statistics() if self._split(micros) else self.loss.observe(inputs))
                 self._check_finite(output, micro)
                 gradients = (
                     torch.autograd.grad(output.loss, list(leaves.values()), allow_unused=True)

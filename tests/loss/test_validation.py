@@ -81,7 +81,29 @@ WORDS = {
         "x": {"role": ["prompt", "desirable", "mismatched"], "expression": "exp(logp - old_logp)", "reduce": {"tokens": "mean"}}}},
     "batch words": {"feedback": "paired", "reward": "sum(logp)", "reference_point": "batch_mean(rejected.reward)", "sign": 1,
         "value": "sqrt(1 + z**2) + batch_std(chosen.reward) - stop(batch_max(chosen.reward)) * z"},
+    "ranks and shares": {"feedback": "scored", "role": "completion", "reward": "sum(logp)", "reference_point": "none", "sign": -1,
+        "value": "list_softmax(score) * list_log_softmax(z) + list_rank(z) * list_softmax(2 * z)",
+        "reduce": {"completions": "sum", "examples": "mean"}},
+    "sorts": {"feedback": "paired", "reward": "batch_sort(sum(logp) * chosen.length)", "reference_point": "rejected", "sign": -1,
+        "value": "logsigmoid(z) * batch_sort(sum(rejected.logp))"},
+    "the size of the vocabulary": {"feedback": "paired", "reward": "sum(logp + log(vocab_size))", "reference_point": "rejected", "sign": -1,
+        "value": "tanh(z / vocab_size)"},
 }  # fmt: skip
+
+
+STATISTICS = {"name": "mine", "extends": "dpo", "let": {"u": "sum(logp - ref_logp)"}, "margin": "m - s", "statistics": {
+    "m": {"of": "chosen.u", "reduce": "mean", "update": "all"},
+    "s": {"of": "rejected.u - m", "reduce": "std", "update": "ema(0.5)", "start": 1}}}  # fmt: skip
+
+
+def test_what_a_batch_shows_of_a_statistic_is_compared_too() -> None:
+    loss = LossFunction(compiled(STATISTICS))
+    bare, shown = (validate(loss.compiled, loss, *observe) for observe in ((), (loss.shown,)))
+    assert [b.values - a.values for a, b in zip(bare, shown, strict=True)] == [2] * len(KINDS)
+    assert {name: value.item() for name, value in loss.statistics().items()} == {"m": 0, "s": 1}  # nothing was taken in
+    faulty = replace(loss.compiled, source=loss.source.replace("words.moments(rejected_u - m", "words.moments(rejected_u"))
+    faulty = replace(faulty, source=faulty.source.replace("words.moments(chosen_u", "words.moments(2 * chosen_u"))
+    assert "statistics['m']" in failure(faulty)
 
 
 @pytest.mark.parametrize("case", WORDS)
@@ -130,13 +152,17 @@ WRONG_SOURCES = [
     ("cpo_token_nll", "chosen.mask", "rejected.mask"),
     ("ppo_offline", "min", "max"),
     ("dpo", "rewards={\"chosen\": chosen_reward", "rewards={\"chosen\": rejected_reward"),  # the loss is right, a metric is not
+    ({"name": "aot", "extends": "dpo", "reward": "batch_sort(sum(logp))"}, "words.sort(", "(lambda x: x)("),
+    ({"name": "ranked", **WORDS["ranks and shares"]}, "words.rank(pair_z, ", "words.rank(-pair_z, "),
+    ({"name": "shares", **WORDS["ranks and shares"]}, "batch.others", "batch.suffix"),
     ("dpo", "return LossOutput(", "raise ValueError(\"planted\")\n    return LossOutput("),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "old", "new"), WRONG_SOURCES, ids=lambda text: text)
-def test_wrong_source_is_caught(name: str, old: str, new: str) -> None:
-    objective = compiled(name)
+@pytest.mark.parametrize(("source", "old", "new"), WRONG_SOURCES, ids=lambda given: given["name"] if isinstance(given, dict) else given)
+def test_wrong_source_is_caught(source: Any, old: str, new: str) -> None:
+    objective = compiled(source)
+    name = objective.graph.name
     assert old in objective.source
     faulty = replace(objective, source=objective.source.replace(old, new))
     message = failure(faulty)

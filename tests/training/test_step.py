@@ -20,10 +20,21 @@ KTO_PAIR = {  # attached batch means: needs two passes
 }  # fmt: skip
 DR_DPO = {"name": "dr_dpo", "extends": "dpo", "reduce": {"examples": "-log(mean(exp(-loss)))"}}
 ATTACHED_KTO = {"name": "attached", "extends": "kto", "reference_point": "batch_mean(mismatched.reward)"}
+AOT = {"name": "aot", "extends": "dpo", "reward": "batch_sort(sum(logp - ref_logp))"}
+BETA_DPO = {  # a statistic and a batch mean, both detached
+    "name": "beta_dpo", "extends": "dpo", "let": {"u": "sum(logp - ref_logp)", "gap": "chosen.u - rejected.u"},
+    "statistics": {"gap_mean": {"of": "gap", "reduce": "mean", "update": "ema(0.9)"}},
+    "reward": "u", "normalizer": "stop(max(1e-3, 0.1 + beta * (batch_mean(gap) - gap_mean)))",
+}  # fmt: skip
+BCO = {
+    "name": "bco", "extends": "kto", "statistics": {"delta": {"of": "completion.reward", "reduce": "mean", "update": "all"}},
+    "reference_point": "delta",
+}  # fmt: skip
 HUMANLINE = {"name": "humanline", "extends": "kto", "reward": "sum(clip(logp - ref_logp, -1, 1.5))"}
 CASES: dict[str, Any] = {
     "dpo": "dpo", "kto": "kto", "rrhf": "rrhf", "orpo_code": "orpo_code", "ppo_offline": "ppo_offline", "cpo_token_nll": "cpo_token_nll",
     "kto_pair": KTO_PAIR, "dr_dpo": DR_DPO, "attached": ATTACHED_KTO, "humanline": HUMANLINE,
+    "aot": AOT, "beta_dpo": BETA_DPO, "bco": BCO,
 }  # fmt: skip
 
 
@@ -69,11 +80,29 @@ def test_accumulation_equals_one_batch(name: str) -> None:
     assert (parts_gradient - whole_gradient).abs().max() <= 1e-5 * whole_gradient.abs().max()
 
 
-@pytest.mark.parametrize(("name", "rows"), [("dpo", 16), ("kto", 16), ("kto_pair", 32), ("dr_dpo", 32)])
+@pytest.mark.parametrize(("name", "rows"), [("dpo", 16), ("kto", 16), ("kto_pair", 32), ("dr_dpo", 32), ("aot", 32), ("beta_dpo", 32), ("bco", 16)])
 def test_only_what_the_objective_couples_is_scored_twice(name: str, rows: int) -> None:
     """DPO: 16 completions once. KTO: 8 and 8 mismatched ones. Attached batch quantities: one more forward pass."""
     assert gradient(CASES[name], 4)[2] == rows
-    assert gradient(CASES[name], 8)[2] == 16  # nothing is scored twice in a single pass
+    assert gradient(CASES[name], 8)[2] == (8 if name == "bco" else 16)  # nothing is scored twice in a single pass
+
+
+@pytest.mark.parametrize("source", [BETA_DPO, BCO], ids=["beta_dpo", "bco"])
+def test_statistics_take_each_step_in_once(source: Any) -> None:
+    """Two steps in micro-batches of 3 leave what two calls of the library leave; evaluations in between leave nothing."""
+    loss, plain = halo.compile_objective(source), halo.compile_objective(source)
+    scorer = Scorer(tiny.policy(seed=1))
+    step = Step(loss, scorer, Reference(), torch.device("cpu"))
+    examples = tiny.examples(loss.feedback, loss.needs.slots)
+    for batch in (examples, examples[:5]):
+        step.run([batch], train=False)
+        judged = step.run([batch[i : i + 3] for i in range(0, len(batch), 3)])
+        step.run([batch[:2]], train=False)
+        library = plain(judged.inputs)
+        assert library.loss.item() == pytest.approx(judged.output.loss.item(), rel=1e-12)
+        for name, value in loss.statistics().items():
+            assert value.item() != 0
+            assert value.item() == pytest.approx(plain.statistics()[name].item(), rel=1e-12)
 
 
 def test_mismatched_completions_get_no_gradient_in_kto_but_do_when_attached() -> None:

@@ -75,6 +75,8 @@ def _of_a_pair(subject: Subject, part: Part, z: Node, found: Construction) -> No
     view, s = subject.view, subject.view.s
     _attached(subject, part, z, found)
     z = view.unstopped(z)
+    if any(v.data == "batch sort" for v in variables(z)):
+        raise Departure("z is sorted over the batch, so that its completions answer different prompts")
     if any(v.op == "reduce" for v in variables(z)):
         raise Departure(f"z = {shown(z)} holds a reduction that is no expectation of a reward", UNDECIDED)
     _no_words(subject, z)

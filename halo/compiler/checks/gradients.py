@@ -17,7 +17,7 @@ from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.graph import LossGraph, Node, Part, topological
 from halo.objective.vocabulary import LIST_POPULATIONS
 
-RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean", "batch largest", "batch total"}
+RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean", "batch largest", "batch total", "batch sort"}
 
 
 def roles(subject: Subject) -> list[tuple[str, str, list[Part]]]:
@@ -130,7 +130,10 @@ def _meets(leaf: Node, slot: str) -> bool:
 def _token_slope(s: Scalars, leaf: Node, slot: str) -> Node | None:
     """d of a reduction's inner quantity by a token of the slot (up to a positive factor), or None if that is not one scalar."""
     inner = leaf.args[0]
-    slot = "other" if leaf.slot in LIST_POPULATIONS else slot
+    if leaf.slot in LIST_POPULATIONS:
+        slot = "other"
+        if any(v.data in ("log π", "logp") and v.slot != slot for v in _everything(leaf)):
+            return None  # the completion at hand is inside as well, and may pull the other way
     reached = [v for v in _attached(inner) if v.op == "input" and _policy(v, slot)]
     nested = [v for v in _attached(inner) if v.op == "reduce" and any(_policy(w, slot) for w in _everything(v))]
     if nested or len(reached) != 1:

@@ -5,7 +5,8 @@
     loss       the loss of a batch of one example (of a list: two completions, `best` and `worst`)
 
 A sum over tokens of a linear form is the form of the sums; a mean is that over the length. Any other reduction over
-tokens, the list or the batch stays as an opaque variable whose definition is kept in its arguments.
+tokens, the list or the batch, a rank and a sort stay as opaque variables whose definition is kept in their arguments. So
+does a running statistic, anywhere in the range of what it is of.
 """
 
 from __future__ import annotations
@@ -18,22 +19,25 @@ from math import inf
 from typing import Any
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.scalar import Scalars, topological_scalar
+from halo.compiler.checks.scalar import Scalars, is_number, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, NONNEGATIVE, POSITIVE, REALS, Span
-from halo.compiler.graph import LossGraph, Node, Part
+from halo.compiler.graph import LossGraph, Node, Part, topological
 from halo.objective.schema import Interval
 
 SUMMED = {"logp": "log π", "ref_logp": "log ref", "old_logp": "log old", "position": "positions"}
 """What the sum over tokens of an input is called."""
 LENGTHS = Span(Fraction(1), inf)
+VOCABULARIES = Span(Fraction(2), inf)
 INPUT_SPANS = {"logp": NEGATIVE, "ref_logp": NEGATIVE, "old_logp": NEGATIVE, "length": LENGTHS, "position": LENGTHS,
                "entropy": POSITIVE, "ref_entropy": POSITIVE, "log_sum_sq_probs": NEGATIVE,
-               "kl_ref_policy": NONNEGATIVE, "kl_policy_ref": NONNEGATIVE}  # fmt: skip
+               "kl_ref_policy": NONNEGATIVE, "kl_policy_ref": NONNEGATIVE, "vocab_size": VOCABULARIES}  # fmt: skip
 """No probability is exactly 0 or 1, so that log-probs are < 0 and entropies > 0."""
 SUM_OF = "sum of "
 """What begins the name of the sum over tokens of anything else."""
 TIED = {"ref_logp": "logp", "old_logp": "logp", "ref_entropy": "entropy", "kl_ref_policy": "", "kl_policy_ref": ""}
 """What an input is where reference and sampler equal the policy; "" is 0."""
+NEVER_EMPTY = ("all", "suffix")
+"""Populations that the completion at hand belongs to; a mean of no others is 0 whatever is added to each."""
 MEMBERS = {"best": ("best", "worst"), "worst": ("best", "worst")}
 
 
@@ -71,6 +75,8 @@ class View:
         self.done: dict[tuple[Node, Where], Node] = {}
         self.first: dict[Node, list[Fraction]] = {}
         self.z = self.s.variable("z")
+
+        self.inlined: dict[Node, Node] = {}  # z, while it is free in an item, over the inputs
 
     def variant(self, **modes: Any) -> View:
         """The same graph read in another mode, over the same variables and box."""
@@ -110,6 +116,10 @@ class View:
                 return self.scalar(node.args[0], Where(node.data, where.other, where.members, where.label))
             case "reduce":
                 return self._reduced(node, where)
+            case "order":
+                return self._ordered(node, where)
+            case "statistic":
+                return self._statistic(node.data)
             case "mask":
                 return self.s.number(int(self._holds(node, where)))
             case _:
@@ -121,6 +131,19 @@ class View:
         declared = self.graph.parameters[name]
         self.box[node] = Span.of(Interval.parse(declared.domain))
         self.first[node] = [Fraction(str(value)) for value in (declared.default, *(declared.search or ()))]
+        return node
+
+    def _statistic(self, name: str) -> Node:
+        """A running number, where it started if policy = reference: free within the range of what it is of."""
+        statistic = self.graph.statistics[name]
+        start = self.s.number(statistic.start)
+        if self.tied:
+            return start
+        node = self.s.variable(name)
+        if node not in self.box:
+            inner = self.variant(shifts={}, alone=False).scalar(statistic.observed.args[0])
+            span = NONNEGATIVE if statistic.observed.data == "std" else Calculus(self.box).span(self.unstopped(inner))
+            self.box[node] = span.joined(Span.point(statistic.start))
         return node
 
     def _input(self, node: Node, where: Where) -> Node:
@@ -160,7 +183,10 @@ class View:
         if self.shifts[reward] < 0:
             slot = next(n.slot for n in topological_scalar(score) if n.op in ("input", "reduce") and n.slot)
             constant = self.s.call("div", constant, self.length(slot))
-        return self.s.call("mul", normalizer, self.s.call("add", score, constant))
+        moved = self.s.call("add", score, constant)
+        if any(n.op == "order" for n in topological([self.graph.factors[reward][1]])):  # c of each prompt comes before the sort
+            moved = self._opaque("shifted batch sort", moved, "")
+        return self.s.call("mul", normalizer, moved)
 
     def _holds(self, mask: Node, where: Where) -> bool:
         """Whether the item at hand exists: its label fits, and of an instantiated list, its place does."""
@@ -182,12 +208,58 @@ class View:
         if where.members and {"list", "other"} & set(node.over):
             return self._over_members(node, where)
         if {"list", "other"} & set(node.over):
-            inner = self.scalar(node.args[0], where)
-            slot = node.args[1].data if len(node.args) > 1 else ""
-            return self._opaque(node.data, inner, slot)
+            return self._over_list(node, where)
         if node.batch:
             return self._over_batch(node, where)
         return self._over_example(node, where)
+
+    def _over_list(self, node: Node, where: Where) -> Node:
+        inner, population = self.scalar(node.args[0], where), node.args[1].data if len(node.args) > 1 else ""
+        slope = self._common_slope(inner)
+        if slope is None:
+            return self._opaque(node.data, inner, population)
+        still = self.variant(shifts={}).scalar(node, where)
+        if is_number(slope, 0) or node.data == "std":
+            return still
+        if node.data == "logsumexp" or (node.data in ("mean", "largest", "smallest") and population in NEVER_EMPTY):
+            return self.s.call("add", still, self.s.call("mul", slope, self.s.variable("c")))
+        return self._opaque(node.data, inner, population)
+
+    def _common_slope(self, inner: Node) -> Node | None:
+        """k, if log Z(x) = c adds k c to the quantity of every completion of the list; None if that is not so, or not asked."""
+        if not self.shifts:
+            return None
+        c, plain = self.s.variable("c"), self.unstopped(inner)
+        slope = self.s.derivative(plain, c)
+        hidden = any(c in topological([v]) for v in variables(plain) if v.op == "reduce")
+        own = any(v is c or v is self.z or v.slot or v.op == "reduce" for v in variables(slope))
+        return None if hidden or own else slope
+
+    def _ordered(self, node: Node, where: Where) -> Node:
+        """A place among the others: a variable. Of two it is written out, and a sort in a batch of one is its number."""
+        inner = self.scalar(node.args[0], where)
+        if node.data == "sort":
+            return inner if self.alone else self._opaque("batch sort", inner, "")
+        if self._common_slope(inner) is not None:
+            return self.variant(shifts={}).scalar(node, where)
+        if where.members:
+            return self._rank_of_two(node, where)
+        rank = self._opaque(f"rank of {where.list}", inner, "all")
+        self.box[rank] = Span(Fraction(1), inf)
+        return rank
+
+    def _rank_of_two(self, node: Node, where: Where) -> Node:
+        """1 or 2. Which of equal ones is the earlier is a coin that nobody knows the fall of; that of the other falls opposite."""
+        first, second = (self.scalar(node.args[0], self._moved(where, "list", member)) for member in where.members)
+        zero, one, two, coin = (*(self.s.number(n) for n in (0, 1, 2)), self.s.variable("order of equal ones"))
+        self.box[coin] = REALS
+
+        def chosen(word: str, left: Node, then: Node, otherwise: Node) -> Node:
+            return self.s.call("where", self.s.apply(word, left, zero), then, otherwise)
+
+        gap = self.s.call("sub", first, second)
+        rank = chosen("gt", gap, one, chosen("lt", gap, two, chosen("gt", coin, one, two)))
+        return rank if where.list == where.members[0] else self.s.call("sub", self.s.number(3), rank)
 
     def _owner(self, node: Node, where: Where) -> str:
         slot, axis = node.args[0].tokens or ("", "")
@@ -321,6 +393,7 @@ class View:
         return inner if exists else self.s.number(0)
 
     def _opaque(self, way: str, inner: Node, slot: str) -> Node:
+        inner = self.s.substitute(inner, self.inlined) if self.inlined else inner
         node = self.s.make(op="reduce", args=(inner,), data=way, slot=slot, batch=way.startswith("batch"))
         self.box[node] = _image(way, Calculus(self.box).span(self.unstopped(inner)))
         return node
@@ -347,13 +420,16 @@ class View:
         if part.z is None:
             return self.scalar(node, self.generic(part))
         where = self.generic(part)
+        argument = self.scalar(part.z, where)
         held = {key: value for key, value in self.done.items() if key[1] == where}
         for key in held:
             del self.done[key]
-        self.done[part.z, where] = self.z if "token" not in part.z.axes else self.token_z
+        free = self.z if "token" not in part.z.axes else self.token_z
+        self.done[part.z, where], self.inlined = free, {free: argument}
         try:
             return self.scalar(node, where)
         finally:
+            self.inlined = {}
             for key in [key for key in self.done if key[1] == where]:
                 del self.done[key]
             self.done |= held
@@ -404,7 +480,7 @@ _POPULATION: dict[str, Callable[[int, int], bool]] = {
 def _image(way: str, inner: Span) -> Span:
     """The range of a reduction of things in `inner`; at least one, except in a batch, where nothing gives 0."""
     name = way.removeprefix("batch ")
-    if name in ("mean", "largest", "smallest"):
+    if name in ("mean", "largest", "smallest", "sort"):
         return inner
     if name == "std":
         return NONNEGATIVE

@@ -24,14 +24,15 @@ def _expression(node: Node, names: dict[Node, str]) -> tuple[str, int]:
     """Text and how tightly it binds."""
     if node.op == "number":
         return _number(node)
-    if node.op == "parameter":
+    if node.op in ("parameter", "statistic"):
         return str(node.data), _ATOM
     if node.op == "examples":
         return "batch.examples", _ATOM
     if node.op == "mask":
         return (f"{node.slot}.{node.data}" if node.slot else f"batch.{node.data}"), _ATOM
     if node.op == "input":
-        return (f"{node.slot}.{node.data}" if node.slot else f"batch.columns[{node.data!r}]"), _ATOM
+        own = f"batch.columns[{node.data!r}]" if node.axes else f"batch.{node.data}"
+        return (f"{node.slot}.{node.data}" if node.slot else own), _ATOM
     if node.op == "view":
         return _reference(node.args[0], names)
     if node.op == "select":
@@ -39,6 +40,8 @@ def _expression(node: Node, names: dict[Node, str]) -> tuple[str, int]:
     if node.op == "stop":
         inner, tight = _reference(node.args[0], names)
         return (inner if tight == _ATOM else f"({inner})") + ("" if node.args[0].plain else ".detach()"), _ATOM
+    if node.op == "order":
+        return f"words.{node.data}({', '.join(_fitted(a, node.axes, names)[0] for a in node.args)})", _ATOM
     return _reduction(node, names) if node.op == "reduce" else _application(node, names)
 
 
@@ -59,9 +62,20 @@ def _fitted(node: Node, axes: tuple[str, ...], names: dict[Node, str]) -> tuple[
     return (f"{text}[{index}]" if tight == _ATOM else f"({text})[{index}]"), _ATOM
 
 
-def _reduction(node: Node, names: dict[Node, str]) -> tuple[str, int]:
+def _operands(node: Node, names: dict[Node, str]) -> tuple[tuple[str, ...], list[str]]:
+    """The axes that a reduction's arguments have together, and each of them with these."""
     present = tuple(axis for axis in ("example", "list", "other", "token") if any(axis in a.axes for a in node.args))
-    operands = [_fitted(a, present, names)[0] for a in node.args]
+    return present, [_fitted(a, present, names)[0] for a in node.args]
+
+
+def printed_operands(node: Node, names: dict[Node, str]) -> str:
+    """What a reduction over everything is of: the value and its mask."""
+    operands = _operands(node, names)[1]
+    return ", ".join([*operands, "None"][:2])
+
+
+def _reduction(node: Node, names: dict[Node, str]) -> tuple[str, int]:
+    present, operands = _operands(node, names)
     if node.data == "count" and not node.over:  # one for each: torch reads no dimensions as all of them
         return (f"{operands[1]}.to({operands[0]}.dtype)" if len(operands) > 1 else f"torch.ones_like({operands[0]})"), _ATOM
     dims = [present.index(axis) - len(present) for axis in node.over]
@@ -99,13 +113,21 @@ def _application(node: Node, names: dict[Node, str]) -> tuple[str, int]:
 
 def _choice(node: Node, operands: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """torch.where wants a tensor as its condition, and takes the type of two Python numbers for float32."""
-    like = next(f"{inner.slot}.logp" for inner in topological([node]) if inner.op in ("input", "mask") and inner.slot)
+    like = _like(node)
     (condition, _), (yes, tight), no = operands
     if node.args[0].plain:
         condition = f"{like}.new_tensor({condition}, dtype=torch.bool)"
     if node.args[1].plain and node.args[2].plain:
         yes = f"{like}.new_tensor({yes})"
     return [(condition, _ATOM), (yes, tight), no]
+
+
+def _like(node: Node) -> str:
+    """A tensor of the type that the numbers of a node have."""
+    leaves = [inner for inner in topological([node]) if inner.op in ("statistic", "input", "mask") and not inner.plain]
+    owner = next((leaf.slot for leaf in leaves if leaf.slot), "")
+    other = next((leaf for leaf in leaves if leaf.op != "mask"), node)
+    return f"{owner}.logp" if owner else f"batch.columns[{other.data!r}]" if other.op == "input" else str(other.data)
 
 
 def _operator(node: Node, template: str, names: dict[Node, str]) -> tuple[str, int]:
