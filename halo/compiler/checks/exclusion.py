@@ -10,22 +10,24 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import combinations, islice
+from itertools import combinations
+from typing import Any
 
 from mpmath import mp, mpf
+from sympy import Poly
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Box, Calculus
 from halo.compiler.checks.decide import is_zero, number, sign_of
 from halo.compiler.checks.points import sure_value
-from halo.compiler.checks.scalar import Scalars, is_number, variables
+from halo.compiler.checks.scalar import Scalars, is_number, topological_scalar, variables
 from halo.compiler.checks.signal import Signal, is_policy
 from halo.compiler.checks.span import REALS, Span
 from halo.compiler.checks.substitution import Floats, places, sampled, short, walk
 from halo.compiler.graph import Node, text
 
 CHOICES = 14
-ATTEMPTS = 24
+CHEAP, ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID = 200, 8, 5, 100
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Exclusion:
         self.policy = [v for v in self.data if is_policy(v)]
         self.slopes: list[tuple[str, Node, Node]] = []
         self.points: list[dict[Node, Fraction]] = []
-        self.lines: list[list[int]] = []
+        self.near = range(0)
+        self.promising: list[tuple[Slope, Slope]] = []
         for label, mine_, other in zip(_labels(len(both[0])), *both, strict=True):
             for v in self.policy:
                 pair = [self.s.substitute(view.unstopped(self.s.derivative(loss, v)), numbers) for loss in (mine_, other)]
@@ -88,17 +91,19 @@ class Exclusion:
                 if value is not None and mp.isfinite(value):
                     found.append(Slope(name, i, value, self.s.substitute(other, here)))
         choices = self._floats(found)
-        return self._by_sign(found, choices) or self._by_ratio(found, choices) or self._by_line(found)
+        return self._by_sign(found, choices) or self._by_ratio(found, choices) or self._by_relation(found, choices) or self._by_algebra(found)
 
     def _points(self) -> Iterator[dict[Node, Fraction]]:
         """A few points; each with one quantity moved; and far ones."""
         base = [{v: _coarse(v, x, self.box) for v, x in point.items()} for point in places(self.box, self.data, 3)]
-        yield from base
         yield from self._related(base[0])
         numbers = walk(5)
+        yield base[0]
         for v in self.data:
-            moved = Fraction(base[0][v] + 2) if v.data == "length" else _coarse(v, sampled(self.box.get(v, REALS), next(numbers)) - 2, self.box)
+            moved = Fraction(base[0][v] * 2) if v.data == "length" else _coarse(v, sampled(self.box.get(v, REALS), next(numbers)) - 2, self.box)
             yield {**base[0], v: moved}
+        self.near = range(len(self.points) + 1)
+        yield from base
         for v in self.policy:
             yield {w: (x * 16 if w is v else x) for w, x in base[1].items()}
             yield {w: (x / 4 if w is v else x) for w, x in base[1].items()}
@@ -113,7 +118,6 @@ class Exclusion:
             yield {v: (x * 2 if v.slot == slot and (v in logs or v.data == "length") else x) for v, x in base.items()}
         yield {v: (x * 2 if v in logs or v.data == "length" else x) for v, x in base.items()}
         for v in self.policy:  # equal steps
-            self.lines.append([len(self.points) + k for k in range(3)])
             for k in range(1, 4):
                 yield {w: (x - 3 * k if w is v else x) for w, x in base.items()}
 
@@ -164,9 +168,17 @@ class Exclusion:
             gaps = [_gap(row[i], ratio * row[j]) for row in choices if abs(row[i]) + abs(row[j]) > 1e-200] or [0.0]
             if all(g > 1e-7 for g in gaps) or all(g < -1e-7 for g in gaps):
                 promising.append((self._strangeness(slopes[i], slopes[j]), -min(map(abs, gaps)), i, j))
-        for _, _, i, j in islice(sorted(promising), ATTEMPTS):
-            if self._apart(slopes[i], slopes[j]):
-                a, b = slopes[i], slopes[j]
+        self.promising = [(slopes[i], slopes[j]) for _, _, i, j in sorted(promising)]
+        return self._first_apart(self.promising[:CHEAP], by_algebra=False)
+
+    def _by_algebra(self, slopes: Sequence[Slope]) -> Witness | None:
+        """As `_by_ratio`, with what takes longer, where the exponentials are few and near."""
+        simple = [(a, b) for a, b in self.promising if {a.point, b.point} <= set(self.near) and _exponentials(a.right, b.right) <= MAX_EXPONENTIALS]
+        return self._first_apart(simple[:ATTEMPTS], by_algebra=True)
+
+    def _first_apart(self, pairs: Sequence[tuple[Slope, Slope]], by_algebra: bool) -> Witness | None:
+        for a, b in pairs:
+            if self._apart(a, b, by_algebra):
                 reason = f"the ratio of two gradients is {number(a.left / b.left)} of {{left}}, and never that of {{right}}{self._whatever}"
                 return self._said(reason, [a, b])
         return None
@@ -177,25 +189,35 @@ class Exclusion:
             return 0
         return 1 + sum(x != self.points[b.point][v] for v, x in self.points[a.point].items())
 
-    def _by_line(self, slopes: Sequence[Slope]) -> Witness | None:
-        """At three equal steps the right's gradients lie on a line, whatever its parameters; the left's do not."""
-        for line in self.lines:
-            for name, _, _ in self.slopes:
-                three = [slope for slope in slopes if slope.name == name and slope.point in line]
-                if len(three) < 3 or abs(three[0].left - 2 * three[1].left + three[2].left) < mpf(10) ** -25:
+    def _by_relation(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
+        """Three gradients of the right that are linearly dependent with the same numbers whatever its parameters; the left's are not."""
+        near = [i for i, slope in enumerate(slopes) if slope.point in self.near]
+        rows = [row for row in choices if all(math.isfinite(row[i]) for i in near)]
+        for i, j, k in combinations(near, 3):
+            weights = _dependence([row[i] for row in rows], [row[j] for row in rows], [row[k] for row in rows])
+            if weights is None:
+                continue
+            three = [slopes[i], slopes[j], slopes[k]]
+            with mp.workdps(60):
+                values = [s.left for s in three]
+                left_over = values[0] - sum(mpf(w.numerator) / w.denominator * v for w, v in zip(weights, values[1:], strict=True))
+                if abs(left_over) < mpf(10) ** -20 * sum(map(abs, values)):
                     continue
-                a, b, c = (slope.right for slope in three)
-                bend = self.s.call("sub", self.s.call("add", a, c), self.s.call("mul", self.s.number(2), b))
-                if is_zero(self.s, bend, self.box) is True:
-                    reason = f"at three equal steps {name} of {{right}} lies on a line{self._whatever}, and that of {{left}} does not"
-                    return self._said(reason, three)
+            rest = three[0].right
+            for w, slope in zip(weights, three[1:], strict=True):
+                rest = self.s.call("sub", rest, self.s.call("mul", self.s.number(w), slope.right))
+            if is_zero(self.s, rest, self.box) is True:
+                reason = f"of three gradients of {{right}} the first is {weights[0]} times the second plus {weights[1]} times the third{self._whatever}; of {{left}} it is not"
+                return self._said(reason, three)
         return None
 
-    def _apart(self, a: Slope, b: Slope) -> bool:
+    def _apart(self, a: Slope, b: Slope, by_algebra: bool) -> bool:
         """Whether right(a) - ratio * right(b) has one strict sign for every choice."""
+        if a.right is b.right:
+            return abs(a.left - b.left) > mpf(10) ** -25 * abs(a.left) and strict_sign(self.s, a.right, self.box, by_algebra) is not None
         ratio = self.s.variable("ratio")
         gap = self.s.call("sub", a.right, self.s.call("mul", ratio, b.right))
-        return strict_sign(self.s, gap, {**self.box, ratio: _around(a.left / b.left)}) is not None
+        return strict_sign(self.s, gap, {**self.box, ratio: _around(a.left / b.left)}, by_algebra) is not None
 
     def _said(self, reason: str, slopes: Sequence[Slope]) -> Witness:
         numbers = {f"{{left}} {_plain(v)}": str(x) for v, x in self.given.items()}
@@ -239,7 +261,30 @@ def _around(value: mpf) -> Span:
     return Span(near - pad, near + pad)
 
 
-def strict_sign(s: Scalars, node: Node, box: Box) -> int | None:
+def _grid(polynomial: Any) -> int:
+    """How many coefficients a bound on the polynomial looks at."""
+    return math.prod(int(degree) + 1 for degree in Poly(polynomial, *sorted(polynomial.free_symbols, key=str)).degree_list())
+
+
+def _exponentials(*nodes: Node) -> int:
+    """How many different exponentials an algebra would meet."""
+    words = ("exp", "expm1", "sigmoid", "logsigmoid", "softplus", "tanh", "log1mexp", "pow", "max", "min", "where")
+    return len({n for node in nodes for n in topological_scalar(node) if n.op == "apply" and n.data in words})
+
+
+def _dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> tuple[Fraction, Fraction] | None:
+    """Simple numbers with a = x * b + y * c in every row, neither of them 0."""
+    bb, bc, cc = (math.fsum(p * q for p, q in zip(u, v, strict=True)) for u, v in ((b, b), (b, c), (c, c)))
+    ab, ac, aa = (math.fsum(p * q for p, q in zip(a, v, strict=True)) for v in (b, c, a))
+    det = bb * cc - bc * bc
+    if len(a) < 4 or not math.isfinite(det) or det <= 1e-9 * bb * cc:
+        return None
+    found = [Fraction(x).limit_denominator(16) for x in ((ab * cc - ac * bc) / det, (ac * bb - ab * bc) / det)]
+    rest = math.fsum((p - float(found[0]) * q - float(found[1]) * r) ** 2 for p, q, r in zip(a, b, c, strict=True))
+    return (found[0], found[1]) if all(found) and rest <= 1e-18 * aa else None
+
+
+def strict_sign(s: Scalars, node: Node, box: Box, by_algebra: bool = True) -> int | None:
     """+1 if it is > 0 everywhere on the box, -1 if < 0, None if neither was shown."""
     used = variables(node)
     if not used:
@@ -248,11 +293,15 @@ def strict_sign(s: Scalars, node: Node, box: Box) -> int | None:
     span = Calculus(box).span(node)
     if span.positive or span.negative:
         return 1 if span.positive else -1
+    if not by_algebra:
+        return None
     algebra = Algebra(box)
     try:
         total, factors = algebra.factored(algebra.normal(node))
         for base, count in factors:
-            inner = algebra.span_of_factor(base)
+            inner = algebra.span(base)
+            if not (inner.positive or inner.negative) and _grid(base) <= MAX_GRID:
+                inner = algebra.span_of_factor(base)
             total *= (1 if inner.positive else -1 if inner.negative else 0) ** abs(count)
     except OutOfReach:
         return None

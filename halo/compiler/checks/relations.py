@@ -16,7 +16,7 @@ from halo.compiler.checks.examination import Kin
 from halo.compiler.checks.exclusion import Exclusion, Witness
 from halo.compiler.checks.proof import Proved, Prover
 from halo.compiler.checks.scalar import is_number
-from halo.compiler.checks.signal import Reading, Side, Signal, Unreadable, signal
+from halo.compiler.checks.signal import NotPairs, Reading, Side, Signal, Unreadable, signal
 from halo.compiler.checks.substitution import Search
 from halo.compiler.graph import Node, text
 from halo.compiler.pipeline import CompiledObjective
@@ -76,6 +76,8 @@ def relation(left: Side, right: Side) -> Relation:
         mine = signal(left, readings[0])
         other = signal(right, readings[1], mine.view, MARK)
         return _decided(mine, other, hypotheses)
+    except NotPairs as problem:
+        return Relation(left.name, right.name, "incomparable", f"{left.name} and {right.name} cannot be compared", reason=str(problem))
     except (Unreadable, OutOfReach) as problem:
         return Relation(left.name, right.name, "undecided", f"how {left.name} and {right.name} are related", hypotheses=hypotheses, reason=str(problem))
 

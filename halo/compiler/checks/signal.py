@@ -35,6 +35,10 @@ class Unreadable(Exception):
     """The loss has a form that cannot be taken apart here; the message says which."""
 
 
+class NotPairs(Unreadable):
+    """Labelled examples that are more than one by one."""
+
+
 @dataclass(frozen=True)
 class Side:
     """One objective of a comparison: `pins` fix parameters; `reference` replaces the declared reference by a uniform one."""
@@ -189,7 +193,7 @@ class _Reader:
     def _as_pair(self, key: Key, nodes: tuple[Node, ...]) -> tuple[Key, tuple[Node, ...]]:
         """Labelled examples two by two: the desirable one is chosen, the undesirable one rejected."""
         if any(n.op == "reduce" and n.batch for node in nodes for n in topological([node])):
-            raise Unreadable("what a batch of labelled examples shares does not split into pairs")
+            raise NotPairs("what a batch of labelled examples shares does not split into pairs")
         moved = [self._renamed(node, {"completion": PAIR[label]}) for label, node in zip(LABELS, nodes, strict=True)]
         counts = [self._renamed(node, {"completion": PAIR[label]}) for label, node in zip(LABELS, key[0], strict=False)]
         add = self.view.s.call
