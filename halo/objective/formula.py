@@ -125,8 +125,8 @@ def number_text(value: Fraction) -> str:
     """The shortest exact decimal of a fraction, or `1/3` where there is none; always a text that `parse` reads back."""
     if value.denominator == 1 and abs(value) <= MAX_MAGNITUDE:
         return str(value.numerator)
-    as_float = repr(float(value))
-    if Fraction(as_float) == value:
+    as_float = repr(float(value)) if abs(value) < 10**300 else ""
+    if as_float and Fraction(as_float) == value:
         return as_float if abs(value) <= MAX_MAGNITUDE or "e" in as_float else f"{as_float}e0"
     numerator, denominator = (_whole_text(n) for n in value.as_integer_ratio())
     return numerator if denominator == "1" else f"{numerator}/{denominator}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import lcm
+from math import comb, lcm
 from typing import Any
 
 import sympy
@@ -17,12 +17,12 @@ from mpmath import mp
 from sympy import Expr, Integer, Poly, Rational, Symbol
 
 from halo.compiler.checks.calculus import Box
-from halo.compiler.checks.polynomial import constant_sign
+from halo.compiler.checks.polynomial import Budget, constant_sign
 from halo.compiler.checks.scalar import is_number
-from halo.compiler.checks.span import NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
+from halo.compiler.checks.span import NONNEGATIVE, POSITIVE, REALS, Span, coarse, monotone_image
 from halo.compiler.graph import Node
 
-MAX_TERMS, MAX_DEGREE = 400, 40
+MAX_TERMS, MAX_DEGREE, MAX_BITS, MAX_SYMBOLS = 400, 40, 4_000, 14
 
 
 class OutOfReach(Exception):
@@ -51,6 +51,7 @@ class Algebra:
     generators: dict[object, Generator] = field(default_factory=dict)
     by_symbol: dict[Symbol, Generator] = field(default_factory=dict)
     denominators: dict[Expr, int] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
     def normal(self, node: Node) -> Expr:
         """The node as a rational function of generators. Raises OutOfReach."""
@@ -79,7 +80,10 @@ class Algebra:
 
     def _convert(self, node: Node, known: dict[Node, Expr]) -> Expr:
         if node not in known:
-            known[node] = self._converted(node, known)
+            found = self._converted(node, known)
+            if found.has(sympy.zoo, sympy.nan) or (found.is_Rational and max(found.p.bit_length(), found.q.bit_length()) > MAX_BITS):
+                raise OutOfReach("a division by 0, or a number without end")
+            known[node] = found
         return known[node]
 
     def _converted(self, node: Node, known: dict[Node, Expr]) -> Expr:
@@ -93,7 +97,7 @@ class Algebra:
             condition, first, second = node.args
             sides = [self._tidy(self._convert(side, known)) for side in condition.args]
             branches = [self._tidy(self._convert(branch, known)) for branch in (first, second)]
-            if sympy.cancel(branches[0] - branches[1]) == 0:
+            if self.is_zero(branches[0] - branches[1]):
                 return branches[0]
             return self.generator("c", (condition.data, *sides, *branches), self.span(branches[0]).joined(self.span(branches[1])))
         arguments = [self._convert(a, known) for a in node.args]
@@ -153,6 +157,8 @@ class Algebra:
         return result
 
     def _power(self, base: Expr, exponent: Expr) -> Expr:
+        if base.is_Rational and exponent.is_Rational and abs(exponent) * max(base.p.bit_length(), base.q.bit_length()) > MAX_BITS:
+            raise OutOfReach("a number without end")
         if exponent.is_Integer and abs(int(exponent)) <= 64:
             return base ** int(exponent)
         if self.span(base).positive:
@@ -193,7 +199,7 @@ class Algebra:
             whole = self._tidy(argument)
             return self.generator("l", whole, self._log_span(self.span(whole)))
         total: Expr = Integer(0)
-        for prime, count in sympy.factorint(coefficient, limit=10**4).items() if coefficient != 1 else ():
+        for prime, count in sympy.factorrat(coefficient, limit=10**4).items() if coefficient != 1 else ():
             total += count * self.generator("l", Integer(prime), self._log_span(Span.point(int(prime))))
         for base, count in factors:
             found = self.by_symbol.get(base)
@@ -255,18 +261,23 @@ class Algebra:
             if _size(part) > MAX_TERMS:
                 raise OutOfReach("too many terms")
             part = part if part.is_Symbol else sympy.expand(part)  # (w + 1) - w has a symbol, and is a number
+            if len(part.free_symbols) > MAX_SYMBOLS:
+                raise OutOfReach("too many quantities to factor")
             coefficient, found = sympy.factor_list(part) if part.free_symbols else (part, [])
-            if coefficient == 0:
-                return Rational(0), []
             if not Rational(coefficient).is_Rational:
                 raise OutOfReach("a coefficient that is not rational")
+            if coefficient == 0 and side < 0:
+                raise OutOfReach("a division by 0")
             total *= Rational(coefficient) ** side
             factors += [(base, side * int(count)) for base, count in found]
-        return total, factors
+        return (total, factors) if total != 0 else (total, [])
 
     def is_zero(self, expression: Expr) -> bool:
         """Whether it vanishes identically; False only means that this was not seen."""
-        return bool(sympy.cancel(sympy.together(expression)) == 0)
+        numerator, denominator = sympy.fraction(sympy.together(expression))
+        if _size(numerator) > 50 * MAX_TERMS or _size(denominator) > 50 * MAX_TERMS:
+            return False
+        return bool(sympy.expand(numerator) == 0 and sympy.expand(denominator) != 0)
 
     def span(self, expression: Expr) -> Span:
         """The range of a rational function, by interval arithmetic."""
@@ -393,7 +404,7 @@ class Algebra:
         if poly.total_degree() > MAX_DEGREE or len(poly.terms()) > MAX_TERMS or len(symbols) > 8:
             return None
         terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
-        return constant_sign(terms, [self.by_symbol[s].span for s in symbols], strict)
+        return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
 
 
 def _readable(generator: Generator) -> Expr:
@@ -407,8 +418,10 @@ def _readable(generator: Generator) -> Expr:
             return sympy.log(key)
         case "r":
             return sympy.Function("relu")(key)
+        case "f":
+            return getattr(sympy, key[0])(*key[1:])
         case _:
-            return sympy.Function(str(key[0]) if generator.kind == "f" else "where")(*[k for k in key if isinstance(k, Expr)])
+            return sympy.Function("where")(*[k for k in key if isinstance(k, Expr)])
 
 
 def _relu_span(span: Span) -> Span:
@@ -429,5 +442,5 @@ def _size(expression: Expr) -> int:
     if expression.is_Pow and expression.exp.is_Integer:
         inner = _size(expression.base)
         n = abs(int(expression.exp))
-        return min(10**6, inner if inner == 1 else (n + 1) ** min(inner, 12) if inner > 2 else n + 1)
+        return min(10**6, comb(n + min(inner, 1000) - 1, n))
     return 1

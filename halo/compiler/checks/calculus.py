@@ -14,7 +14,7 @@ from math import inf
 from mpmath import mp
 
 from halo.compiler.checks.scalar import COMPARE, LEAVES
-from halo.compiler.checks.span import NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
+from halo.compiler.checks.span import BITS, NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import FUNCTIONS
 
@@ -280,15 +280,27 @@ def _whole_power(base: Shape, n: int) -> Shape:
 
 
 def _power_span(span: Span, n: int) -> Span:
-    def power(end: Fraction | float) -> Fraction | float:
-        return end**n if isinstance(end, Fraction) else (inf if end > 0 or n % 2 == 0 else -inf)
+    if n % 2 == 1 and not span.nonnegative:
+        if span.nonpositive:
+            return -_power_span(-span, n)
+        below, above = Span(span.low, Fraction(0), span.low_open), Span(Fraction(0), span.high, False, span.high_open)
+        return (-_power_span(-below, n)).joined(_power_span(above, n))
+    if n % 2 == 0 and not span.nonnegative:
+        if span.nonpositive:
+            return _power_span(-span, n)
+        top = span.maximum(-span)
+        return _power_span(Span(Fraction(0), top.high, False, top.high_open), n)
+    (low, low_open), (high, high_open) = (_power_end(end, n, side) for end, side in ((span.low, -1), (span.high, 1)))
+    return Span(low, high, span.low_open or low_open, span.high_open or high_open)
 
-    if n % 2 == 1 or span.nonnegative:
-        return Span(power(span.low), power(span.high), span.low_open, span.high_open)
-    if span.nonpositive:
-        return Span(power(span.high), power(span.low), span.high_open, span.low_open)
-    flat = Span(Fraction(0), power(span.high), False, span.high_open)
-    return flat.joined(Span(Fraction(0), power(span.low), False, span.low_open))
+
+def _power_end(end: Fraction | float, n: int, side: int) -> tuple[Fraction | float, bool]:
+    """end**n for end >= 0, or a bound below it (side -1) or above, then left out: a long fraction to a power is too long."""
+    if isinstance(end, float) or end in (0, 1) or n * max(end.numerator.bit_length(), end.denominator.bit_length()) <= 4 * BITS:
+        return end**n, False
+    if side > 0:
+        return (inf if end > 1 else end), True
+    return (end if end > 1 else Fraction(0)), True
 
 
 def _exponential(base: Shape, exponent: Shape) -> Shape:

@@ -11,12 +11,12 @@ from typing import Any
 
 from mpmath import mp, mpf
 
+from halo.compiler.checks.enclosure import middle
 from halo.compiler.checks.scalar import COMPARE, topological_scalar
 from halo.compiler.checks.span import Span
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import FUNCTIONS
 
-DIGITS = 60
 Point = Mapping[Node, Fraction]
 
 _WHOLE = [Fraction(n) for n in (0, 1, 2, 3, 5, 10, 20, 50, 200)]
@@ -61,9 +61,9 @@ def values(outputs: Sequence[Node], point: Mapping[Node, Any], m: Any) -> dict[N
 def _value(node: Node, found: Mapping[Node, Any], point: Mapping[Node, Any], m: Any) -> Any:
     if node in point:
         value = point[node]
-        return m.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+        return _converted(value, m) if isinstance(value, Fraction) else value
     if node.op == "number":
-        return m.mpf(node.data.numerator) / node.data.denominator
+        return _converted(node.data, m)
     if node.op == "stop":
         return found[node.args[0]]
     if node.op != "apply":
@@ -80,15 +80,18 @@ def _value(node: Node, found: Mapping[Node, Any], point: Mapping[Node, Any], m: 
     return m.mpf("nan") if isinstance(result, (complex, mp.mpc)) else result
 
 
+def _converted(value: Fraction, m: Any) -> Any:
+    if m is not FloatMath:
+        return m.mpf(value.numerator) / value.denominator
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def sure_value(node: Node, point: Point) -> mpf | None:
-    """The value in 60 digits, or None: it has none, or more digits change it."""
-    with mp.workdps(DIGITS + 30):
-        more = values([node], point, mp)[node]
-    with mp.workdps(DIGITS):
-        value = values([node], point, mp)[node]
-        if not mp.isfinite(value) or not mp.isfinite(more) or abs(value - more) > mpf(10) ** (10 - DIGITS) * (1 + abs(more)):
-            return None
-        return +more
+    """The value to 40 digits, or None: it has none, or enclosing it did not succeed."""
+    return middle(node, point)
 
 
 def surely_below(low: mpf | None, high: mpf | None) -> bool:

@@ -8,9 +8,10 @@ Bernstein's coefficients (up to positive factors), so cutting converges wherever
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from math import inf
+from math import inf, lcm
 
 from halo.compiler.checks.span import Span
 
@@ -18,10 +19,35 @@ Terms = Mapping[tuple[int, ...], Fraction]
 """Coefficient by powers, one power for each variable."""
 
 MAX_BOXES = 80
+MAX_PRODUCTS = 300_000  # of coefficients, in all the questions to one algebra: about half a second
 
 
-def constant_sign(terms: Terms, spans: list[Span], strict: bool) -> int | None:
+class Spent(Exception):
+    """The budget is used up: what is still open stays undecided."""
+
+
+@dataclass
+class Budget:
+    """Steps left. Counted in products of coefficients, so that a verdict does not depend on the clock."""
+
+    left: int = MAX_PRODUCTS
+
+    def spend(self, products: int) -> None:
+        """Raises Spent where so many are not left."""
+        if products > self.left:
+            raise Spent
+        self.left -= products
+
+
+def constant_sign(terms: Terms, spans: list[Span], strict: bool, budget: Budget) -> int | None:
     """+1 if >= 0 on the whole box (strict: > 0), -1 if <= 0 (< 0), None if neither was shown."""
+    try:
+        return _constant_sign(terms, spans, strict, budget)
+    except Spent:
+        return None
+
+
+def _constant_sign(terms: Terms, spans: list[Span], strict: bool, budget: Budget) -> int | None:
     value = evaluated(terms, [_inside(span) for span in spans])
     if value == 0:
         return None
@@ -32,10 +58,11 @@ def constant_sign(terms: Terms, spans: list[Span], strict: bool) -> int | None:
     while stack:
         box = stack.pop()
         tried += 1
+        budget.spend(len(terms) * len(spans))
         if tried > MAX_BOXES or evaluated(signed, [_inside(span) for span in box]) < 0:
             return None
         if not any(span.low == -inf and span.high == inf for span in box):
-            mapped = _mapped(signed, box, degrees)
+            mapped = _mapped(signed, box, degrees, budget)
             if min(mapped.values()) >= 0 and (not strict or _never_zero(mapped, box, degrees)):
                 continue
         stack.extend(_cut(box, tried))
@@ -52,39 +79,42 @@ def evaluated(terms: Terms, point: list[Fraction]) -> Fraction:
     return total
 
 
-def _mapped(terms: Terms, box: list[Span], degrees: list[int]) -> dict[tuple[int, ...], Fraction]:
-    """The polynomial in t >= 0, times (c + d t)**degree for each variable."""
-    current = dict(terms)
+def _mapped(terms: Terms, box: list[Span], degrees: list[int], budget: Budget) -> dict[tuple[int, ...], int]:
+    """The polynomial in t >= 0, times (c + d t)**degree for each variable and a positive number that makes it whole."""
+    whole = lcm(*(c.denominator for c in terms.values()))
+    current = {powers: int(c * whole) for powers, c in terms.items()}
     for index, (span, degree) in enumerate(zip(box, degrees, strict=True)):
+        budget.spend((degree + 1) * (len(current) + degree * degree))
         table = [_expanded(span, power, degree) for power in range(degree + 1)]
-        after: dict[tuple[int, ...], Fraction] = {}
+        after: dict[tuple[int, ...], int] = {}
         for powers, c in current.items():
             for power, factor in enumerate(table[powers[index]]):
                 if factor:
                     key = (*powers[:index], power, *powers[index + 1 :])
-                    after[key] = after.get(key, Fraction(0)) + c * factor
+                    after[key] = after.get(key, 0) + c * factor
         current = after
     return current
 
 
-def _expanded(span: Span, power: int, degree: int) -> list[Fraction]:
-    """The coefficients of (a + b t)**power * (c + d t)**(degree - power)."""
+def _expanded(span: Span, power: int, degree: int) -> list[int]:
+    """The coefficients of (a + b t)**power * (c + d t)**(degree - power), all times one positive number."""
     if span.low == -inf:
-        a, b, d = Fraction(span.high), Fraction(-1), Fraction(0)
+        high = Fraction(span.high)
+        a, b, c, d = high.numerator, -high.denominator, high.denominator, 0
     elif span.high == inf:
-        a, b, d = Fraction(span.low), Fraction(1), Fraction(0)
+        low = Fraction(span.low)
+        a, b, c, d = low.numerator, low.denominator, low.denominator, 0
     else:
-        a, b, d = Fraction(span.low), Fraction(span.high), Fraction(1)
-    result = [Fraction(1)]
-    for constant, slope in [(a, b)] * power + [(Fraction(1), d)] * (degree - power):
-        longer = [*result, Fraction(0)]
-        result = [
-            constant * longer[i] + (slope * longer[i - 1] if i else 0) for i in range(len(longer))
-        ]
+        low, high = Fraction(span.low), Fraction(span.high)
+        c = d = lcm(low.denominator, high.denominator)
+        a, b = int(low * c), int(high * c)
+    result = [1]
+    for constant, slope in [(a, b)] * power + [(c, d)] * (degree - power):
+        result = [constant * x + slope * y for x, y in zip([*result, 0], [0, *result], strict=True)]
     return result
 
 
-def _never_zero(mapped: Terms, box: list[Span], degrees: list[int]) -> bool:
+def _never_zero(mapped: Mapping[tuple[int, ...], int], box: list[Span], degrees: list[int]) -> bool:
     """With no negative coefficient: > 0 at every corner that belongs to the box, or all ends open and one term > 0."""
     corners = product(*[(0, n) if span.bounded and not span.high_open else (0,) for span, n in zip(box, degrees, strict=True)])
     if all(mapped.get(corner, 0) > 0 for corner in corners):

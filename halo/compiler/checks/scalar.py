@@ -15,6 +15,9 @@ from halo.compiler.graph import Builder, Node, topological
 from halo.objective.formula import Formula, Name, Number, parse
 from halo.objective.vocabulary import FUNCTIONS
 
+MAX_BITS = 4_000
+"""Numbers are folded into one up to this length: a chain of powers would have no end."""
+
 LEAVES = ("number", "parameter", "input", "reduce")
 """A reduction that survives as a scalar is opaque: a variable with a known definition."""
 
@@ -119,7 +122,10 @@ def is_number(node: Node, value: int | None = None) -> bool:
 
 def _folded(operation: Callable[[Fraction, Fraction], Fraction]) -> Callable[[Scalars, Node, Node], Node | None]:
     def fold(s: Scalars, a: Node, b: Node) -> Node | None:
-        return s.number(operation(a.data, b.data)) if is_number(a) and is_number(b) else None
+        if not (is_number(a) and is_number(b)):
+            return None
+        value = operation(a.data, b.data)
+        return s.number(value) if max(value.numerator.bit_length(), value.denominator.bit_length()) <= MAX_BITS else None
 
     return fold
 
@@ -176,10 +182,15 @@ def _neg(s: Scalars, a: Node) -> Node | None:
     return s.call("sub", a.args[1], a.args[0]) if a.op == "apply" and a.data == "sub" else None
 
 
+def _bits(number: Node) -> int:
+    value: Fraction = number.data
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
+
+
 def _pow(s: Scalars, a: Node, b: Node) -> Node | None:
     if is_number(b, 1):
         return a
-    if is_number(a) and is_number(b) and b.data.denominator == 1 and 0 <= b.data <= 64 and a.data.numerator.bit_length() < 64:
+    if is_number(a) and is_number(b) and b.data.denominator == 1 and 0 <= b.data <= 64 and _bits(a) * b.data <= MAX_BITS:
         return s.number(a.data ** int(b.data))
     return None
 

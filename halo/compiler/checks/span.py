@@ -92,7 +92,12 @@ class Span:
 
     def __add__(self, other: Span) -> Span:
         return _tidy(
-            Span(self.low + other.low, self.high + other.high, self.low_open or other.low_open, self.high_open or other.high_open)
+            Span(
+                _total(self.low, other.low),
+                _total(self.high, other.high),
+                self.low_open or other.low_open,
+                self.high_open or other.high_open,
+            )
         )
 
     def __sub__(self, other: Span) -> Span:
@@ -143,10 +148,17 @@ NONNEGATIVE = Span(Fraction(0), inf)
 NEGATIVE = Span(-inf, Fraction(0), True, True)
 
 
+def _total(a: End, b: End) -> End:
+    """a + b; a float is infinite, and a long fraction is not turned into one."""
+    return a if isinstance(a, float) else b if isinstance(b, float) else a + b
+
+
 def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:
     if a[0] == 0 or b[0] == 0:  # an attained 0 makes 0 with whatever it meets, also with what is unbounded
         attained = (a[0] == 0 and not a[1]) or (b[0] == 0 and not b[1])
         return Fraction(0), not attained
+    if isinstance(a[0], float) or isinstance(b[0], float):
+        return inf if (a[0] > 0) == (b[0] > 0) else -inf, True
     return a[0] * b[0], a[1] or b[1]
 
 
@@ -163,17 +175,22 @@ def _hull(ends: list[tuple[End, bool]]) -> Span:
     return _tidy(Span(low[0], high[0], low[1], high[1]))
 
 
-def _tidy(span: Span) -> Span:
-    low, high = _shortened(span.low, -1), _shortened(span.high, +1)
+def coarse(span: Span) -> Span:
+    """A slightly larger range whose ends are short: products of long fractions cost more than their precision gains."""
+    return _tidy(span, 80)
+
+
+def _tidy(span: Span, bits: int = BITS) -> Span:
+    low, high = _shortened(span.low, -1, bits), _shortened(span.high, +1, bits)
     if low is span.low and high is span.high:
         return span
     return Span(low, high, span.low_open or low != span.low, span.high_open or high != span.high)
 
 
-def _shortened(end: End, side: int) -> End:
-    if isinstance(end, float) or max(end.numerator.bit_length(), end.denominator.bit_length()) <= BITS:
+def _shortened(end: End, side: int, bits: int = BITS) -> End:
+    if isinstance(end, float) or max(end.numerator.bit_length(), end.denominator.bit_length()) <= bits:
         return end
-    shift = BITS // 2 - (end.numerator.bit_length() - end.denominator.bit_length())
+    shift = bits // 2 - (end.numerator.bit_length() - end.denominator.bit_length())
     scaled = end * Fraction(2) ** shift
     whole = scaled.numerator // scaled.denominator + (1 if side > 0 else 0)
     return Fraction(whole) / Fraction(2) ** shift
