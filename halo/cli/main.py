@@ -13,6 +13,7 @@ from halo.errors import HaloError, SettingsError, nearest
 COMMANDS = {
     "train": "train a model with an objective",
     "check": "what can be proved or refuted about an objective, and whether it keeps what its file expects",
+    "diff": "how two objectives are related: equal, scaled, a special case (with the substitution), or different (with numbers)",
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",
     "plot": "value function, loss and gradient weight as a figure",
     "list": "the objectives that can be used by name",
