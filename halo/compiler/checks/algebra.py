@@ -7,6 +7,7 @@ only expands, factors and cancels; what is concluded from it is decided here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
@@ -199,7 +200,7 @@ class Algebra:
             whole = self._tidy(argument)
             return self.generator("l", whole, self._log_span(self.span(whole)))
         total: Expr = Integer(0)
-        for prime, count in sympy.factorint(coefficient, limit=10**4).items() if coefficient != 1 else ():
+        for prime, count in _primes(coefficient):
             total += count * self.generator("l", Integer(prime), self._log_span(Span.point(int(prime))))
         for base, count in factors:
             found = self.by_symbol.get(base)
@@ -403,6 +404,13 @@ class Algebra:
             return None
         terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
         return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
+
+
+def _primes(coefficient: Rational) -> Iterator[tuple[int, int]]:
+    """The prime factors (of a large number, some may be composite) of a positive rational, with their powers."""
+    for whole, side in ((int(coefficient.p), 1), (int(coefficient.q), -1)):
+        if whole != 1:
+            yield from ((int(prime), side * count) for prime, count in sympy.factorint(whole, limit=10**4).items())
 
 
 def _readable(generator: Generator) -> Expr:
