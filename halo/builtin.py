@@ -20,8 +20,8 @@ def halo_data_formats() -> list[DataFormat]:
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
     return [
-        ReferenceStrategy("frozen", "a frozen copy of the model that the policy starts from", _frozen),
-        ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform),
+        ReferenceStrategy("frozen", "a frozen copy of the model that the policy starts from", _frozen, distributions=True),
+        ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform, distributions=True),
         ReferenceStrategy("none", "no reference", lambda context: None, supplies=False),
     ]
 

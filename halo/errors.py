@@ -46,6 +46,7 @@ CODES = {
     "plugin": "a plugin or plugged-in name that cannot be used",
     "wrong-package": "another package named halo is in the way",
     "validation": "generated code does not compute what the objective declares",
+    "expectation": "an objective is not what its file expects",
     "self-test": "a check before the first step failed",
     "non-finite": "the loss is not a finite number",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,9 +11,16 @@ from mpmath import mpf
 from torch import Tensor
 
 from halo.loss.inputs import Completions, LossInputs
+from halo.objective.schema import Column, Interval
 
 Rows = list[list[tuple[float, float]]]
 """For each row, (logp, ref_logp) of every token."""
+
+EXTRA = ("prompt", "gold", "retain")
+"""Texts of an example beside its completions."""
+
+Columns = Mapping[str, Column]
+"""What the data supplies beside log-probs: numbers of an example, of a completion or of each token."""
 
 
 def ordinary_row(rng: random.Random, length: int) -> list[tuple[float, float]]:
@@ -38,8 +46,15 @@ class Both:
     """Rows by role, as tensors (leaves with gradient) and as exact numbers after rounding to `dtype`."""
 
     def __init__(
-        self, rows: dict[str, Any], dtype: torch.dtype, labels: list[bool] | None = None, ranks: list[list[int]] | None = None
+        self,
+        rows: dict[str, Any],
+        dtype: torch.dtype,
+        labels: list[bool] | None = None,
+        ranks: list[list[int]] | None = None,
+        columns: Columns | None = None,
     ) -> None:
+        rng = random.Random(7)  # of its own: the rows of an objective without columns stay what they are
+        by_level = {level: {k: c for k, c in (columns or {}).items() if c.level == level} for level in ("example", "completion", "token")}
         self.leaves: dict[str, Tensor] = {}
         roles: dict[str, Completions] = {}
         self.exact: dict[str, Any] = {}
@@ -49,8 +64,21 @@ class Both:
             shape = (len(role_rows), -1) if not (ranks and role == "completion") else (len(role_rows), len(role_rows[0]), -1)
             logp, ref, mask = (x.reshape(*shape[:-1], logp.shape[-1]) for x in (logp, ref, mask))
             self.leaves[role] = logp.clone().requires_grad_()
-            roles[role] = Completions(mask, self.leaves[role], ref)
             rounded = [exact_row(row, dtype) for row in flat]
+            own: dict[str, Tensor] = {}
+            for name, column in by_level["completion"].items():
+                own[name] = torch.tensor([inside(column, rng) for _ in flat], dtype=dtype)
+                for exact, x in zip(rounded, own[name].double().tolist(), strict=True):
+                    exact[name] = mpf(x)
+                own[name] = own[name].reshape(shape[:-1])
+            for name, column in by_level["token"].items():
+                own[name] = torch.tensor(
+                    [[inside(column, rng) for _ in places] for places in mask.reshape(-1, mask.shape[-1])], dtype=dtype
+                )
+                for exact, x in zip(rounded, own[name].double().tolist(), strict=True):
+                    exact[name] = [mpf(t) for t in x[: len(exact["logp"])]]
+                own[name] = own[name].reshape(mask.shape)
+            roles[role] = Completions(mask, self.leaves[role], ref, columns=own)
             if ranks and role == "completion":
                 size = len(role_rows[0])
                 self.exact["lists"] = [rounded[i : i + size] for i in range(0, len(rounded), size)]
@@ -60,8 +88,24 @@ class Both:
             self.exact["desirable"] = labels
         if ranks is not None:
             self.exact["ranks"] = ranks
+        examples = {
+            name: torch.tensor([inside(column, rng) for _ in next(iter(rows.values()))], dtype=dtype)
+            for name, column in by_level["example"].items()
+        }
+        self.exact["columns"] = {name: [mpf(x) for x in values.double().tolist()] for name, values in examples.items()}
         desirable = torch.tensor(labels) if labels is not None else None
-        self.inputs = LossInputs(roles, desirable, torch.tensor(ranks) if ranks is not None else None)
+        self.inputs = LossInputs(roles, desirable, torch.tensor(ranks) if ranks is not None else None, examples)
+
+
+def inside(column: Column, rng: random.Random) -> float:
+    """A number inside a column's domain, near the ends that are finite."""
+    interval = Interval.parse(column.domain)
+    low, high = (None if end is None else float(end) for end in (interval.low, interval.high))
+    if low is not None and high is not None:
+        return low + (high - low) * rng.uniform(0.05, 0.95)
+    if low is not None:
+        return low + rng.expovariate(1.0)
+    return (0.0 if high is None else high) + (rng.gauss(0, 1) if high is None else -rng.expovariate(1.0))
 
 
 def padded(rows: Rows, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,13 +119,13 @@ def padded(rows: Rows, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     return logp, ref, mask
 
 
-def exact_row(row: list[tuple[float, float]], dtype: torch.dtype) -> dict[str, list[mpf]]:
+def exact_row(row: list[tuple[float, float]], dtype: torch.dtype) -> dict[str, Any]:
     logp = torch.tensor([a for a, _ in row], dtype=dtype).double().tolist()
     ref = torch.tensor([b for _, b in row], dtype=dtype).double().tolist()
     return {"logp": [mpf(x) for x in logp], "ref": [mpf(x) for x in ref]}
 
 
-def batch(feedback: str, kind: str, dtype: torch.dtype, seed: int, extra: tuple[str, ...] = ()) -> Both:
+def batch(feedback: str, kind: str, dtype: torch.dtype, seed: int, extra: tuple[str, ...] = (), columns: Columns | None = None) -> Both:
     """A batch for `feedback`. kind: random, far_up, far_down, long, sure, impossible."""
     rng = random.Random(f"{feedback}{kind}{seed}")
     size = 5 if kind == "random" else 2
@@ -101,14 +145,14 @@ def batch(feedback: str, kind: str, dtype: torch.dtype, seed: int, extra: tuple[
 
     extras: dict[str, Any] = {role: rows(1) for role in extra}
     if feedback == "paired":
-        return Both({"chosen": rows(1), "rejected": rows(-1), **extras}, dtype)
+        return Both({"chosen": rows(1), "rejected": rows(-1), **extras}, dtype, columns=columns)
     if feedback == "labelled":
         labels = [bool(i % 2) for i in range(size)]
         completion = [row(1 if good else -1) for good in labels]
         mismatched = [ordinary_row(rng, rng.randint(1, 9)) for _ in range(size)]
-        return Both({"completion": completion, "mismatched": mismatched}, dtype, labels=labels)
+        return Both({"completion": completion, "mismatched": mismatched}, dtype, labels=labels, columns=columns)
     if feedback == "ranked":
         lists = [[row(1 if k < 2 else -1) for k in range(4)] for _ in range(size)]
         ranks = [[rng.randint(1, 3) for _ in range(4)] for _ in range(size)]
-        return Both({"completion": lists}, dtype, ranks=ranks)
-    return Both({"completion": rows(1)}, dtype)
+        return Both({"completion": lists}, dtype, ranks=ranks, columns=columns)
+    return Both({"completion": rows(1), **extras}, dtype, columns=columns)

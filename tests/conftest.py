@@ -1,6 +1,8 @@
 """Test settings that must stand before anything is imported."""
 
 import os
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HALO_CACHE"] = tempfile.mkdtemp(prefix="halo-cache-")  # no test is answered by an earlier run

@@ -1,11 +1,18 @@
 """The papers' formulas, written out in 450 digits, with nothing of halo's.
 
 A batch is a dict of roles; a role is a list of rows; a row has `logp` and `ref`, lists of exact numbers (one per token).
-Ranked rows are lists of such rows beside a list of ranks. Every function returns the loss of the batch.
+Ranked rows are lists of such rows beside a list of ranks. Numbers that the data supplies stand in `columns` by name (one
+for each example) or in the row. Every function returns the loss of the batch.
+
+A formula with a detached quantity that reads the rows it differentiates takes `frozen`, the batch at which that quantity
+is held fixed; `bound` supplies it.
 """
 
 from __future__ import annotations
 
+import inspect
+from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from mpmath import mp, mpf
@@ -13,6 +20,12 @@ from mpmath import mp, mpf
 mp.dps = 450  # 300 would do for values; differences of tiny gradients need the rest
 
 Batch = dict[str, Any]
+
+
+def bound(formula: Any, at: Batch, parameters: dict[str, mpf]) -> Any:
+    """The formula as a function of the batch alone, with what it detaches held at its value in the batch `at`."""
+    held = {"frozen": deepcopy(at)} if "frozen" in inspect.signature(formula).parameters else {}
+    return partial(formula, **parameters, **held)
 
 
 def sigmoid(x: mpf) -> mpf:
@@ -182,3 +195,7 @@ def ppo_offline(b: Batch, epsilon: mpf) -> mpf:
             surrogate += min(ratio * advantage, min(max(ratio, 1 - epsilon), 1 + epsilon) * advantage)
             tokens += 1
     return -surrogate / tokens
+
+
+from oracle_others import *  # noqa: E402, F403
+from oracle_pairs import *  # noqa: E402, F403

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import oracle
 import pytest
 import torch
-from batches import Both, batch
+from batches import EXTRA, Both, batch
 from mpmath import mp, mpf
 
 import halo
 from halo.plugin.objectives import find_objective
 
 NAMES = find_objective.names()
+
 KINDS = ("random", "far_up", "far_down", "long", "sure", "impossible")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+F32, BOTH = (torch.float32,), (torch.float32, torch.float64)
+LEFT_OUT = (  # batches at which a formula, as the paper writes it, has no value in the type; with the reason
+    (("chi_po",), ("far_up", "far_down"), F32, "exp(500) itself is in the reward"),
+    (("f_dpo_forward_kl", "f_dpo_alpha"), ("impossible",), BOTH, "the rewards are exp(5000) and more: infinity - infinity"),
+    (("f_dpo_forward_kl", "f_dpo_alpha", "alphapo"), ("far_up", "far_down"), F32, "the rewards are exp(125) to exp(500)"),
+    (("f_dpo_forward_kl",), ("far_down",), BOTH, "beside a loss of exp(500) the gradient exp(-500) needs more than the oracle's digits"),
+    (("dr_dpo",), ("far_down",), F32, "exp(-100) is a denormal: the mean of exp(-loss) has two digits"),
+)
+LARGEST_TERM: dict[str, Callable[[Any], mpf]] = {
+    **dict.fromkeys(("ipo", "ipo_mean"), lambda p: 1 / p["tau"]),
+    **dict.fromkeys(("cpo_ipo", "tpo_ipo", "cal_dpo", "cal_dpo_code"), lambda p: 1 / p["beta"]),
+    "sppo_hard": lambda p: p["eta"],
+    "dpo_pl": lambda p: p["beta"],
+}
+"""Losses whose gradient is a difference: its largest term in one example. (h - target)**2 has 2 target, Plackett-Luce beta."""
 STEP = mpf(10) ** -80  # of the central difference; its own error is about 1e-160
 
 
@@ -28,23 +45,30 @@ def test_every_objective_has_an_oracle() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_value_and_gradient(name: str, kind: str, dtype: torch.dtype) -> None:
+    for names, kinds, dtypes, reason in LEFT_OUT:
+        if name in names and kind in kinds and dtype in dtypes:
+            pytest.skip(reason)
     loss = halo.compile_objective(name)
-    extra = tuple(slot for slot in loss.needs.slots if slot in ("prompt", "gold"))
-    both = batch(loss.feedback, kind, dtype, seed=1, extra=extra)
-    formula = getattr(oracle, name)
+    extra = tuple(slot for slot in loss.needs.slots if slot in EXTRA)
+    both = batch(loss.feedback, kind, dtype, seed=1, extra=extra, columns=loss.compiled.objective.declaration.columns)
     parameters = {key: mpf(value) for key, value in loss.parameters_used.items()}
+    formula = oracle.bound(getattr(oracle, name), both.exact, parameters)
     output = loss(both.inputs)
-    true = formula(both.exact, **parameters)
+    true = formula(both.exact)
     largest = max([abs(true), *(mpf(float(items.detach().abs().max())) for items in output.items.values()), 1])
     assert close(output.loss.item(), true, largest, dtype), (output.loss.item(), float(true))
     output.loss.backward()
     factor = cancellation(output.rewards)
-    checked = sum(_check_gradient(both, role, formula, parameters, dtype, factor) for role in loss.needs.gradient)
+    largest_term = LARGEST_TERM.get(name, lambda _: mpf(0))(parameters) / both.inputs.examples
+    checked = sum(_check_gradient(both, role, formula, largest_term, dtype, factor) for role in loss.needs.gradient)
     assert checked > 0
 
 
-def _check_gradient(both: Both, role: str, formula: Any, parameters: dict[str, mpf], dtype: torch.dtype, factor: mpf) -> int:
-    """Compares the gradient in the first and the last token of every row of a role; returns how many were compared."""
+def _check_gradient(both: Both, role: str, formula: Any, largest_term: mpf, dtype: torch.dtype, factor: mpf) -> int:
+    """Compares the gradient in the first and the last token of every row of a role; returns how many were compared.
+
+    A gradient is as exact as the largest term it is a difference of.
+    """
     gradient = both.leaves[role].grad
     assert gradient is not None
     flat = gradient.reshape(-1, gradient.shape[-1])
@@ -52,20 +76,20 @@ def _check_gradient(both: Both, role: str, formula: Any, parameters: dict[str, m
     for index, row in enumerate(rows):
         assert flat[index, len(row["logp"]) :].abs().max() == 0  # padding
         for position in {0, len(row["logp"]) - 1}:
-            true = derivative(both, row, position, formula, parameters)
+            true = derivative(both, row, position, formula)
             got = flat[index, position].item()
-            scale = max(abs(true) * factor, cancelling(both, formula, parameters))
+            scale = max(abs(true) * factor, largest_term)
             assert close(got, true, scale, dtype), (role, index, position, got, mp.nstr(true, 15))
     return len(rows)
 
 
-def derivative(both: Both, row: dict[str, list[mpf]], position: int, formula: Any, parameters: dict[str, mpf]) -> mpf:
-    """Central difference; the detached reference point reads other rows only, so it stays what it is."""
+def derivative(both: Both, row: dict[str, Any], position: int, formula: Any) -> mpf:
+    """Central difference; a detached quantity reads other rows only or is held (`oracle.bound`), so it stays what it is."""
     value = row["logp"][position]
     row["logp"][position] = value + STEP
-    above = formula(both.exact, **parameters)
+    above = formula(both.exact)
     row["logp"][position] = value - STEP
-    below = formula(both.exact, **parameters)
+    below = formula(both.exact)
     row["logp"][position] = value
     return (above - below) / (2 * STEP)
 
@@ -74,13 +98,8 @@ def cancellation(rewards: dict[str, Any]) -> mpf:
     """How much larger the two rewards of a pair are than their difference, at worst: that many digits z has lost."""
     if "chosen" not in rewards:
         return mpf(1)
-    chosen, rejected = rewards["chosen"].double(), rewards["rejected"].double()
-    return mpf(float(((chosen.abs() + rejected.abs()) / (chosen - rejected).abs().clamp(min=1e-30)).max().clamp(min=1)))
-
-
-def cancelling(both: Both, formula: Any, parameters: dict[str, mpf]) -> mpf:
-    """The largest term of a gradient that is a difference of terms: IPO's 2 (h - 1/(2 tau)) / B."""
-    return 1 / parameters["tau"] / len(both.exact["chosen"]) if "tau" in parameters else mpf(0)
+    chosen, rejected = (rewards[role].detach().double() for role in ("chosen", "rejected"))
+    return mpf(float(((chosen.abs() + rejected.abs()) / (chosen - rejected).abs().clamp(min=1e-30)).nan_to_num(1.0).max().clamp(min=1)))
 
 
 def close(got: float, true: mpf, scale: mpf, dtype: torch.dtype) -> bool:

@@ -2,42 +2,66 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from halo.cli.arguments import Arguments, split
-from halo.compiler.pipeline import compile_source
-from halo.errors import SettingsError
+from halo.compiler.checks.examination import Examination
+from halo.compiler.checks.verdict import REFUTED, Finding
+from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.errors import ObjectiveError, Place, SettingsError
 from halo.plugin.objectives import find_objective
 
-HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json] [--set NAME=VALUE ...]
+HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json | --format md|latex] [--report FOLDER] [--fresh] [--set NAME=VALUE ...]
 
 Says of every proposition about an objective whether it is proved, refuted (with numbers for a calculator) or undecided, for all
 declared parameter values, and holds the file's `expect:` against it. --verbose (-v) adds steps and witnesses.
+--format md|latex prints the same for a README or a paper; --report writes a page (HTML, with figures) for each objective into FOLDER.
+Verdicts are kept by the content of the compiled objective; --fresh asks again.
 Exit code: 0; 1 if an expectation is not met, or domain, units or reach is refuted; 2 for bad input.
 """
-FLAGS = ("all", "verbose", "json")
+BARE = ("all", "verbose", "json", "fresh")
+FLAGS = (*BARE, "format", "report")
 
 
 def run(arguments: list[str]) -> int:
     """Checks objectives by name or file."""
-    given = split(["--verbose" if a == "-v" else a for a in arguments], FLAGS, is_bare=lambda name: name in FLAGS)
+    given = split(["--verbose" if a == "-v" else a for a in arguments], FLAGS, is_bare=lambda name: name in BARE)
     if given.help:
         print(HELP, end="")
         return 0
     names = _names(given)
-    compiled = [compile_source(name, given.parameters, find_objective) for name in names]
-    from halo.compiler.checks.catalogue import examined
-    from halo.report.findings import as_text
+    read = [_read(name, given.parameters) for name in names]
+    from halo.compiler.checks.supervisor import examine
+    from halo.report.output import Output
 
     flags = {flag.removeprefix("--") for flag in given.flags}
+    form = _form(given)
+    output = Output(form, given.flags.get("--report"), "verbose" in flags, [refusal.objective for _, refusal in read])
     examinations = []
-    for one in compiled:
-        examinations.append(examined(one))
-        if "json" not in flags:
-            print(as_text(one, examinations[-1], "verbose" in flags))
-    if "json" in flags:
-        print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
+    for one, refusal in read:
+        examinations.append(examine(one, fresh="fresh" in flags) if one else refusal)
+        output.take(one, examinations[-1])
+    output.close()
     return 1 if any(e.failed for e in examinations) else 0
+
+
+def _form(given: Arguments) -> str:
+    form = given.flags.get("--format")
+    if form is not None and "--json" in given.flags:
+        raise SettingsError("wrong-value", "--json is a format already", place=Place("--format"), hint="give one of them")
+    return "json" if "--json" in given.flags else form or "text"
+
+
+def _read(name: str, parameters: Mapping[str, float]) -> tuple[CompiledObjective | None, Examination]:
+    """The compiled objective; where its units do not fit there is none, and that is the finding."""
+    try:
+        compiled = compile_source(name, parameters, find_objective)
+        return compiled, Examination(compiled.objective.name, ())
+    except ObjectiveError as error:
+        if error.code != "wrong-unit":
+            raise
+        return None, Examination(Path(name).stem, (Finding("units", REFUTED, str(error)),))
 
 
 def _names(given: Arguments) -> list[str]:

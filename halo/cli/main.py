@@ -16,9 +16,15 @@ COMMANDS = {
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",
     "plot": "value function, loss and gradient weight as a figure",
     "list": "the objectives that can be used by name",
+    "import": "what a configuration of another framework is in halo",
+    "new": "a commented file to start an objective of your own from",
     "schema": "JSON Schema of objective or settings files, for editors",
     "plugins": "what is installed, and who supplies what",
 }
+
+
+MODULES = {"import": "importing"}
+"""Where a command's name is none for a module."""
 
 
 def usage() -> str:
@@ -56,7 +62,7 @@ def _dispatched(arguments: list[str]) -> int:
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
         raise SettingsError("unknown-setting", f"there is no command {name!r}", hint=nearest(name, COMMANDS))
-    command = importlib.import_module(f"halo.cli.{name}")
+    command = importlib.import_module(f"halo.cli.{MODULES.get(name, name)}")
     result: int = command.run(rest)
     return result
 

@@ -10,7 +10,10 @@ import yaml
 
 from halo.cli.arguments import Arguments, one_word, split
 from halo.cli.console import Progress, say
+from halo.compiler.checks.examination import NEVER
+from halo.compiler.checks.verdict import REFUTED
 from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.errors import Place, RunFailed
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import CONTROL_FOR_GOOD, is_starter, with_defaults
 from halo.training.settings import ALIASES, Settings, is_flag, read_settings
@@ -42,7 +45,9 @@ def run(arguments: list[str]) -> int:
         return 0
     source = one_word(given.words, "objective")
     compiled = compile_source(source, given.parameters, find_objective)  # before torch: a mistake answers at once
-    settings = _settings(given)
+    settings = _settings(given, compiled)
+    if settings.check:
+        _hold(compiled)
     _quieten()
     from halo.training.assembly import assemble
 
@@ -52,13 +57,27 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _settings(given: Arguments) -> Settings:
+def _hold(compiled: CompiledObjective) -> None:
+    """Holds the objective's expectations, before torch and the model are loaded. Raises RunFailed."""
+    from halo.compiler.checks.supervisor import examine
+
+    examination = examine(compiled)
+    for mistake in examination.mistakes:
+        say(f"mistake?   {mistake.where}: {mistake.what}; {mistake.wanted}")
+    if examination.failed:
+        unmet = [f"expect.{b.check} is {b.expected}, found {b.found}" for b in examination.beliefs if not b.met]
+        broken = [f"{f.check} is refuted: {f.reason}" for f in examination.findings if f.check in NEVER and f.verdict == REFUTED]
+        hint = f"halo check {compiled.objective.file} -v says why; --check false trains it as it is"
+        raise RunFailed("expectation", "; ".join(unmet + broken), place=Place(compiled.objective.file), hint=hint)
+
+
+def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
     file = given.flags.pop("--settings", None) or given.flags.pop("--config", None)
     first = read_settings(file, given.flags)
     given_values = first.model_dump(exclude_unset=True)
     if first.resume_from_checkpoint:
         given_values = _of_the_run(first.resume_from_checkpoint) | given_values
-    return read_settings(None, {}, with_defaults(given_values))
+    return read_settings(None, {}, with_defaults(given_values, compiled.objective.declaration))
 
 
 def _of_the_run(resumed: str) -> dict[str, Any]:

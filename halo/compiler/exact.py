@@ -35,7 +35,8 @@ LINEAR = {"logsigmoid": -1, "softplus": 1}  # on that side they are x itself, to
 class Row:
     """One completion: a number for each scored token. Floats stand for their exact value.
 
-    columns   numbers from the data by name (`score` is one of them): one number, or one for each token
+    columns   numbers from the data by name (`score` is one of them): one number, or one for each token; and the
+              full-vocabulary words (`entropy`, ...), one for each token
     """
 
     logp: Sequence[Any]

@@ -171,6 +171,8 @@ class Expressions:
         if name not in INPUTS and name != "reward" and column is None:
             known = known_words() | set(self.declaration.parameters) | set(self.declaration.let) | set(self.declaration.columns)
             hint = nearest(name, known) if name not in self.roles else f"a role stands before a dot, such as {name}.reward"
+            if hint.startswith("known:"):
+                hint = f'declare a number of your own, as in parameters: {{{name}: {{default: 0.1, domain: "(0, inf)"}}}}'
             raise self.fail("unknown-name", f"unknown name {name!r}", site.path, formula.offset, hint)
         if site.at is None:
             raise self.fail("wrong-level", f"{name!r} belongs to a completion, and here there is none at hand", site.path, formula.offset,

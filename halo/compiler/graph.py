@@ -15,7 +15,7 @@ from typing import Any, Literal
 from halo.errors import Place
 from halo.objective.formula import PRECEDENCE, SYMBOLS, number_text
 from halo.objective.schema import Parameter
-from halo.objective.vocabulary import INPUTS
+from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS
 
 AXES = ("example", "list", "other", "token")
 Op = Literal["number", "parameter", "input", "mask", "examples", "apply", "reduce", "view", "select", "stop"]
@@ -138,6 +138,8 @@ class Needs:
     slots       the completions whose log-probs are read; `gradient` those the loss has a gradient in; `coupled` those
                 that a quantity over the batch depends on, so that they must be known before anything is pulled back
     reference_slots  the completions whose reference log-probs are read; `moving`: the reference must follow the policy
+    columns     the columns of the example; `own_columns` by slot those of its completions and tokens (`score` too)
+    vocabulary  by slot the words that sum over the full vocabulary
     """
 
     slots: tuple[str, ...]
@@ -149,11 +151,28 @@ class Needs:
     scores: bool
     columns: tuple[str, ...]
     control: dict[str, str]
+    own_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    vocabulary: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def reference(self) -> bool:
         """Whether a reference model is needed."""
-        return bool(self.reference_slots)
+        return bool(self.reference_slots) or any(INPUTS[word].reference for word in self.words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The full-vocabulary words that are read of any slot, in the vocabulary's order."""
+        return tuple(word for word in FULL_VOCABULARY if any(word in words for words in self.vocabulary.values()))
+
+    @property
+    def policy_words(self) -> tuple[str, ...]:
+        """Those of `words` that the policy's head computes."""
+        return tuple(word for word in self.words if INPUTS[word].policy)
+
+    @property
+    def divergences(self) -> tuple[str, ...]:
+        """Those of `words` that compare policy and reference, token by token of the vocabulary: both must be there at once."""
+        return tuple(word for word in self.policy_words if INPUTS[word].reference)
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -241,19 +260,21 @@ def _outside_stop(output: Node) -> list[Node]:
     return list(found)
 
 
-def show(graph: LossGraph) -> str:
-    """The graph as text: one line for each named quantity with its axes, formula and place in the file."""
+def show(graph: LossGraph, places: bool = True) -> str:
+    """The graph as text: one line for each named quantity with its axes, formula and (`places`) where it stands in the file."""
     lines = [f"objective {graph.name}  (feedback: {graph.feedback})"]
     needs = graph.needs
     lines.append(f"needs     log-probs of {', '.join(needs.slots)}; gradient in {', '.join(needs.gradient) or 'none'}")
     lines.append(
         f"          reference {'yes' if needs.reference else 'no'}; known over the batch first: {', '.join(needs.coupled) or 'none'}"
     )
-    lines.extend(_named_lines(graph))
+    if needs.words:
+        lines.append(f"          over the full vocabulary: {', '.join(needs.words)}")
+    lines.extend(_named_lines(graph, places))
     return "\n".join(lines) + "\n"
 
 
-def _named_lines(graph: LossGraph) -> Iterator[str]:
+def _named_lines(graph: LossGraph, places: bool) -> Iterator[str]:
     names = dict(graph.labels)
     width = max((len(name) for name in names.values()), default=0)
     for node in topological(graph.outputs()):
@@ -261,7 +282,7 @@ def _named_lines(graph: LossGraph) -> Iterator[str]:
             continue
         origin = graph.origins.get(node)
         axes = "[" + ", ".join(node.axes) + "]"
-        where = f"   # {origin.key}, {origin.place}" if origin else ""
+        where = f"   # {origin.key}, {origin.place}" if origin and places else ""
         yield f"{names[node]:<{width}} {axes:<23} = {text(node, names, top=True)}{where}"
 
 

@@ -14,7 +14,7 @@ from halo.errors import ObjectiveError
 from halo.objective.document import Path
 from halo.objective.loading import Objective
 from halo.objective.schema import Regularizer, Slots
-from halo.objective.vocabulary import INPUTS, LIST_POPULATIONS, known_words
+from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, known_words
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 GENERATED = frozenset({"batch", "words", "torch", "math", "F", "LossInputs", "LossOutput", "float"})
@@ -166,7 +166,7 @@ class _Lowering(Expressions):
         if value is None:
             raise self.fail("missing-key", "the key 'sign' is missing", path[:1], hint="-1 raises v, +1 lowers it")
         if str(value) not in ("-1", "+1", "1"):
-            raise self.fail("wrong-value", f"sign is the literal -1 or +1, not {value!r}", path)
+            raise self.fail("wrong-value", f"sign is the literal -1 or +1, not {value!r}", path, hint="a factor belongs in weight")
         return int(value)
 
     # -- terms, regularizers, the whole ------------------------------------------------------------------------------
@@ -196,7 +196,8 @@ class _Lowering(Expressions):
         roles = self.item_roles(value, role_path)
         groups = [self.group(role) for role in roles]
         reduce_path, reduce = self.key("reduce")
-        reduce_path = reduce_path if reduce else self.key("value")[0]
+        per_token = any(part.name == name and part.reward is not None and part.reward.tokens for part in self.parts)
+        reduce_path = reduce_path if reduce else self.key("reward" if per_token else "value")[0]
         explicit = [] if value is None else roles
         return self.reduced(name, groups, reduce_path, reduce, explicit), groups
 
@@ -290,6 +291,8 @@ class _Lowering(Expressions):
             for name in names:
                 if name not in self.used:
                     place, hint = self.objective.key_place((group, name)), "remove it, or `none` where it is inherited"
+                    if group == "parameters" and self.declaration.normalizer is None and self.declaration.reward is not None:
+                        hint = f"is `normalizer: {name}` missing? else {hint}"
                     raise ObjectiveError("unused", f"{name!r} is declared but nothing uses it", place=place, hint=hint)
 
     def _finish(
@@ -297,7 +300,7 @@ class _Lowering(Expressions):
     ) -> LossGraph:
         nodes = topological([loss, *rewards.values()])
         reads = {node.data for node in nodes if node.op == "input"}
-        columns = tuple(sorted(reads & set(self.declaration.columns)))
+        columns = tuple(sorted(reads & {name for name, column in self.declaration.columns.items() if column.level == "example"}))
         coupled = coupled_slots(loss)
         slots = {node.slot for node in nodes if node.op in ("input", "mask") and node.slot}
         gradient = policy_slots(loss, through_stop=False)
@@ -309,9 +312,11 @@ class _Lowering(Expressions):
             reference_slots=tuple(s for s in order if s in {node.slot for node in nodes if node.op == "input" and node.data == "ref_logp"}),
             moving=self.declaration.reference == "moving",
             sampler="old_logp" in reads,
-            scores="score" in reads and "score" not in columns,
+            scores="score" in reads and "score" not in self.declaration.columns,
             columns=columns,
             control=dict(self.declaration.control),
+            own_columns=_read_by_slot(nodes, order, {*self.declaration.columns, "score"}),
+            vocabulary=_read_by_slot(nodes, order, FULL_VOCABULARY),
         )
         declaration = self.declaration
         return LossGraph(
@@ -329,6 +334,12 @@ class _Lowering(Expressions):
             self.origins,
             needs,
         )
+
+
+def _read_by_slot(nodes: list[Node], slots: list[str], names: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Which of the names are read, by slot."""
+    read = {(node.slot, node.data) for node in nodes if node.op == "input" and node.slot and node.data in names}
+    return {slot: tuple(sorted(name for own, name in read if own == slot)) for slot in slots if any(own == slot for own, _ in read)}
 
 
 def _by_name(name: str, groups: list[Group]) -> dict[str, Group]:

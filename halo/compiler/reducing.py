@@ -66,7 +66,8 @@ def _check(steps: list[tuple[str, str]], level: str, fail: Fail) -> None:
         raise fail("wrong-level", f"reduce lists axes finest first, not {', '.join(names)}", "such as {tokens: mean, examples: mean}")
     if names[0] != level:
         what = {"tokens": "one number for each token", "pairs": "one number for each pair", "completions": "one number for each completion"}
-        hint = f"sum or average inside the formula, or start reduce with {level}" if level == "tokens" else f"start reduce with {level}"
+        inside = "is a sum(...) or mean(...) over tokens missing, as in sum(logp - ref_logp)? else "
+        hint = f"{inside if level == 'tokens' else ''}start reduce with {level}"
         message = f"an item is {what.get(level, 'one number for each example')}, but reduce starts with {names[0]}"
         raise fail("wrong-level", message, hint)
     for step, way in steps:

@@ -111,7 +111,9 @@ class _Inference:
         elif difference.get("", 0) != 0:
             a, b = (self.reduced(form) for form in (left, right))
             message = f"{what} {_words(a)} and {_words(b)}" if right else f"{what}, not {_words(a)}"
-            raise self.error(node, message, "take sum(...) of both or mean(...) of both, or give each its own parameter")
+            length = "multiply the length by a parameter, which then counts per token" if a.get("") == 1 else "take mean(...), or divide by a length"
+            both = "take sum(...) of both or mean(...) of both, or give each its own parameter"
+            raise self.error(node, message, both if right else length)
 
     def reduced(self, form: Form) -> Form:
         result: Form = {}

@@ -11,8 +11,8 @@ from halo.errors import DataError
 
 def pair_to_labels(example: Example) -> Iterator[Example]:
     """Chosen is desirable, rejected undesirable."""
-    for completion, desirable in zip(example.completions, (True, False), strict=True):
-        yield replace(example, kind="labelled", completions=(completion,), desirable=desirable)
+    for index, desirable in enumerate((True, False)):
+        yield example.picked(index, kind="labelled", desirable=desirable)
 
 
 def pair_to_list(example: Example) -> Iterator[Example]:
@@ -22,7 +22,7 @@ def pair_to_list(example: Example) -> Iterator[Example]:
 
 def pair_to_demonstration(example: Example) -> Iterator[Example]:
     """The chosen completion."""
-    yield replace(example, kind="demonstrations", completions=example.completions[:1])
+    yield example.picked(0, kind="demonstrations")
 
 
 def label_to_demonstration(example: Example) -> Iterator[Example]:
@@ -33,17 +33,15 @@ def label_to_demonstration(example: Example) -> Iterator[Example]:
 
 def list_to_pairs(example: Example) -> Iterator[Example]:
     """Every two completions of different rank."""
-    ranked = list(zip(example.completions, example.ranks, strict=True))
-    for better, rank in ranked:
-        for worse, lower in ranked:
+    for better, rank in enumerate(example.ranks):
+        for worse, lower in enumerate(example.ranks):
             if rank < lower:
-                yield replace(example, kind="paired", completions=(better, worse), ranks=())
+                yield example.picked(better, worse, kind="paired", ranks=())
 
 
 def list_to_demonstration(example: Example) -> Iterator[Example]:
     """The first best completion."""
-    best = example.completions[example.ranks.index(min(example.ranks))]
-    yield replace(example, kind="demonstrations", completions=(best,), ranks=())
+    yield example.picked(example.ranks.index(min(example.ranks)), kind="demonstrations", ranks=())
 
 
 def list_to_labels(example: Example) -> Iterator[Example]:
@@ -51,8 +49,7 @@ def list_to_labels(example: Example) -> Iterator[Example]:
     low, high = min(example.ranks), max(example.ranks)
     if low < high:
         for rank, desirable in ((low, True), (high, False)):
-            completion = example.completions[example.ranks.index(rank)]
-            yield replace(example, kind="labelled", completions=(completion,), ranks=(), desirable=desirable)
+            yield example.picked(example.ranks.index(rank), kind="labelled", ranks=(), desirable=desirable)
 
 
 CONVERSIONS: dict[tuple[Kind, str], tuple[str, Callable[[Example], Iterator[Example]]]] = {

@@ -6,8 +6,8 @@ An example is a prompt and its completions, best first where there is an order. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from halo.errors import Place
 
@@ -24,7 +24,8 @@ class Example:
     completions  one (labelled, demonstrations), two (paired: chosen, rejected) or more (ranked)
     ranks        ranked: 1 is best, equal numbers are ties; as long as `completions`
     desirable    labelled: whether the completion is
-    texts        extra texts by role, such as gold; columns: extra numbers of the row
+    texts        extra texts by role, such as gold; columns: what else the row holds in numbers, lists of numbers too
+    own          for each completion the numbers that go with it, by name (see `halo.data.columns`); () if there are none
     """
 
     kind: Kind
@@ -34,4 +35,10 @@ class Example:
     ranks: tuple[int, ...] = ()
     desirable: bool | None = None
     texts: Mapping[str, Text] = field(default_factory=dict)
-    columns: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    own: tuple[Mapping[str, Any], ...] = ()
+
+    def picked(self, *indices: int, **changes: Any) -> Example:
+        """An example with only these of its completions, and what goes with them."""
+        own = tuple(self.own[i] for i in indices) if self.own else ()
+        return replace(self, completions=tuple(self.completions[i] for i in indices), own=own, **changes)

@@ -34,16 +34,25 @@ def prompt_of(row: Row, place: Place) -> Text:
 
 
 def extras(row: Row, used: tuple[str, ...]) -> dict[str, Any]:
-    """What else a row holds: texts and finite numbers, for objectives that ask for them."""
+    """What else a row holds: texts and numbers, for objectives that ask for them. Whether a number will do is judged then."""
     others = {key: value for key, value in row.items() if key not in used}
-    texts = {k: v for k, v in others.items() if isinstance(v, str)}
-    columns = {k: float(v) for k, v in others.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)}
-    return {"texts": texts, "columns": columns}
+    return {"texts": {k: v for k, v in others.items() if isinstance(v, str)}, "columns": {k: v for k, v in others.items() if _numeric(v)}}
+
+
+def _numeric(value: Any) -> bool:
+    """A number, or a list that begins like one of numbers (of lists of numbers)."""
+    return isinstance(value, int | float) or (isinstance(value, list) and (not value or value[0] is None or _numeric(value[0])))
 
 
 def read_pair(row: Row, place: Place) -> Example:
     completions = (text_of(row, "chosen", place), text_of(row, "rejected", place))
-    return Example("paired", prompt_of(row, place), completions, place, **extras(row, ("prompt", "chosen", "rejected")))
+    more = extras(row, ("prompt", "chosen", "rejected"))
+    return Example("paired", prompt_of(row, place), completions, place, own=of_sides(more["columns"]), **more)
+
+
+def of_sides(columns: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """What goes with the chosen and with the rejected completion: chosen_margin is the chosen one's margin."""
+    return tuple({k.removeprefix(side): v for k, v in columns.items() if k.startswith(side)} for side in ("chosen_", "rejected_"))
 
 
 def read_label(row: Row, place: Place) -> Example:
@@ -53,7 +62,7 @@ def read_label(row: Row, place: Place) -> Example:
         raise DataError("data-row", f"label is {'null' if label is None else repr(label)}", place=place, hint=hint)
     completion = text_of(row, "completion", place)
     more = extras(row, ("prompt", "completion", "label"))
-    return Example("labelled", prompt_of(row, place), (completion,), place, desirable=label, **more)
+    return Example("labelled", prompt_of(row, place), (completion,), place, desirable=label, own=(more["columns"],), **more)
 
 
 def read_ranked(row: Row, place: Place) -> Example:
@@ -65,12 +74,16 @@ def read_ranked(row: Row, place: Place) -> Example:
         raise DataError("data-row", f"scores {scores} are not all finite numbers", place=place)
     texts = tuple(text_of({"completions": one}, "completions", place) for one in completions)
     ranks = tuple(1 + sum(other > score for other in scores) for score in scores)
-    return Example("ranked", prompt_of(row, place), texts, place, ranks=ranks, **extras(row, ("prompt", "completions", "scores")))
+    more = extras(row, ("prompt", "completions", "scores"))
+    lists = {k: v for k, v in more["columns"].items() if isinstance(v, list) and len(v) == len(texts)}
+    own = tuple({k: v[i] for k, v in lists.items()} | {"score": score} for i, score in enumerate(scores))
+    return Example("ranked", prompt_of(row, place), texts, place, ranks=ranks, own=own, **more)
 
 
 def read_demonstration(row: Row, place: Place) -> Example:
     completion = text_of(row, "completion", place)
-    return Example("demonstrations", prompt_of(row, place), (completion,), place, **extras(row, ("prompt", "completion")))
+    more = extras(row, ("prompt", "completion"))
+    return Example("demonstrations", prompt_of(row, place), (completion,), place, own=(more["columns"],), **more)
 
 
 def is_hh(row: Row) -> bool:
@@ -82,7 +95,8 @@ def read_hh(row: Row, place: Place) -> Example:
     (prompt, chosen), (other, rejected) = (_last_turn(row[column], place) for column in ("chosen", "rejected"))
     if prompt != other:
         raise DataError("data-row", "the transcripts differ before their last turn", place=place)
-    return Example("paired", prompt, (chosen, rejected), place)
+    more = extras(row, ("chosen", "rejected"))
+    return Example("paired", prompt, (chosen, rejected), place, own=of_sides(more["columns"]), **more)
 
 
 def _last_turn(transcript: str, place: Place) -> tuple[Text, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
+from halo.data.columns import Wanted
 from halo.data.examples import Example
 from halo.data.tokenizing import Report, Template, TokenizedExample, tokenize
 from halo.errors import DataError
@@ -13,16 +14,22 @@ TRIES = 50
 
 
 def prepare(
-    examples: Sequence[Example], template: Template, slots: tuple[str, ...], control: Mapping[str, str], max_length: int | None, seed: int
+    examples: Sequence[Example],
+    template: Template,
+    slots: tuple[str, ...],
+    control: Mapping[str, str],
+    max_length: int | None,
+    seed: int,
+    columns: Sequence[Wanted] = (),
 ) -> tuple[list[TokenizedExample], Report]:
-    """Tokenizes all examples and gives each its mismatched completion if `slots` asks for one. Raises DataError."""
+    """Tokenizes all examples, with the `columns` wanted; gives each its mismatched completion if `slots` asks for one. Raises DataError."""
     report = Report()
     kept: list[tuple[Example, TokenizedExample]] = []
     for example in examples:
         if example.kind == "paired" and example.completions[0] == example.completions[1]:
             report.dropped["pairs of identical completions"] += 1
             continue
-        result = tokenize(example, template, slots, control, max_length)
+        result = tokenize(example, template, slots, control, max_length, columns=columns)
         if isinstance(result, str):
             report.dropped[result] += 1
         else:
@@ -36,7 +43,7 @@ def prepare(
             hint="raise --max-length, or look at the data",
         )
     if "mismatched" in slots:
-        return _with_mismatched(kept, template, slots, control, max_length, seed), report
+        return _with_mismatched(kept, template, slots, control, max_length, seed, columns), report
     return [tokenized for _, tokenized in kept], report
 
 
@@ -47,6 +54,7 @@ def _with_mismatched(
     control: Mapping[str, str],
     max_length: int | None,
     seed: int,
+    columns: Sequence[Wanted],
 ) -> list[TokenizedExample]:
     """Draws for each example, once and from the seed, the completion of an example with another prompt.
 
@@ -62,7 +70,8 @@ def _with_mismatched(
             other, tokenized = kept[rng.randrange(len(kept))]
             while tokenized.prompt_key == own.prompt_key:
                 other, tokenized = kept[rng.randrange(len(kept))]
-            joined = tokenize(example, template, slots, control, max_length, mismatched=other.completions[0])
+            drawn_one = (other.completions[0], other.own[0] if other.own else {})
+            joined = tokenize(example, template, slots, control, max_length, drawn_one, columns)
             if not isinstance(joined, str):
                 return joined
         message = f"none of {TRIES} completions of other prompts fits after this prompt within max_length {max_length}"

@@ -8,10 +8,11 @@ is too long is left out, with a count.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from halo.data.columns import Numbers, Wanted, of_completion, of_example
 from halo.data.examples import Example, Text
 from halo.errors import DataError, ModelError, Place
 
@@ -28,6 +29,7 @@ class Tail:
 class TokenizedExample:
     """An example as ids. A whole row is `prefix + tail.ids`. `tails` maps a slot to its completions (several in a list).
 
+    columns: the example's numbers that the objective wants; own: by slot, for each completion its own.
     ref_logps: the reference's log-probs where they are known beforehand, by slot, completion and scored token.
     """
 
@@ -38,6 +40,7 @@ class TokenizedExample:
     desirable: bool | None = None
     ranks: tuple[int, ...] = ()
     columns: Mapping[str, float] = field(default_factory=dict)
+    own: Mapping[str, tuple[Numbers, ...]] = field(default_factory=dict)
     ref_logps: Mapping[str, tuple[tuple[float, ...], ...]] | None = None
 
     @property
@@ -121,12 +124,16 @@ def tokenize(
     slots: tuple[str, ...],
     control: Mapping[str, str],
     max_length: int | None,
-    mismatched: Text | None = None,
+    mismatched: tuple[Text, Mapping[str, Any]] | None = None,
+    columns: Sequence[Wanted] = (),
 ) -> TokenizedExample | str:
-    """One example (with a completion of another prompt, if one is given), or the reason why it is left out."""
+    """One example (with a completion of another prompt and its columns, if given), or the reason why it is left out.
+
+    Raises DataError for a column of `columns` that the row lacks or that is not what was declared.
+    """
     texts = _texts_by_slot(example, slots)
     if mismatched is not None:
-        texts["mismatched"] = (mismatched,)
+        texts["mismatched"] = (mismatched[0],)
     rows: dict[str, list[tuple[list[int], int]]] = {}
     word = control.get("desirable" if example.desirable else "undesirable", "") if example.desirable is not None else ""
     for slot, completions in texts.items():
@@ -141,7 +148,19 @@ def tokenize(
             if min(first for _, first in flat) < max_length
             else f"with a prompt longer than max_length {max_length}"
         )
-    return _shared(example, rows, flat)
+    result = _shared(example, rows, flat)
+    if not columns:
+        return result
+    counts = {slot: [len(ids) - first for ids, first in group] for slot, group in rows.items()}
+    counts |= {"prompt": [len(result.prefix)]} if "prompt" in slots else {}
+    other = mismatched[1] if mismatched is not None else None
+    own = {s: tuple(of_completion(example, s, _place_of(s, k), n, columns, other) for k, n in enumerate(c)) for s, c in counts.items()}
+    return replace(result, columns=of_example(example, columns), own=own)
+
+
+def _place_of(slot: str, index: int) -> int:
+    """Which of the example's completions a slot's is."""
+    return 1 if slot == "rejected" else index
 
 
 def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[Text, ...]]:
@@ -183,5 +202,5 @@ def _shared(example: Example, rows: Mapping[str, list[tuple[list[int], int]]], f
         for slot, group in rows.items()
     }
     return TokenizedExample(
-        tuple(flat[0][0][:cut]), tails, example.place, str(example.prompt), example.desirable, example.ranks, example.columns
+        tuple(flat[0][0][:cut]), tails, example.place, str(example.prompt), example.desirable, example.ranks
     )

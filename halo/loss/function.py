@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from halo.compiler.graph import Needs
+from halo.compiler.graph import Needs, topological
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import ObjectiveError
 from halo.loss.inputs import Completions, LossInputs, LossOutput
@@ -29,6 +29,8 @@ class LossFunction(nn.Module):
         self.source = compiled.source
         self.needs: Needs = compiled.graph.needs
         self.feedback = compiled.graph.feedback
+        inputs = {(n.slot, n.data) for n in topological(compiled.graph.outputs()) if n.op == "input"}
+        self._columns = sorted((slot, name) for slot, name in inputs if name in self.needs.columns)
         self._function = _executed(compiled.source, compiled.graph.name)
         if validate:
             validated(compiled, self.forward)
@@ -48,8 +50,17 @@ class LossFunction(nn.Module):
         missing += [
             f"{slot}.ref_logp" for slot in self.needs.reference_slots if slot in inputs.roles and inputs.roles[slot].ref_logp is None
         ]
+        for extra in (self.needs.vocabulary, self.needs.own_columns):
+            missing += [
+                f"{slot}.{name}" for slot, names in extra.items() for name in names
+                if slot in inputs.roles and name not in inputs.roles[slot].columns
+            ]  # fmt: skip
         if self.needs.sampler and any(completions.old_logp is None for completions in given):
             missing.append("old_logp")
+        for slot, name in self._columns:
+            holder = inputs.roles.get(slot) if slot else inputs
+            if holder is not None and name not in holder.columns:
+                missing.append(f"{slot}.{name}" if slot else name)
         if self.feedback == "labelled" and inputs.desirable is None:
             missing.append("desirable")
         if self.feedback in ("ranked", "scored") and inputs.ranks is None:

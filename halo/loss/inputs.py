@@ -22,7 +22,9 @@ class Completions:
     mask      (B, T) or (B, K, T), bool: scored completion tokens
     logp      same shape, nats: log-probability of each token under the policy
     ref_logp  same shape or None: under the reference; old_logp: under the policy that sampled
-    columns   numbers from the data: (B,) or (B, K), or per token
+    columns   numbers from the data: (B,) or (B, K), or per token; and per token, in nats, the full-vocabulary words that an
+              objective reads (`entropy`, `ref_entropy`, `log_sum_sq_probs`, `kl_ref_policy`, `kl_policy_ref`), with their
+              gradients if they have one
     """
 
     mask: Tensor
@@ -43,7 +45,9 @@ class Completions:
 
         logp = ready(self.logp)
         assert logp is not None
-        return Completions(mask, logp, ready(self.ref_logp), ready(self.old_logp), self.columns)
+        return Completions(
+            mask, logp, ready(self.ref_logp), ready(self.old_logp), {name: _filled(x, mask) for name, x in self.columns.items()}
+        )
 
     @property
     def length(self) -> Tensor:
@@ -66,6 +70,19 @@ class Completions:
             return columns[name]
         except KeyError:
             raise AttributeError(f"these completions have no {name!r}") from None
+
+
+def _filled(x: Tensor, mask: Tensor) -> Tensor:
+    """Half precision becomes float32; what is not there becomes the largest number that is, inside the domain whatever that is.
+
+    Tokens may be missing, and completions of a list.
+    """
+    wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    if (x.ndim < mask.ndim and mask.ndim < 3) or not x.numel():
+        return wide  # every completion of a pair is there
+    real = mask if x.ndim == mask.ndim else mask.any(-1)
+    largest = torch.where(real, wide.detach(), -torch.inf).amax()
+    return torch.where(real, wide, torch.where(torch.isfinite(largest), largest, 0.0))
 
 
 @dataclass

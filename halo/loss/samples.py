@@ -19,7 +19,7 @@ from halo.compiler.exact import ExactBatch, Row
 from halo.compiler.pipeline import CompiledObjective
 from halo.loss.inputs import Completions, LossInputs
 from halo.objective.schema import Interval
-from halo.objective.vocabulary import FEEDBACK
+from halo.objective.vocabulary import FEEDBACK, INPUTS
 
 KINDS = ("ordinary", "at_reference", "far_up", "far_down", "sure", "impossible")
 LISTS = ("ranked", "scored")
@@ -27,14 +27,21 @@ RANKS = ((1, 2, 2), (2, 1), (1, 3, 2))  # ties, and lists of different lengths
 GARBAGE = 3.0  # padding: no log-probability, and inside few domains
 
 
+Leaf = tuple[str, str]
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One batch twice. `leaves` are the log-prob tensors by slot; `places` where each row's tokens lie in its padded row."""
+    """One batch twice.
+
+    `leaves` are the tensors that have a gradient, by slot and name (`logp`, and full-vocabulary words of the policy);
+    `places` where each row's tokens lie in its padded row.
+    """
 
     kind: str
     exact: ExactBatch
     inputs: LossInputs
-    leaves: dict[str, Tensor]
+    leaves: dict[Leaf, Tensor]
     places: dict[str, list[Any]]
 
 
@@ -42,6 +49,7 @@ def sample(compiled: CompiledObjective, kind: str) -> Sample:
     """The batch of a kind for an objective: what its graph says it needs, and no more. The same one every time."""
     maker = _Maker(compiled, kind)
     rows = {slot: maker.slot(slot) for slot in compiled.declared.needs.slots}
+    maker.add_words(rows)
     return maker.padded(maker.exact(rows))
 
 
@@ -102,6 +110,26 @@ class _Maker:
             return -1e4 / length * self.rng.uniform(0.9, 1.1), ordinary[1], ordinary[2]
         return ordinary[0], ordinary[1], ordinary[2]
 
+    def add_words(self, rows: dict[str, list[Any]]) -> None:
+        """Gives rows their full-vocabulary words; last, so that no other number depends on whether there are any."""
+        for slot, words in self.needs.vocabulary.items():
+            for row in (row for group in rows[slot] for row in ([group] if isinstance(group, Row) else group)):
+                tokens = [self.words() for _ in row.logp]
+                assert isinstance(row.columns, dict)
+                row.columns.update({word: [token[word] for token in tokens] for word in words})
+
+    def words(self) -> dict[str, float]:
+        """The words of one token, as one model could give them: 0 < entropy, KL >= 0, all near 0 where the policy is sure."""
+        scale = 1e-28 if self.kind == "sure" else 1.0
+        entropy, ref_entropy, *kls = (self.rng.expovariate(0.7) + 0.01 for _ in range(4))
+        tied = self.kind == "at_reference"
+        far = 500.0 if self.kind in ("far_up", "far_down", "impossible") else 1.0
+        return {
+            "entropy": entropy * scale, "ref_entropy": entropy if tied else ref_entropy,
+            "log_sum_sq_probs": -0.5 * entropy * scale,
+            "kl_ref_policy": 0.0 if tied else kls[0] * far, "kl_policy_ref": 0.0 if tied else kls[1] * far,
+        }  # fmt: skip
+
     def inside(self, interval: Interval, towards: int) -> float:
         """A number inside a column's domain, larger for what is better."""
         low, high = (None if end is None else float(end) for end in (interval.low, interval.high))
@@ -116,10 +144,14 @@ class _Maker:
     # -- tensors ---------------------------------------------------------------------------------------------------
 
     def padded(self, exact: ExactBatch) -> Sample:
-        roles, leaves, places = {}, {}, {}
+        roles, places = {}, {}
+        leaves: dict[Leaf, Tensor] = {}
         for slot, rows in exact.rows.items():
             roles[slot], places[slot] = self.completions(rows)
-            leaves[slot] = roles[slot].logp
+            leaves[slot, "logp"] = roles[slot].logp
+            for word in self.needs.vocabulary.get(slot, ()):
+                if INPUTS[word].policy:
+                    leaves[slot, word] = roles[slot].columns[word].requires_grad_()
         width = max((len(ranks) for ranks in exact.ranks), default=0)
         ranks = torch.tensor([_filled(list(r), width, 1) for r in exact.ranks], device="cpu") if exact.ranks else None
         desirable = torch.tensor(exact.desirable, device="cpu") if exact.desirable else None

@@ -34,7 +34,7 @@ from halo.compiler.graph import LossGraph, Node, topological
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import HaloError, RunFailed
 from halo.loss.inputs import LossInputs, LossOutput
-from halo.loss.samples import KINDS, Sample, sample
+from halo.loss.samples import KINDS, Leaf, Sample, sample
 
 RELATIVE = 1e-9
 TINY, HUGE = 2.0**-1022, 1.7e308
@@ -137,13 +137,13 @@ class _Point:
     # -- slopes ----------------------------------------------------------------------------------------------------
 
     def check_slopes(self, values: dict[Node, Any], output: LossOutput) -> None:
-        gradients: dict[str, Any] = dict.fromkeys(self.batch.leaves)
+        gradients: dict[Leaf, Any] = dict.fromkeys(self.batch.leaves)
         if output.loss.requires_grad:
             found = torch.autograd.grad(output.loss, list(self.batch.leaves.values()), allow_unused=True)
-            gradients = {slot: None if g is None else g.tolist() for slot, g in zip(self.batch.leaves, found, strict=True)}
+            gradients = {leaf: None if g is None else g.tolist() for leaf, g in zip(self.batch.leaves, found, strict=True)}
         rng = Random(1)
         for b in range(self.batch.exact.examples):
-            direction = _Direction(self.batch.exact, b, rng)
+            direction = _Direction(self.batch.exact, list(self.batch.leaves), b, rng)
             left, right = _sides(self.graph, self.evaluator, self.exponent, direction, None, values)
             if not self.defined(left) or not self.defined(right):
                 self.report.beyond += 1
@@ -219,32 +219,37 @@ class _Point:
 
 
 class _Direction:
-    """A random direction in the log-probs of one example."""
+    """A random direction in what depends on the policy in one example: log-probs, and full-vocabulary words."""
 
-    def __init__(self, batch: ExactBatch, b: int, rng: Random) -> None:
+    def __init__(self, batch: ExactBatch, leaves: list[Leaf], b: int, rng: Random) -> None:
         self.batch, self.b = batch, b
-        self.steps = {slot: [[_step(rng) for _ in row.logp] for row in _rows_of(rows[b])] for slot, rows in batch.rows.items()}
+        rows = batch.rows
+        self.steps = {(slot, name): [[_step(rng) for _ in row.logp] for row in _rows_of(rows[slot][b])] for slot, name in leaves}
 
     def moved(self, by: Any) -> ExactBatch:
         """The batch a step along the direction, in the numbers of `by`."""
-        rows = {}
-        for slot, all_rows in self.batch.rows.items():
-            new = [
-                replace(row, logp=[by * step + x for x, step in zip(row.logp, steps, strict=True)])
-                for row, steps in zip(_rows_of(all_rows[self.b]), self.steps[slot], strict=True)
-            ]
-            own = new[0] if isinstance(all_rows[self.b], Row) else new
-            rows[slot] = [*all_rows[: self.b], own, *all_rows[self.b + 1 :]]
+        rows = dict(self.batch.rows)
+        for (slot, name), all_steps in self.steps.items():
+            there = rows[slot][self.b]
+            new = [_moved(row, name, [by * step for step in steps]) for row, steps in zip(_rows_of(there), all_steps, strict=True)]
+            rows[slot] = [*rows[slot][: self.b], new[0] if isinstance(there, Row) else new, *rows[slot][self.b + 1 :]]
         return replace(self.batch, rows=rows)
 
-    def products(self, gradients: dict[str, Any], places: dict[str, Any]) -> Iterator[float]:
+    def products(self, gradients: dict[Leaf, Any], places: dict[str, Any]) -> Iterator[float]:
         """g_i d_i for every token that has a gradient."""
-        for slot, steps in self.steps.items():
-            if gradients[slot] is not None:
+        for (slot, name), steps in self.steps.items():
+            if gradients[slot, name] is not None:
                 single = isinstance(self.batch.rows[slot][self.b], Row)
-                own, where = ([x[slot][self.b]] if single else x[slot][self.b] for x in (gradients, places))
+                own, where = ([x[self.b]] if single else x[self.b] for x in (gradients[slot, name], places[slot]))
                 for row, row_places, row_steps in zip(own, where, steps, strict=False):
                     yield from (row[place] * step for place, step in zip(row_places, row_steps, strict=True))
+
+
+def _moved(row: Row, name: str, by: list[Any]) -> Row:
+    """The row with one of its quantities moved token by token."""
+    if name == "logp":
+        return replace(row, logp=[x + step for x, step in zip(row.logp, by, strict=True)])
+    return replace(row, columns={**row.columns, name: [x + step for x, step in zip(row.columns[name], by, strict=True)]})
 
 
 def _rows_of(rows: Any) -> list[Row]:

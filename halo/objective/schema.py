@@ -64,15 +64,15 @@ class Regularizer(Strict):
 class Slots(Strict):
     """The keys that a term may replace."""
 
-    role: Roles | None = None
-    reward: ByRole | None = None
-    normalizer: ByRole | None = None
-    reference_point: ByRole | None = None
-    margin: ByRole | None = None
-    value: ByRole | None = None
-    sign: Scalar | dict[str, Scalar] | None = None
-    weight: ByRole | None = None
-    constant: ByRole | None = None
+    role: Roles | None = Field(None, description="whose items are added up: a role or a list of roles")
+    reward: ByRole | None = Field(None, description="what the loss sees of a completion, a formula that holds for any completion")
+    normalizer: ByRole | None = Field(None, description="multiplies the reward; the word `reward` in a formula is the product")
+    reference_point: ByRole | None = Field(None, description="E_Q[reward], what z is measured from: a role, none or a formula")
+    margin: ByRole | None = Field(None, description="subtracted from z, unscaled")
+    value: ByRole | None = Field(None, description="v, in z = reward - reference_point - margin")
+    sign: Scalar | dict[str, Scalar] | None = Field(None, description="-1 or +1 in front of v; nothing else changes sign")
+    weight: ByRole | None = Field(None, description="multiplies sign * v, not the constant")
+    constant: ByRole | None = Field(None, description="added for each item: parameters and columns only")
     reduce: Reduce | None = None
 
 
@@ -99,21 +99,21 @@ class Declaration(Slots):
     """One objective file."""
 
     name: StrictStr = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="lower case; the file's name")
-    title: StrictStr | None = None
-    paper: Paper | None = None
+    title: StrictStr | None = Field(None, description="what people call it")
+    paper: Paper | None = Field(None, description="where it comes from")
     notes: StrictStr | None = Field(None, description="other readings, and which file or override gives them")
     extends: StrictStr | None = Field(None, description="start from that objective and state the difference")
-    feedback: Literal["demonstrations", "labelled", "paired", "ranked", "scored"]
+    feedback: Literal["demonstrations", "labelled", "paired", "ranked", "scored"] = Field(description="the shape of an example")
     roles: list[StrictStr] = Field(default=[], description="extra texts of an example, such as gold")
     control: dict[str, StrictStr] = Field(default={}, description="a conditioning text by role: follows the prompt, is not scored")
-    reference: Literal["moving"] | None = None
-    parameters: dict[str, Parameter] = {}
-    columns: dict[str, Column] = {}
-    let: dict[str, ByRole] = {}
-    terms: dict[str, Slots] = {}
-    regularizers: dict[str, Regularizer] = {}
+    reference: Literal["moving"] | None = Field(None, description="moving: the reference follows the policy")
+    parameters: dict[str, Parameter] = Field(default={}, description="numbers with the values they may take; proofs hold for all of those")
+    columns: dict[str, Column] = Field(default={}, description="numbers that the data supplies")
+    let: dict[str, ByRole] = Field(default={}, description="names for formulas")
+    terms: dict[str, Slots] = Field(default={}, description="several terms that add up; each replaces keys of the top level")
+    regularizers: dict[str, Regularizer] = Field(default={}, description="formulas added to the loss, each reduced on its own")
     aliases: dict[str, StrictStr] = Field(default={}, description="another framework's parameter, as a formula in ours")
-    expect: Expect | None = None
+    expect: Expect | None = Field(None, description="what you believe of it; halo check holds you to it, halo train too")
 
 
 def _end(end: str, infinity: str, text: str) -> Fraction | None:

@@ -21,7 +21,8 @@ class Input:
     """A quantity that is given, not computed. `unit` is its power of "token" (nats count as 1).
 
     `needs` names what must supply it: `policy`, `reference`, `sampler`, `head`, `vocabulary` (full-vocabulary sums of
-    the fused head) or nothing. `policy` says whether its value depends on the trained weights.
+    the fused head) or nothing. `policy` says whether its value depends on the trained weights, `reference` whether a
+    sum over the vocabulary reads the reference's distribution.
     """
 
     level: Level
@@ -29,6 +30,7 @@ class Input:
     meaning: str
     needs: str = ""
     policy: bool = False
+    reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,19 @@ INPUTS: dict[str, Input] = {
     "logp": Input("token", -1, "log-probability of each completion token under the policy", "policy", policy=True),
     "ref_logp": Input("token", -1, "the same under the reference", "reference"),
     "old_logp": Input("token", -1, "the same under the policy that sampled it", "sampler"),
+    "entropy": Input("token", -1, "entropy of the policy's next-token distribution", "vocabulary", policy=True),
+    "ref_entropy": Input("token", -1, "the same of the reference", "vocabulary", reference=True),
+    "log_sum_sq_probs": Input("token", -1, "log sum_v p(v)^2 of the policy: the log-prob it expects of its own token", "vocabulary",
+        policy=True),
+    "kl_ref_policy": Input("token", -1, "KL(reference || policy) of the next token", "vocabulary", policy=True, reference=True),
+    "kl_policy_ref": Input("token", -1, "KL(policy || reference) of the next token", "vocabulary", policy=True, reference=True),
     "position": Input("token", 1, "1 for the first completion token, 2 for the next, ..."),
     "length": Input("completion", 1, "number of scored tokens"),
     "score": Input("completion", 0, "an external judge's number"),
-}
+}  # fmt: skip
+
+FULL_VOCABULARY = tuple(name for name, row in INPUTS.items() if row.needs == "vocabulary")
+"""The words that sum over every token the head could say, in the order in which they are scored."""
 
 FUNCTIONS: dict[str, Function] = {
     "add": Function((2, 2), "{0} + {1}", "{0} + {1}", lambda m, x, y: x + y, ("1", "1"), monotone="up", curvature="affine", unit="shared"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from halo.reference.interface import ReferenceContext
 from halo.scoring.rows import RowBatch
+from halo.scoring.vocabulary import Distributions
 
 
 class FrozenReference:
@@ -23,6 +24,10 @@ class FrozenReference:
     @torch.no_grad()
     def logps(self, rows: RowBatch) -> Tensor:
         return self._score(rows)
+
+    @torch.no_grad()
+    def states(self, rows: RowBatch) -> Distributions:
+        return self._score.states(rows)
 
     def describe(self) -> str:
         return f"frozen copy of {self._name}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from halo.scoring.rows import RowBatch
+    from halo.scoring.vocabulary import Distributions
 
 
 class Reference(Protocol):
@@ -20,6 +21,24 @@ class Reference(Protocol):
 
     def describe(self) -> str:
         """One line for the run's output: which reference this is."""
+
+
+@runtime_checkable
+class FullReference(Reference, Protocol):
+    """One that gives its whole next-token distributions: what `ref_entropy` and the KL words are computed from."""
+
+    def states(self, rows: RowBatch) -> Distributions:
+        """What the head is given at the position of every scored token (of size tokens x hidden), in the same order."""
+
+
+class ScoredModel(Protocol):
+    """A model wrapped to score rows: called for flat log-probs, or asked for what they are made of."""
+
+    def __call__(self, rows: RowBatch) -> Tensor:
+        """See `Scorer.forward`."""
+
+    def states(self, rows: RowBatch) -> Distributions:
+        """See `Scorer.states`."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +53,19 @@ class ReferenceContext:
 
     load_model: Callable[[], Any]
     name: str
-    scorer: Callable[[Any], Callable[[RowBatch], Tensor]]
+    scorer: Callable[[Any], ScoredModel]
     vocabulary: int
 
 
 @dataclass(frozen=True)
 class ReferenceStrategy:
-    """name: what `--reference` calls it; supplies: whether it gives log-probs at all; build: see ReferenceContext."""
+    """name: what `--reference` calls it; supplies: whether it gives log-probs at all; build: see ReferenceContext.
+
+    distributions  whether it gives whole distributions too (it builds a `FullReference`)
+    """
 
     name: str
     meaning: str
     build: Callable[[ReferenceContext], Reference | None]
     supplies: bool = True
+    distributions: bool = False

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
 
 from halo.reference.interface import ReferenceContext
 from halo.scoring.rows import RowBatch
+from halo.scoring.vocabulary import Uniform
 
 
 class UniformReference:
     """-log V for each token; no model."""
 
     def __init__(self, context: ReferenceContext) -> None:
-        self._logp = -math.log(context.vocabulary)
+        self._vocabulary = context.vocabulary
 
     def logps(self, rows: RowBatch) -> Tensor:
+        return self.states(rows).scored()
+
+    def states(self, rows: RowBatch) -> Uniform:
         prompt = int(rows.prefix_length.sum()) if rows.score_prefix else 0
-        return torch.full((int(rows.scored.sum()) + prompt,), self._logp, device=rows.tail_ids.device)
+        return Uniform(int(rows.scored.sum()) + prompt, self._vocabulary, rows.tail_ids.device)
 
     def describe(self) -> str:
         return "uniform over tokens"

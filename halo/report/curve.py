@@ -141,6 +141,14 @@ def _above_z(roots: list[Node], stops: set[Node | None]) -> list[Node]:
     return list(seen)
 
 
+def gap_range(compiled: CompiledObjective) -> float:
+    """How far the gap must run to either side so that z runs over +-8, rounded up to 1, 2 or 5 times a power of ten."""
+    items = [Item(compiled, part, compiled.parameters, "gap") for part in compiled.declared.parts if not part.regularizer]
+    wanted = max((float((8 + abs(item.shift)) / abs(item.scale)) for item in items if item.scale), default=8.0)
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= wanted * 0.999)
+
+
 # -- a curve -----------------------------------------------------------------------------------------------------------
 
 

@@ -53,13 +53,24 @@ def drawn(
     objectives: Sequence[CompiledObjective], low: float = -8.0, high: float = 8.0, fixed: Sequence[str] = (), against: Against = "z"
 ) -> Figure:
     """The figure of one objective at several values of a parameter, or of several objectives at one each."""
+    return of_curves(objectives, traced(objectives, low, high, fixed, against), against)
+
+
+def traced(
+    objectives: Sequence[CompiledObjective], low: float = -8.0, high: float = 8.0, fixed: Sequence[str] = (), against: Against = "z"
+) -> list[Curve]:
+    """The curves that `drawn` draws."""
+    return [curve for compiled in objectives for curve in curves(compiled, low, high, len(objectives) == 1, fixed, against)]
+
+
+def of_curves(objectives: Sequence[CompiledObjective], found: Sequence[Curve], against: Against, title: bool = True) -> Figure:
+    """The figure of curves that were traced before."""
     alone = len(objectives) == 1
-    found = [curve for compiled in objectives for curve in curves(compiled, low, high, alone, fixed, against)]
     symbols = {name: symbol.latex for compiled in objectives for name, symbol in declared_symbols(compiled.objective.declaration).items()}
     declared = objectives[0].objective.declaration
-    title = (declared.title or declared.name) if alone else ""
+    above = (declared.title or declared.name) if alone and title else ""
     extra = [note for compiled in objectives if (note := _left_out(compiled))]
-    return figure(found, title=title, symbols=symbols, notes=extra, against=against)
+    return figure(found, title=above, symbols=symbols, notes=extra, against=against)
 
 
 def _left_out(compiled: CompiledObjective) -> str:
@@ -75,7 +86,7 @@ def figure(
         looks = _looks(found, symbols or {})
         legends = [_line_handles(looks), _mark_handles(found)]
         limits = [_limits(found, column) for _, column in PANELS]
-        lines = textwrap.wrap(_note(found, [*_hidden(found, looks, limits), *notes], against), 150)
+        lines = textwrap.wrap(_note(found, [*_hidden(found, looks, limits), *_lost(found, looks, limits, against), *notes], against), 150)
         columns = [_columns([handle.get_label() for handle in handles]) for handles in legends]
         rows = [math.ceil(len(handles) / n) for handles, n in zip(legends, columns, strict=True)]
         below, above = 0.62 + sum(rows) * ROW + len(lines) * LINE, 0.62 if title else 0.36
@@ -88,11 +99,10 @@ def figure(
             axes.set_title(name % _x(against) if "%" in name else name, loc="left")
             axes.set_xlabel(_x_label(against), labelpad=2)
         top = below - 0.46
-        for handles, n, count in zip(legends, columns, rows, strict=True):
+        for handles, n, count, length in zip(legends, columns, rows, (2.4, 1.0), strict=True):
             if handles:
-                page.legend(
-                    handles=handles, loc="upper center", bbox_to_anchor=(0.5, top / height), ncol=n, frameon=False, handlelength=2.4
-                )
+                place = (0.5, top / height)
+                page.legend(handles=handles, loc="upper center", bbox_to_anchor=place, ncol=n, frameon=False, handlelength=length)
             top -= count * ROW
         if title:
             page.suptitle(title.replace("$", r"\$"), x=0.05, y=1 - 0.1 / height, ha="left", va="top", fontsize=13, fontweight="bold")
@@ -103,7 +113,12 @@ def figure(
 
 def svg(objectives: Sequence[CompiledObjective], **options: Any) -> str:
     """The figure as an <svg> element."""
-    text = _bytes(drawn(objectives, **options), ".svg").decode()
+    return svg_text(drawn(objectives, **options))
+
+
+def svg_text(page: Figure) -> str:
+    """A figure as an <svg> element."""
+    text = _bytes(page, ".svg").decode()
     return text[text.index("<svg") :]
 
 
@@ -241,6 +256,17 @@ def _hidden(found: Sequence[Curve], looks: dict[int, Look], limits: list[tuple[f
     return [f"{label}: above or below the panels of {' and '.join(panels)}" for label, panels in missing.items()]
 
 
+def _lost(found: Sequence[Curve], looks: dict[int, Look], limits: list[tuple[float, float]], against: Against) -> list[str]:
+    """Which curves have their reference on the axis and yet in no panel: the legend's dot would be searched in vain."""
+    lost: dict[str, list[str]] = {}
+    for curve in found:
+        if curve.reference is not None and _seen(curve, curve.reference):
+            heights = curve.at(curve.reference)
+            if not any(low <= y <= high for y, (low, high) in zip(heights, limits, strict=True)):
+                lost.setdefault(f"{_x(against)} = {curve.reference:g}", []).append(looks[id(curve)][2])
+    return [f"{', '.join(who)}: policy = reference at {where}, outside every panel" for where, who in lost.items()]
+
+
 def _tame(x: list[float], y: list[float], ratio: float) -> tuple[float, float] | None:
     """The range of a line over the widest window around the middle in which it does not explode."""
     defined = [(a, b) for a, b in zip(x, y, strict=True) if a == a and math.isfinite(b)]
@@ -273,7 +299,8 @@ def _looks(found: Sequence[Curve], symbols: dict[str, str]) -> dict[int, Look]:
     strokes = list(dict.fromkeys((curve.term, curve.role) for curve in found))
     looks = {}
     for curve in found:
-        index = strokes.index((curve.term, curve.role))
+        again = objectives.index(curve.objective) // len(COLOURS)  # a colour that comes round again has another stroke
+        index = strokes.index((curve.term, curve.role)) + again
         kind = " ".join(filter(None, (curve.term.replace("_", " "), curve.role)))
         if len(objectives) > 1:
             colour, label = COLOURS[objectives.index(curve.objective) % len(COLOURS)], f"{curve.objective} {kind}".strip()
@@ -294,7 +321,9 @@ def _spread(count: int) -> list[str]:
 def _columns(labels: list[str]) -> int:
     """How many legend entries fit side by side."""
     longest = max((len(label.replace("$", "").replace("\\", "")) for label in labels), default=1)
-    return max(1, min(len(labels), int(WIDTH / (0.6 + 0.075 * longest))))
+    fit = max(1, min(len(labels), int(WIDTH / (0.6 + 0.075 * longest))))
+    rows = math.ceil(len(labels) / fit)
+    return math.ceil(len(labels) / rows) if rows else 1  # no short last column
 
 
 def _x(against: Against) -> str:
@@ -302,12 +331,13 @@ def _x(against: Against) -> str:
 
 
 def _x_label(against: Against) -> str:
-    return "margin  $z$" if against == "z" else "reward gap  $u$  before normalizer and margin"
+    return "margin  $z$" if against == "z" else "reward gap  $u$"
 
 
 def _note(found: Sequence[Curve], notes: Sequence[str], against: Against) -> str:
     """What the reader must know: what was held, what lies outside, what is left out, which lines coincide."""
     said: dict[str, list[str]] = {}
+    notes = [*["u is the gap before normalizer and margin"] * (against == "gap"), *notes]
     names = list(dict.fromkeys(curve.objective for curve in found))
     for name in names:
         own = [curve for curve in found if curve.objective == name]

@@ -155,6 +155,8 @@ class _Drawn:
         if node.op in ("number", "parameter"):
             return self.item.evaluate(node, {})
         if node.op == "input":
+            if node.data == "log_sum_sq_probs":
+                return -self.drawn(node.data, node.slot, side)
             return -self.drawn("log", node.slot, side) if node.data in LOGS else self.drawn(node.data, node.slot, side)
         if node.op in ("mask", "examples"):
             return EXACT.mpf(1)

@@ -3,11 +3,13 @@
 typeset(compiled, "latex")     an align* environment
 typeset(compiled, "unicode")   lines for a terminal
 typeset(compiled, "md")        a Markdown fragment: title, paper, mathematics, symbols, parameters
+lines_unicode(compiled)        the equations alone, as lines
 formula_latex(compiled)        the aligned equations alone, for a page that sets them itself
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from halo.compiler.pipeline import CompiledObjective
@@ -21,7 +23,6 @@ from halo.report.writing import Writer
 
 Form = Literal["latex", "unicode", "md"]
 FORMS: tuple[Form, ...] = ("latex", "unicode", "md")
-SUMMARY_LINES = 5
 ROLES = {
     "chosen": "the chosen completion", "rejected": "the rejected completion", "best": "the best completion of the list",
     "worst": "the worst completion of the list", "mismatched": "another row's completion after this prompt",
@@ -45,10 +46,30 @@ def single_lines(compiled: CompiledObjective) -> list[str]:
     return [f"{equation.left} = {equation.right}" for equation in equations(compiled, LatexPen())[0] if not equation.cases]
 
 
-def summary_unicode(compiled: CompiledObjective) -> list[str]:
-    """The first equations as lines for a terminal, at most five: the loss, its items, z, the reward."""
+def lines_unicode(compiled: CompiledObjective) -> list[str]:
+    """Every equation as lines for a terminal, aligned at `=`."""
     found, _ = equations(compiled, UnicodePen())
-    return [f"{e.left} = {e.right or '; '.join(f'{value} if {condition}' for value, condition in e.cases)}" for e in found[:SUMMARY_LINES]]
+    width = max(len(equation.left) for equation in found)
+    lines = []
+    for equation in (replace(e, left=f"{e.left:>{width}}") for e in found):
+        lines += [line[2:] for line in _case_lines(equation, width)] if equation.cases else [f"{equation.left} = {equation.right}"]
+    return lines
+
+
+def legend_unicode(compiled: CompiledObjective) -> list[tuple[str, str]]:
+    """What each symbol that is no parameter stands for."""
+    return _legend(equations(compiled, UnicodePen())[1])
+
+
+def parameter_rows(compiled: CompiledObjective) -> list[tuple[str, str, str, str, str]]:
+    """Of each parameter its name, symbol, value, domain and meaning; a value that is not the default names that too."""
+    _, writer = equations(compiled, UnicodePen())
+    rows = []
+    for name, parameter in compiled.objective.declaration.parameters.items():
+        value = compiled.parameters[name]
+        said = _number(value) if value == parameter.default else f"{_number(value)} (default {_number(parameter.default)})"
+        rows.append((name, _symbol(writer, name), said, str(parameter.domain), parameter.meaning or ""))
+    return rows
 
 
 def _latex(compiled: CompiledObjective) -> str:
@@ -96,7 +117,7 @@ def _about(name: str, parameter: Parameter, value: float) -> str:
 
 def _markdown(compiled: CompiledObjective) -> str:
     declared = compiled.objective.declaration
-    lines = [f"## {_plain(declared.title or declared.name)} (`{declared.name}`)", ""]
+    lines = [f"## {escaped_markdown(declared.title or declared.name)} (`{declared.name}`)", ""]
     if declared.paper:
         lines += [_paper(declared.paper), ""]
     lines += ["$$", r"\begin{aligned}", formula_latex(compiled), r"\end{aligned}", "$$", ""]
@@ -107,7 +128,7 @@ def _markdown(compiled: CompiledObjective) -> str:
     if declared.parameters:
         lines += ["| parameter | | domain | default | meaning |", "| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| `{name}` | ${_symbol(writer, name)}$ | `{p.domain}` | {_number(p.default)} | {_plain(p.meaning or '')} |"
+            f"| `{name}` | ${_symbol(writer, name)}$ | `{p.domain}` | {_number(p.default)} | {escaped_markdown(p.meaning or '')} |"
             for name, p in declared.parameters.items()
         ]
         lines.append("")
@@ -118,13 +139,14 @@ def _paper(paper: Paper) -> str:
     year = f" ({paper.year})" if paper.year else ""
     link = f"https://arxiv.org/abs/{paper.arxiv}" if paper.arxiv else paper.url
     name = f"arXiv:{paper.arxiv}" if paper.arxiv else paper.url
-    equation = f", {'equation ' * paper.equation[:1].isdigit()}{_plain(paper.equation)}" if paper.equation else ""
-    return f"*{_plain(paper.title)}*{year}" + (f", [{name}]({link})" if link else "") + equation + "."
+    equation = f", {'equation ' * paper.equation[:1].isdigit()}{escaped_markdown(paper.equation)}" if paper.equation else ""
+    return f"*{escaped_markdown(paper.title)}*{year}" + (f", [{name}]({link})" if link else "") + equation + "."
 
 
-def _plain(text: str) -> str:
+def escaped_markdown(text: str) -> str:
     """A text of the file inside Markdown: nothing in it is markup."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|$" else c for c in " ".join(text.split()))
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|$&~" else c for c in printable)
 
 
 # -- symbols ---------------------------------------------------------------------------------------------------------

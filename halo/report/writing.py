@@ -11,7 +11,7 @@ from typing import Any
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, number_text, numbers_and_names
 from halo.objective.loading import Objective
-from halo.objective.vocabulary import INPUTS, LIST_POPULATIONS, REDUCTIONS
+from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, REDUCTIONS
 from halo.report.pens import PRODUCT, SUM, Pen, Piece
 from halo.report.signs import simplified
 from halo.report.symbols import Completion, Symbol, completion, declared_symbols, escaped
@@ -80,8 +80,8 @@ class Writer:
     def length(self, role: str) -> Piece:
         return Piece(self.pen.around("|", self.completion(role), "|"))
 
-    def likelihood(self, model: str, role: str, token: bool) -> Piece:
-        """pi(y | x), or of one token given those before it."""
+    def likelihood(self, model: str, role: str, token: bool, of: str = "") -> Piece:
+        """pi(y | x), or of one token given those before it: the one that came, or what `of` writes instead."""
         self.note("model", model)
         whose: Completion = completion(role)
         self.note("role", role)
@@ -89,7 +89,7 @@ class Writer:
         given = [] if role == "prompt" else [spelling(completion("prompt").symbol())]
         given += [self.pen.pick("c", "c")] if self.declared.control else []
         given += [spelling(whose.symbol(self.pen.pick("<t", "<t")))] if token else []
-        y = spelling(whose.symbol("t" if token else ""))
+        y = of or spelling(whose.symbol("t" if token else ""))
         bar = self.pen.pick(r" \mid ", "|") + self.pen.pick(", ", ",").join(given) if given else ""
         model_text = self.pen.pick(rf"\pi_{MODELS[model].latex}" if model == "logp" else rf"\pi_{{{MODELS[model].latex}}}",
                                    f"π_{MODELS[model].unicode}")  # fmt: skip
@@ -97,6 +97,21 @@ class Writer:
 
     def log_likelihood(self, model: str, role: str, token: bool) -> Piece:
         return Piece(self.pen.pick(r"\log", "log ") + self.likelihood(model, role, token).text, PRODUCT, "factor")
+
+    def over_vocabulary(self, word: str, role: str) -> Piece:
+        """An entropy, a divergence or log sum_v p_v^2 of next-token distributions."""
+        pick = self.pen.pick
+
+        def distribution(model: str) -> str:
+            return self.likelihood(model, role, token=True, of=pick(r"\cdot", "·")).text
+
+        if word == "log_sum_sq_probs":
+            token = self.likelihood("logp", role, token=True, of="v").text
+            return Piece(pick(rf"\log \sum_{{v}} {token}^{{2}}", f"log Σ_v {token}²"), PRODUCT, "summand")
+        if word in ("entropy", "ref_entropy"):
+            return Piece(pick(r"\mathrm{H}", "H") + self.pen.around("(", distribution("logp" if word == "entropy" else "ref_logp"), ")"))
+        models = ("ref_logp", "logp") if word == "kl_ref_policy" else ("logp", "ref_logp")
+        return Piece(pick(r"\mathrm{KL}", "KL") + self.pen.around("(", pick(r" \,\|\, ", " ‖ ").join(map(distribution, models)), ")"))
 
     def reward(self, role: str) -> Piece:
         """r(x, y), the implied reward; a term with a reward of its own adds its name."""
@@ -190,6 +205,8 @@ class _Sentence:
             return self.declared(name, role)
         if word in MODELS:
             return writer.log_likelihood(word, role, token=True)
+        if word in FULL_VOCABULARY:
+            return writer.over_vocabulary(word, role)
         if word == "length":
             return writer.length(role)
         if word == "reward":

@@ -24,13 +24,14 @@ def token_logps(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | 
     return result
 
 
-def _chunks(tokens: int, vocabulary: int) -> list[slice]:
+def chunks(tokens: int, vocabulary: int) -> list[slice]:
+    """Slices of so many tokens that the logits of each take CHUNK_BYTES in float32."""
     size = max(16, CHUNK_BYTES // (4 * vocabulary))
     return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(n, V) in float32 or float64."""
+def logits_of(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(n, V) in float32 or float64; `weight` is in the type of `hidden`."""
     logits = hidden @ weight.T
     logits = logits.float() if logits.dtype != torch.float64 else logits
     return logits if bias is None else logits + bias
@@ -46,8 +47,8 @@ class _ChunkedLogps(torch.autograd.Function):
             norms = torch.empty_like(logps)
             keep = ctx.needs_input_grad[0] and not ctx.needs_input_grad[2] and not ctx.needs_input_grad[3]
             slope = torch.empty_like(hidden) if keep else None
-            for at in _chunks(len(targets), len(weight)):
-                logits = _logits(hidden[at], cast, bias)
+            for at in chunks(len(targets), len(weight)):
+                logits = logits_of(hidden[at], cast, bias)
                 norms[at] = torch.logsumexp(logits, -1)
                 logps[at] = logits.gather(-1, targets[at, None]).squeeze(-1) - norms[at]
                 if slope is not None:
@@ -71,8 +72,8 @@ class _ChunkedLogps(torch.autograd.Function):
         d_bias = torch.zeros_like(bias) if bias is not None else None
         with torch.autocast(hidden.device.type, enabled=False):
             cast = weight.to(hidden.dtype)
-            for at in _chunks(len(targets), len(weight)):
-                logits = _logits(hidden[at], cast, bias)
+            for at in chunks(len(targets), len(weight)):
+                logits = logits_of(hidden[at], cast, bias)
                 slope = logits.sub_(norms[at, None]).exp_().mul_(-upstream[at, None])
                 slope[torch.arange(slope.shape[0], device=slope.device), targets[at]] += upstream[at]
                 if d_bias is not None:

@@ -7,14 +7,15 @@ every row whole, padded, with the model's own attention.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from halo.scoring.head import token_logps
 from halo.scoring.packed import pack
 from halo.scoring.rows import RowBatch
+from halo.scoring.vocabulary import Distributions, States
 
 Path = Literal["auto", "packed", "plain"]
 WORTH_PACKING = 1.15  # padded tokens of whole rows over packed ones
@@ -29,12 +30,19 @@ class Scorer(nn.Module):
         self.model = model
         self.path = path
 
-    def forward(self, rows: RowBatch) -> Tensor:
-        """Flat log-probs (float32) of the scored tokens: prefixes first if `rows.score_prefix`, then tails."""
+    def forward(self, rows: RowBatch, words: Sequence[str] = (), reference: Distributions | None = None) -> Tensor:
+        """Flat log-probs (float32) of the scored tokens: prefixes first if `rows.score_prefix`, then tails.
+
+        With full-vocabulary `words` (n, 1 + words): log-probs, then a column for each; `reference` at the same positions.
+        """
+        return self.states(rows).scored(words, reference)
+
+    def states(self, rows: RowBatch) -> States:
+        """The hidden states that predict the scored tokens, in the same order, and the head they go to."""
         path = self.path if self.path != "auto" else "packed" if _worth_packing(rows) else "plain"
         return self._packed(rows) if path == "packed" else self._plain(rows)
 
-    def _packed(self, rows: RowBatch) -> Tensor:
+    def _packed(self, rows: RowBatch) -> States:
         ids, positions, packing, starts = pack(rows)
         whole = ids.new_ones(1, 1, 1, 1, dtype=torch.bool)  # four dimensions: transformers passes it on as it is
         hidden = self._backbone(ids, whole, positions, use_cache=False, packing=packing).last_hidden_state[0]
@@ -47,7 +55,7 @@ class Scorer(nn.Module):
             before, targets = torch.cat([inside, before]), torch.cat([_following(rows, max(length)), targets])
         return self._head(hidden[before], targets)
 
-    def _plain(self, rows: RowBatch) -> Tensor:
+    def _plain(self, rows: RowBatch) -> States:
         ids, lengths, shift = whole_rows(rows)
         out = self._backbone(ids, _real(lengths, ids.shape[1]).long(), _positions(ids), use_cache=False)
         width = ids.shape[1]
@@ -64,11 +72,11 @@ class Scorer(nn.Module):
     def _backbone(self, ids: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Any:
         return self.model.get_decoder()(input_ids=ids, attention_mask=mask, position_ids=positions, **more)
 
-    def _head(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _head(self, hidden: Tensor, targets: Tensor) -> States:
         head = self.model.get_output_embeddings()
         if torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
-        return token_logps(hidden, targets, head.weight, getattr(head, "bias", None))
+        return States(hidden, targets, head.weight, getattr(head, "bias", None))
 
 
 def whole_rows(rows: RowBatch) -> tuple[Tensor, Tensor, Tensor]:

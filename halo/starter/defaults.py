@@ -8,10 +8,12 @@ from typing import Any
 
 from halo.errors import SettingsError
 from halo.objective.document import read_document
+from halo.objective.schema import Declaration
 
 FOLDER = Path(__file__).resolve().parent
 POLICY = FOLDER / "policy"
 FEEDBACK = FOLDER / "feedback.jsonl"
+LISTS = FOLDER / "lists.jsonl"
 HELD_OUT = FOLDER / "heldout.jsonl"
 CONTROL_FOR_GOOD = "desirable"
 
@@ -22,16 +24,22 @@ def starter_settings() -> dict[str, Any]:
     return dict(read_document(file.read_text(), file.name, SettingsError).value)
 
 
-def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+def embedded_feedback(declaration: Declaration) -> Path:
+    """Scored lists for what ranks answers or needs their scores, else pairs."""
+    scores = any(name == "score" and column.default is None for name, column in declaration.columns.items())
+    return LISTS if scores or declaration.feedback in ("ranked", "scored") else FEEDBACK
+
+
+def with_defaults(settings: Mapping[str, Any], declaration: Declaration) -> dict[str, Any]:
     """The embedded model, data and settings wherever the user named none."""
     chosen = dict(settings)
     if not chosen.get("model_name_or_path"):
         chosen = starter_settings() | chosen | {"model_name_or_path": str(POLICY)}
     if not chosen.get("data"):
-        chosen["data"] = str(FEEDBACK)
+        chosen["data"] = str(embedded_feedback(declaration))
     return chosen
 
 
 def is_starter(model: str | None, data: str | None) -> bool:
     """Whether the gold metric of the embedded task applies."""
-    return model == str(POLICY) and data == str(FEEDBACK)
+    return model == str(POLICY) and data in (str(FEEDBACK), str(LISTS))

@@ -3,7 +3,8 @@
 The starter lets every objective be tried in seconds and without a network.  It consists of
 
 * ``policy/``: a small causal language model in the layout of ``transformers``;
-* ``feedback.jsonl``: pairs ``{"prompt", "chosen", "rejected"}`` to train that policy on;
+* ``feedback.jsonl``: pairs ``{"prompt", "chosen", "rejected"}`` to train that policy on, each with a third text ``gold``;
+* ``lists.jsonl``: ``{"prompt", "completions", "scores"}``, four answers each, for objectives that rank or need scores;
 * ``heldout.jsonl``: rows ``{"prompt", "answer"}`` to measure it on.
 
 The task is to sort digits (see ``halo.starter.gold``).  The policy is taught two habits for it, each to
@@ -20,6 +21,7 @@ import random
 import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -32,6 +34,7 @@ HERE = Path(__file__).parent
 DIGIT_COUNTS = (5, 6, 7)
 HELDOUT_PROMPTS = 400
 FEEDBACK_PAIRS = 2400
+LISTS = 1200
 PRETRAINING_PROMPTS = 60_000
 
 GOOD_SHARE = 0.4
@@ -179,6 +182,22 @@ def sample(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts:
     return answers
 
 
+def scored_answers(prompt: str, rng: random.Random) -> dict[str, Any]:
+    """Both habits' answers, and each with a digit changed, in a random order with their scores (see `score`)."""
+    answers = [right_answer(prompt), wrong_answer(prompt)]
+    for answer in tuple(answers):
+        place = rng.randrange(len(answer))
+        other = rng.choice([d for d in string.digits if d != answer[place]])
+        answers.append(answer[:place] + other + answer[place + 1 :])
+    rng.shuffle(answers)
+    return {"prompt": prompt, "completions": answers, "scores": [score(prompt, answer) for answer in answers]}
+
+
+def score(prompt: str, answer: str) -> int:
+    """1: right; 0: the right digits in another order; -1: other digits."""
+    return 1 if is_right(prompt, answer) else 0 if sorted(answer) == sorted(right_answer(prompt)) else -1
+
+
 def report(when: str, prompts: Sequence[str], answers: Sequence[str]) -> None:
     """Print which share of the sampled answers either habit gave."""
     pairs = list(zip(prompts, answers, strict=True))
@@ -187,7 +206,7 @@ def report(when: str, prompts: Sequence[str], answers: Sequence[str]) -> None:
     print(f"{when}: good habit {good:.3f}, bad habit {bad:.3f}, neither {1 - good - bad:.3f}")
 
 
-def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> None:
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """One JSON object per line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
@@ -199,8 +218,10 @@ def rebuild(output: Path, seed: int) -> None:
     write_rows(output / "heldout.jsonl", [{"prompt": p, "answer": right_answer(p)} for p in heldout])
     write_rows(
         output / "feedback.jsonl",
-        [{"prompt": p, "chosen": right_answer(p), "rejected": wrong_answer(p)} for p in feedback],
+        [{"prompt": p, "chosen": right_answer(p), "rejected": wrong_answer(p), "gold": right_answer(p)} for p in feedback],
     )
+    rng = random.Random(seed)
+    write_rows(output / "lists.jsonl", [scored_answers(p, rng) for p in feedback[:LISTS]])
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from halo.compiler.pipeline import CompiledObjective
+from halo.data.columns import wanted_columns
 from halo.data.conversion import convert
 from halo.data.examples import Example
 from halo.data.preparing import prepare, split
@@ -19,12 +20,15 @@ from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
 from halo.errors import Place, PluginError, RunFailed, SettingsError
 from halo.loss.function import LossFunction
+from halo.objective.vocabulary import INPUTS
 from halo.plugin.registry import choose, supplied
 from halo.reference.interface import Reference, ReferenceContext
 from halo.scoring.capability import choose_path
 from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
+from halo.scoring.vocabulary import States
+from halo.training.batch import logp_of
 from halo.training.models import load_model, load_tokenizer, wants_bf16
 from halo.training.settings import Settings
 from halo.training.step import Step, World
@@ -63,9 +67,10 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     template = Template.of(tokenizer, settings.chat_template)
     needs = compiled.graph.needs
     slots, control = tuple(slot for slot in needs.slots), needs.control
-    train, report = prepare(examples, template, slots, control, settings.max_length, settings.seed)
+    columns = wanted_columns(compiled.objective.declaration.columns, needs)
+    train, report = prepare(examples, template, slots, control, settings.max_length, settings.seed, columns)
     say(f"data       {settings.data}: {report}")
-    evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed)[0] if held_out else []
+    evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed, columns)[0] if held_out else []
     model = load_model(str(settings.model_name_or_path), settings)
     accelerator, why = _accelerator(model, settings, output)
     say(
@@ -142,6 +147,14 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         raise SettingsError(
             "plugin", f"{compiled.graph.name} needs a reference, and --reference is {settings.reference}", hint="--reference frozen"
         )
+    if needs.reference and not strategy.distributions and any(INPUTS[word].reference for word in needs.words):
+        hint = f"strategies that give it: {', '.join(s.thing.name for s in supplied('reference') if s.thing.distributions)}"
+        message = f"{compiled.graph.name} reads {', '.join(needs.words)}, and --reference {settings.reference} gives no whole distribution"
+        raise SettingsError("plugin", message, hint=hint)
+    if needs.divergences and settings.precompute_ref_log_probs:
+        message = f"{compiled.graph.name} reads {', '.join(needs.divergences)}: the reference's whole distribution, beside the policy's"
+        hint = "log-probs that were computed ahead hold one number for each token; leave the setting out"
+        raise SettingsError("wrong-value", message, place=Place("--precompute-ref-log-probs"), hint=hint)
     if needs.moving and settings.reference == "frozen":
         raise PluginError(
             "plugin",
@@ -190,17 +203,10 @@ def _attach_reference(run: Run) -> None:
         return
     device, accelerator = run.accelerator.device, run.accelerator
 
-    def wrapped(model: Any) -> Callable[[RowBatch], Tensor]:
+    def wrapped(model: Any) -> _Scored:
         if run.scorer.path == "auto":
             register(model)
-        scorer = Scorer(model.to(device), run.scorer.path)
-
-        def score(rows: RowBatch) -> Tensor:
-            with accelerator.autocast():
-                flat: Tensor = scorer(rows)
-            return flat
-
-        return score
+        return _Scored(Scorer(model.to(device), run.scorer.path), accelerator)
 
     name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
     if settings.precompute_ref_log_probs and settings.reference == "frozen":
@@ -217,6 +223,21 @@ def _attach_reference(run: Run) -> None:
         _precompute(run)
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """A model's scorer in the precision of the run."""
+
+    scorer: Scorer
+    accelerator: Any
+
+    def __call__(self, rows: RowBatch) -> Tensor:
+        return self.states(rows).scored()
+
+    def states(self, rows: RowBatch) -> States:
+        with self.accelerator.autocast():
+            return self.scorer.states(rows)
+
+
 class _Start:
     """The policy before its first step, as its own reference: no second copy of the weights."""
 
@@ -227,22 +248,30 @@ class _Start:
     def logps(self, rows: RowBatch) -> Tensor:
         return self.run.step.score(rows)
 
+    @torch.no_grad()
+    def states(self, rows: RowBatch) -> States:
+        return _Scored(self.run.scorer, self.run.accelerator).states(rows)
+
     def describe(self) -> str:
         return f"{self.run.settings.model_name_or_path} before the first step, scored ahead and then gone"
 
 
 def _check_agreement(run: Run) -> None:
-    """Policy and reference must give the same log-probs before the first step."""
-    slots = run.compiled.graph.needs.reference_slots
-    policy, reference = run.step.measured(run.train[:2], slots), run.step.referenced(run.train[:2])
-    worst = max(float((policy[slot] - reference[slot]).abs().max()) for slot in slots)
+    """Policy and reference must give the same log-probs before the first step, and no divergence."""
+    step, needs = run.step, run.compiled.graph.needs
+    policy = step.measured(run.train[:2], [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
+    reference = step.referenced(run.train[:2])
+    gaps = [(logp_of(policy[slot]) - logp_of(reference[slot])).abs() for slot in step.reference_slots]
+    columns = [1 + needs.policy_words.index(word) for word in needs.divergences]
+    gaps += [flat[:, columns] for flat in policy.values()] if columns else []
+    worst = max(float(gap.max()) for gap in gaps)
     if not worst <= AGREEMENT:
         raise RunFailed("self-test", f"policy and reference differ by {worst:.3g} nats in a token before the first step")
 
 
 def _precompute(run: Run) -> None:
     """Gives every example its reference log-probs, then frees the reference."""
-    slots, settings, begun = run.compiled.graph.needs.reference_slots, run.settings, time.perf_counter()
+    slots, settings, begun = run.step.reference_slots, run.settings, time.perf_counter()
     for examples in (run.train, run.held_out):
         wanted = range(len(examples)) if examples is run.held_out else _reached(run)
         for start in range(0, len(wanted), settings.per_device_train_batch_size):

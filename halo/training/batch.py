@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from halo.compiler.graph import Needs
+from halo.data.columns import Numbers
 from halo.data.tokenizing import TokenizedExample
 from halo.loss.inputs import Completions, LossInputs
 from halo.scoring.rows import scored_counts
@@ -22,10 +23,12 @@ class Facts:
     desirable: bool | None
     ranks: tuple[int, ...]
     columns: Mapping[str, float]
+    own: Mapping[str, tuple[Numbers, ...]]
 
     @classmethod
     def of(cls, example: TokenizedExample, slots: Sequence[str]) -> Facts:
-        return cls({slot: scored_counts(example, slot) for slot in slots}, example.desirable, example.ranks, example.columns)
+        counts = {slot: scored_counts(example, slot) for slot in slots}
+        return cls(counts, example.desirable, example.ranks, example.columns, example.own)
 
     def size(self, slot: str) -> int:
         """Scored tokens of a slot."""
@@ -44,13 +47,22 @@ class EffectiveBatch:
         return sum(fact.size(slot) for fact in self.facts)
 
     def inputs(self, logps: Mapping[str, Tensor], ref_logps: Mapping[str, Tensor]) -> LossInputs:
-        """Flat log-probs by slot -> the padded inputs of the loss; differentiable in `logps`."""
+        """Flat log-probs by slot -> the padded inputs of the loss; differentiable in `logps`.
+
+        Full-vocabulary words are columns beside the log-probs: the policy's in `logps`, the reference's in `ref_logps`.
+        """
         roles = {}
+        policy_words, words = self.needs.policy_words, self.needs.words
+        reference_words = tuple(word for word in words if word not in policy_words)
         for slot, mask in self.masks.items():
-            ref = _scattered(ref_logps[slot], mask) if slot in ref_logps else None
-            roles[slot] = Completions(mask, _scattered(logps[slot], mask), ref)
+            logp, own = _apart(logps[slot], mask, policy_words)
+            ref, of_reference = _apart(ref_logps[slot], mask, reference_words) if slot in ref_logps else (None, {})
+            data = {name: self._own_column(slot, name, logp.dtype) for name in self.needs.own_columns.get(slot, ())}
+            roles[slot] = Completions(mask, logp, ref, columns=own | of_reference | data)
+        dtype = next(iter(roles.values())).logp.dtype
+        columns = {name: self._column(name, dtype) for name in self.needs.columns}
         desirable = torch.tensor([bool(fact.desirable) for fact in self.facts], device=self.device) if self.feedback == "labelled" else None
-        return LossInputs(roles, desirable, self._ranks(), {name: self._column(name) for name in self.needs.columns})
+        return LossInputs(roles, desirable, self._ranks(), columns)
 
     def _mask(self, slot: str) -> Tensor:
         counts = [fact.counts[slot] for fact in self.facts]
@@ -67,8 +79,28 @@ class EffectiveBatch:
         size = max(len(fact.ranks) for fact in self.facts)
         return torch.tensor([[*fact.ranks, *[0] * (size - len(fact.ranks))] for fact in self.facts], device=self.device)
 
-    def _column(self, name: str) -> Tensor:
-        return torch.tensor([fact.columns[name] for fact in self.facts], device=self.device)
+    def _column(self, name: str, dtype: torch.dtype) -> Tensor:
+        return torch.tensor([fact.columns[name] for fact in self.facts], dtype=dtype, device=self.device)
+
+    def _own_column(self, slot: str, name: str, dtype: torch.dtype) -> Tensor:
+        """The numbers of a slot's completions, (B,) or (B, K), or of their tokens."""
+        values = [row[name] for fact in self.facts for row in fact.own[slot]]
+        mask = self.masks[slot]
+        numbers = [x for value in values for x in (value if isinstance(value, tuple) else (value,))]
+        flat = torch.tensor(numbers, dtype=dtype, device=self.device)
+        return _scattered(flat, mask if isinstance(values[0], tuple) else mask.any(-1))
+
+
+def logp_of(flat: Tensor) -> Tensor:
+    """The log-probs of a flat tensor that may have columns for full-vocabulary words beside them."""
+    return flat if flat.ndim == 1 else flat[:, 0]
+
+
+def _apart(flat: Tensor, mask: Tensor, words: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Padded log-probs, and the words by name."""
+    if flat.ndim == 1:
+        return _scattered(flat, mask), {}
+    return _scattered(logp_of(flat), mask), {word: _scattered(flat[:, i], mask) for i, word in enumerate(words, 1)}
 
 
 def _scattered(flat: Tensor, mask: Tensor) -> Tensor:

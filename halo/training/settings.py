@@ -52,6 +52,8 @@ class Settings(BaseModel):
     backend: str = Field("ddp", description="single or ddp, or a plugin's")
     packing: bool = Field(True, description="run each prompt once for all its completions, without padding, where the model allows")
 
+    check: bool = Field(True, description="first hold the objective's expect: against what is proved of it")
+
     learning_rate: float = Field(1e-6, gt=0)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     warmup_ratio: float = Field(0.1, ge=0, le=1)

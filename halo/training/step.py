@@ -22,12 +22,15 @@ from halo.data.tokenizing import TokenizedExample
 from halo.errors import RunFailed
 from halo.loss.function import LossFunction
 from halo.loss.inputs import PADDING, LossInputs, LossOutput
-from halo.reference.interface import Reference
+from halo.reference.interface import FullReference, Reference
 from halo.scoring.rows import RowBatch, build_rows
+from halo.scoring.vocabulary import Distributions
 from halo.training.batch import EffectiveBatch, Facts
 
 Micro = Sequence[TokenizedExample]
 Flat = dict[str, Tensor]
+Score = Callable[[Micro, Sequence[str], RowBatch], Tensor]
+"""Examples, the slots that are scored together, and their rows -> flat log-probs (with columns for words)."""
 
 
 @dataclass
@@ -53,13 +56,14 @@ class Step:
     """Accumulates the gradient of one effective batch into the policy's weights.
 
     score  the prepared scorer; reference  None if the objective needs none; places of rows are named if the loss is
-    not finite.
+    not finite. Where the objective reads full-vocabulary words, flat log-probs have a column for each of them beside the
+    log-prob: (n, 1 + words).
     """
 
     def __init__(
         self,
         loss: LossFunction,
-        score: Callable[[RowBatch], Tensor],
+        score: Callable[..., Tensor],
         reference: Reference | None,
         device: torch.device,
         world: World | None = None,
@@ -67,17 +71,21 @@ class Step:
         self.loss, self.score, self.reference, self.device = loss, score, reference, device
         self.world = world or World()
         self.needs = loss.needs
+        self.reference_words = tuple(word.removeprefix("ref_") for word in self.needs.words if word not in self.needs.policy_words)
+        self._states: dict[tuple[int, Sequence[str]], tuple[Micro, Distributions]] = {}  # a micro-batch that is held keeps its id
 
     def run(self, micros: Sequence[Micro], train: bool = True) -> Judged:
         """Scores, judges and (if `train`) pulls back. Raises RunFailed before any backward if the loss is not finite."""
         rank_first = tuple(self.needs.measured) + tuple(s for s in self.needs.coupled if s in self.needs.gradient and self._split(micros))
         first = rank_first if train else self.needs.slots
         known = _joined([self.measured(micro, first) for micro in micros], first)
-        reference = _joined([self.referenced(micro) for micro in micros], self.needs.reference_slots)
+        reference = _joined([self.referenced(micro) for micro in micros], self.reference_slots)
         batch, known, reference, start = self._gathered(micros, known, reference)
+        columns = [1 + len(self.needs.policy_words)] if self.needs.policy_words else []
         for slot in self.needs.slots:
-            known.setdefault(slot, torch.full((batch.size(slot),), PADDING, device=self.device))
+            known.setdefault(slot, torch.full((batch.size(slot), *columns), PADDING, device=self.device))
         judged = self._pulled(micros, batch, known, reference, start) if train else None
+        self._states.clear()
         if judged is None or self._split(micros):
             output, inputs = self._judged(batch, known, reference)
             judged = Judged(output, inputs, 0)
@@ -90,6 +98,12 @@ class Step:
             len(tail.ids) for slot, tails in example.tails.items() if slot in self.needs.slots for tail in tails
         )
 
+    @property
+    def reference_slots(self) -> tuple[str, ...]:
+        """The completions whose reference log-probs or `ref_entropy` are read."""
+        needs, words = self.needs, {f"ref_{word}" for word in self.reference_words}
+        return tuple(s for s in needs.slots if s in needs.reference_slots or words & set(needs.vocabulary.get(s, ())))
+
     def _split(self, micros: Sequence[Micro]) -> bool:
         return len(micros) > 1 or self.world.size > 1
 
@@ -98,20 +112,42 @@ class Step:
     @torch.no_grad()
     def measured(self, micro: Micro, slots: Sequence[str]) -> Flat:
         """Policy log-probs without a gradient."""
-        return self._in_groups(micro, slots, self.score)
+        return self._in_groups(micro, slots, self._policy)
 
     @torch.no_grad()
     def referenced(self, micro: Micro) -> Flat:
         """Reference log-probs: those the examples carry, else the reference's."""
-        slots = self.needs.reference_slots
+        slots = self.reference_slots
         if not slots:
             return {}
         if all(example.ref_logps is not None for example in micro):
             return {s: torch.tensor([x for e in micro for row in (e.ref_logps or {})[s] for x in row], device=self.device) for s in slots}
-        assert self.reference is not None
-        return self._in_groups(micro, slots, self.reference.logps)
+        return self._in_groups(micro, slots, self._reference)
 
-    def _in_groups(self, micro: Micro, slots: Sequence[str], score: Callable[[RowBatch], Tensor]) -> Flat:
+    def _policy(self, micro: Micro, group: Sequence[str], rows: RowBatch) -> Tensor:
+        if not self.needs.policy_words:
+            return self.score(rows)
+        return self.score(rows, self.needs.policy_words, self._distributions(micro, group, rows) if self.needs.divergences else None)
+
+    def _reference(self, micro: Micro, group: Sequence[str], rows: RowBatch) -> Tensor:
+        if self.needs.divergences or self.reference_words:
+            return self._distributions(micro, group, rows).scored(self.reference_words)
+        assert self.reference is not None
+        return self.reference.logps(rows)
+
+    def _distributions(self, micro: Micro, group: Sequence[str], rows: RowBatch) -> Distributions:
+        """The reference's distributions on these rows. Divergences read them again, so they are kept until the step is over."""
+        key = (id(micro), group)
+        if key not in self._states:
+            assert isinstance(self.reference, FullReference), "assembly checks that the strategy gives distributions"
+            with torch.no_grad():
+                found = self.reference.states(rows)
+            if not self.needs.divergences:
+                return found
+            self._states[key] = (micro, found)
+        return self._states[key][1]
+
+    def _in_groups(self, micro: Micro, slots: Sequence[str], score: Score) -> Flat:
         """Scores slots in the rows that a training pass uses, so that equal weights give equal bits."""
         found: Flat = {}
         for group in (self.needs.gradient, self.needs.measured):
@@ -119,9 +155,9 @@ class Step:
                 found |= self._scored(micro, group, score)
         return {slot: found[slot] for slot in slots}
 
-    def _scored(self, micro: Micro, slots: Sequence[str], score: Callable[[RowBatch], Tensor]) -> Flat:
+    def _scored(self, micro: Micro, slots: Sequence[str], score: Score) -> Flat:
         rows, layout = build_rows(micro, slots)
-        flat = score(rows.to(self.device))
+        flat = score(micro, slots, rows.to(self.device))
         return {slot: flat[layout.flat[slot].to(self.device)] for slot in slots}
 
     # -- judge -----------------------------------------------------------------------------------------------------
@@ -151,7 +187,7 @@ class Step:
         for index, micro in enumerate(micros):
             last = index == len(micros) - 1
             with nullcontext() if last else self.world.no_sync():
-                live = self._scored(micro, self.needs.gradient, self.score)
+                live = self._scored(micro, self.needs.gradient, self._policy)
                 leaves = {slot: x.detach().requires_grad_() for slot, x in live.items()}
                 logps = {slot: _placed(known[slot], leaves[slot], cursor[slot]) if slot in leaves else x for slot, x in known.items()}
                 inputs = batch.inputs(logps, reference)
@@ -166,6 +202,7 @@ class Step:
                     torch.zeros_like(leaf) if g is None else g * self.world.size for leaf, g in zip(leaves.values(), gradients, strict=True)
                 ]
                 torch.autograd.backward(list(live.values()), slopes)
+            self._states.pop((id(micro), self.needs.gradient), None)
             for slot, leaf in leaves.items():
                 known[slot] = _placed(known[slot], leaf.detach(), cursor[slot])
                 cursor[slot] += len(leaf)

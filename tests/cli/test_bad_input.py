@@ -171,7 +171,8 @@ COMMAND_LINES = {
     "--set without a number": (["train", "kto", "--set", "beta"], "'beta' is not name=number", "such as"),
     "--set of an unknown parameter": (["train", "kto", "--set", "betta=1"], "kto has no parameter 'betta'", "did you mean 'beta'?"),
     "--set twice": (["train", "kto", "--set", "beta=1", "--set", "beta=2"], "beta is set twice", ""),
-    "list with a word": (["list", "kto"], "list takes no words", "kto"),
+    "list by what is not": (["list", "--feedback", "pared"], "--feedback: 'pared' is no choice", "did you mean 'paired'?"),
+    "list by no year": (["list", "--year", "soon"], "--year: 'soon' is no year", "such as 2024"),
     "no such reference": (["train", "dpo", "--reference", "frozn"], "no reference named 'frozn'", "did you mean 'frozen'?"),
     "no such backend": (["train", "dpo", "--backend", "dpp"], "no backend named 'dpp'", "did you mean 'ddp'?"),
     "a reference that is none": (["train", "dpo", "--reference", "none"], "dpo needs a reference", "--reference frozen"),
@@ -304,3 +305,13 @@ def test_a_bug_shows_its_traceback(here: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(halo.cli.list, "run", broken)
     with pytest.raises(ValueError, match="a bug"):
         main(["list"])
+
+
+def test_training_holds_the_expectations_first(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "mine.yaml").write_text(DPO.replace("sign: -1", "sign: +1") + "expect: {direction: {chosen: up}}\n")
+    assert main(["train", "./mine.yaml", "--model", "no/such/folder"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("halo: mine.yaml: expect.direction.chosen is up, found down; halo check mine.yaml -v says why")
+    assert said.rstrip().endswith("[expectation]")
+    assert main(["train", "./mine.yaml", "--model", "no/such/folder", "--check", "false"]) == 2
+    assert sorted(f.name for f in here.iterdir()) == ["mine.yaml"]

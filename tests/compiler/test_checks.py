@@ -16,6 +16,7 @@ from mpmath import mp, mpf
 from halo.cli.main import main
 from halo.compiler.checks.catalogue import examined, findings
 from halo.compiler.checks.decide import Question, Verdict
+from halo.compiler.checks.points import sure_value
 from halo.compiler.checks.scalar import Scalars
 from halo.compiler.checks.span import POSITIVE, REALS, Span
 from halo.compiler.pipeline import compile_source
@@ -163,15 +164,58 @@ def test_a_margin_tilts_the_reference_only_as_a_difference(tmp_path: Path, margi
     assert next(f.verdict for f in findings(compiled) if f.check == "halo") == verdict
 
 
+PAIR = "name: mine\nfeedback: paired\nparameters: {beta: {default: 0.1, domain: '(0, inf)'}}\nvalue: logsigmoid(z)\nsign: -1\n"
+
+
+@pytest.mark.parametrize(("keys", "verdict"), [
+    ("reward: beta * sum(chosen.logp - chosen.ref_logp) - beta * sum(rejected.logp - rejected.ref_logp)\nreference_point: none", "proved"),
+    ("reward: beta * sum(chosen.logp)\nreference_point: beta * sum(rejected.logp)\n"
+     "margin: beta * (sum(chosen.ref_logp) - sum(rejected.ref_logp))", "proved"),
+    ("reward: beta * mean(logp - ref_logp)\nreference_point: rejected", "proved"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: 2 * rejected.reward", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: 1 * reward", "refuted"),
+    ("reward: stop(beta * sum(logp - ref_logp))\nreference_point: rejected", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: stop(rejected.reward)", "proved"),
+    ("reward: beta * sum(logp)\nreference_point: rejected", "refuted"),  # log V does not cancel
+    ("reward: beta * relu(sum(logp) + 3)\nreference_point: rejected", "refuted"),
+    ("reward: where(sum(logp) < -3, beta, 2 * beta) * sum(logp - ref_logp)\nreference_point: rejected", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: rejected\nmargin: where(chosen.length > rejected.length, 1, 0)", "refuted"),
+    ("reward: beta * sum(logp - ref_logp)\nreference_point: rejected\nmargin: where(sum(chosen.logp) > -1, 1, 0)", "refuted"),
+    ("reward: beta * sum(logp - ref_logp) / rejected.length\nreference_point: rejected", "refuted"),
+])  # fmt: skip
+def test_a_pair_is_judged_by_its_z_and_not_by_its_keys(tmp_path: Path, keys: str, verdict: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{PAIR}{keys}\n")
+    found = next(f for f in findings(compile_source(file, None, find_objective)) if f.check == "halo")
+    assert found.verdict == verdict, found.reason
+
+
+def test_no_direction_is_proved_through_a_spread_over_the_batch() -> None:
+    """In a batch of two (chosen log-probs -11 and -9, all others -10) DBAQL pushes the first chosen answer down."""
+    verdicts = {f.check: f.verdict for f in findings(compile_source("discopop_dbaql", None, find_objective))}
+    assert verdicts["direction.chosen"] != "proved"
+    assert verdicts["direction.rejected"] != "proved"
+
+
 def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: ipo\nexpect: {halo: proved}\n")
     assert main(["check", str(file)]) == 1
-    assert "NOT MET   expect.halo: proved, found refuted" in capsys.readouterr().out
+    assert "NOT MET halo: expected proved, found refuted" in capsys.readouterr().out
     file.write_text("name: mine\nextends: dpo\nparameters: {beta: {default: 0.1, domain: '(0, inf)'}}\nvalue: log(z)\n")
     assert main(["check", str(file)]) == 1
     assert "refuted   domain" in capsys.readouterr().out
     assert main(["check", "no_such_objective"]) == 2
+
+
+def test_units_that_do_not_fit_are_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: mine\nextends: dpo\nreward: mean(logp - ref_logp) / length\n")
+    assert main(["check", str(file), "dpo", "--json"]) == 1
+    mine, dpo = json.loads(capsys.readouterr().out)
+    assert [(f["check"], f["verdict"]) for f in mine["findings"]] == [("units", "refuted")]
+    assert "mine.yaml:3:9: the length is divided out twice in the reward; mean(...) divides" in mine["findings"][0]["reason"]
+    assert len(dpo["findings"]) > 15
 
 
 def test_json_and_no_torch() -> None:
@@ -182,6 +226,18 @@ def test_json_and_no_torch() -> None:
     assert report["objective"] == "dpo"
     keys = {"check", "verdict", "value", "reason", "witness", "steps", "scope", "milliseconds"}
     assert all(set(finding) == keys for finding in report["findings"])
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("1 + exp(225) - exp(225)", 1), ("log(exp(200) + 1) - 200 - log(1 + exp(-200))", 0), ("exp(300) * (1 - (1 - exp(-300)))", 1),
+    ("(exp(400) + 3) * (exp(400) - 3) - exp(800)", -9), ("1 / (exp(150) + 1 - exp(150))", 1),
+])  # fmt: skip
+def test_digits_lost_between_large_numbers_are_made_good(text: str, value: int) -> None:
+    s = Scalars()
+    node = s.formula(text)
+    sure = sure_value(node, {})
+    assert sure is not None
+    assert abs(sure - value) < mpf(10) ** -40
 
 
 def test_open_and_closed_ends() -> None:

@@ -1,4 +1,4 @@
-"""Objectives from the language's specification that halo does not ship, each against a few independent lines of torch."""
+"""Objectives as the language's specification writes them, each against a few independent lines of torch."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def text(**changes: str) -> str:
 
 # (changes, code, line:column)
 REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
-    "token quantity reaches the loss": ({"reward": "logp"}, "wrong-level", "7:8"),
+    "token quantity reaches the loss": ({"reward": "logp"}, "wrong-level", "4:9"),
     "rejected in labelled feedback": ({"feedback": "labelled"}, "unknown-role", "6:18"),
     "sum plus mean": ({"reward": "sum(logp) + mean(logp)"}, "wrong-unit", "4:9"),
     "beta on a sum and on a mean": ({"terms": "{a: {role: chosen}, b: {role: chosen, reward: mean(logp)}}"}, "wrong-unit", "7:8"),

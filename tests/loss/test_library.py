@@ -73,8 +73,15 @@ def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
     for slot in loss.needs.slots:
         logp, ref = (-torch.rand(shape, generator=generator) * 2 - 0.05 for _ in range(2))
         roles[slot] = Completions(mask, logp.to(dtype).requires_grad_(), ref.to(dtype))
+        roles[slot].columns = columns_for(loss, "completion", shape[:-1]) | columns_for(loss, "token", shape)
     ranks = torch.tensor([[1, 2, 2]] * 4) if loss.feedback == "ranked" else None
-    return LossInputs(roles, torch.tensor([True, False, True, True]) if loss.feedback == "labelled" else None, ranks)
+    desirable = torch.tensor([True, False, True, True]) if loss.feedback == "labelled" else None
+    return LossInputs(roles, desirable, ranks, columns_for(loss, "example", (4,)))
+
+
+def columns_for(loss: Any, level: str, shape: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    """One half, which every domain of a shipped objective holds."""
+    return {name: torch.full(shape, 0.5) for name, c in loss.compiled.objective.declaration.columns.items() if c.level == level}
 
 
 @pytest.mark.parametrize("name", find_objective.names())
@@ -82,7 +89,10 @@ def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
     loss = halo.compile_objective(name)
     low, same = inputs_for(loss, torch.bfloat16), inputs_for(loss, torch.bfloat16)
     wide = LossInputs(
-        {k: Completions(c.mask, c.logp.float(), c.ref_logp.float()) for k, c in same.roles.items()}, same.desirable, same.ranks
+        {k: Completions(c.mask, c.logp.float(), c.ref_logp.float(), columns=c.columns) for k, c in same.roles.items()},
+        same.desirable,
+        same.ranks,
+        same.columns,
     )
     output = loss(low)
     assert output.loss.dtype == torch.float32
@@ -106,6 +116,15 @@ def test_missing_inputs_are_named() -> None:
     mask = torch.ones(1, 1, dtype=torch.bool)
     with pytest.raises(ObjectiveError, match=r"rejected, chosen.ref_logp"):
         loss(LossInputs({"chosen": Completions(mask, torch.zeros(1, 1))}))
+
+
+def test_missing_columns_are_named() -> None:
+    for name, column in (("odpo", "score_gap"), ("sampo", "chosen.kept, rejected.kept")):
+        loss = halo.compile_objective(name)
+        held = inputs_for(loss, torch.float32)
+        roles = {slot: Completions(c.mask, c.logp, c.ref_logp) for slot, c in held.roles.items()}
+        with pytest.raises(ObjectiveError, match=f"needs {column}, which"):
+            loss(LossInputs(roles))
 
 
 def test_sources_of_every_kind() -> None:

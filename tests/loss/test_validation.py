@@ -43,15 +43,25 @@ def failure(objective: CompiledObjective) -> str:
     return str(caught.value)
 
 
+NOT_COMPARED = {  # kinks, numbers beyond float64, slopes that are compared for all that
+    "kto_no_z0": (0, 3, 13), "apo_zero": (0, 4, 13), "apo_down": (0, 3, 13),  # where 1 - sigmoid(50) is wanted
+    "dr_dpo": (0, 2, 13),  # 1 - exp(-50) likewise, under the logarithm
+    "dpo_pl": (0, 8, 11),  # what is sure to be ranked first: z minus itself
+    "alphapo": (0, 8, 11), "f_dpo_alpha": (0, 10, 11), "f_dpo_forward_kl": (0, 10, 11),  # rewards of exp(2500) and more
+    "discopop_aqfl": (2, 0, 11), "discopop_padll": (2, 0, 11), "dpop": (2, 0, 11),  # a kink or jump where policy = reference
+    "kto_pair": (2, 4, 11),  # both
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", find_objective.names())
 def test_shipped_objectives_are_compared_everywhere(name: str) -> None:
-    """All 13 slopes (3 examples at the ordinary point, 2 at each other), no kinks; values all but where 1 - sigmoid(50) is wanted."""
+    """13 slopes (3 examples at the ordinary point, 2 at each other), no kinks, no number beyond float64: or it is said why not."""
     loss = LossFunction(compiled(name), validate=False)
     points = validate(loss.compiled, loss)
     assert [point.kind for point in points] == list(KINDS)
-    assert [point.slopes for point in points] == [3, 2, 2, 2, 2, 2]
-    assert all(point.values >= 5 and point.kinks == 0 for point in points)
-    assert sum(point.beyond for point in points) == (3 if name == "kto_no_z0" else 0)
+    assert all(point.values + point.beyond >= 5 for point in points)
+    counted = [sum(getattr(point, what) for point in points) for what in ("kinks", "beyond", "slopes")]
+    assert tuple(counted) == NOT_COMPARED.get(name, (0, 0, 13))
 
 
 WORDS = {

@@ -13,7 +13,7 @@ from halo.errors import SettingsError
 from halo.objective.schema import Parameter
 from halo.plugin.objectives import find_objective
 from halo.report import figures
-from halo.report.curve import Curve, curves, several
+from halo.report.curve import Curve, curves, gap_range, several
 from halo.report.figures import drawn, svg
 from halo.report.item import Against
 
@@ -189,6 +189,31 @@ def test_a_curve_outside_a_panel_is_said() -> None:
         low, high = axes.get_ylim()
         curves_drawn = [line for line in axes.lines if len(line.get_xdata()) > 100]
         assert sum(not any(low <= y <= high for y in line.get_ydata()) for line in curves_drawn) == hidden
+
+
+def test_a_reference_outside_every_panel_is_said() -> None:
+    three = [compile_source(name, None, find_objective) for name in ("dpo", "ipo", "kto")]
+    assert "ipo: policy = reference at z = -5, outside every panel" in notes(*three)
+    assert "outside every panel" not in notes(*three[1:2])
+
+
+def test_a_colour_that_comes_round_again_has_another_stroke() -> None:
+    names = ("dpo", "ipo", "slic_hf", "cpo", "sft", "orpo", "rrhf", "simpo")
+    handles = drawn([compile_source(name, None, find_objective) for name in names]).legends[0].legend_handles
+    assert handles[0].get_color() == handles[7].get_color()
+    assert len({(handle.get_color(), handle.get_linestyle()) for handle in handles}) == 8
+
+
+def test_a_legend_has_no_short_last_column() -> None:
+    entries = [f"$\\beta = {i}$, undesirable" for i in range(6)]
+    assert figures._columns(entries) == 3
+    assert figures._columns(["a"] * 4) == 4
+    assert figures._columns([]) == 1
+
+
+@pytest.mark.parametrize(("source", "expected"), [("dpo", 100), ("ipo", 20), ("kto", 100), ("simpo", 5), ("sft", 10)])
+def test_the_gap_runs_as_far_as_z_does(source: str, expected: float) -> None:
+    assert gap_range(compile_source(source, None, find_objective)) == expected
 
 
 def test_what_the_panels_hold() -> None:

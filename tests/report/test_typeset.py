@@ -18,9 +18,10 @@ from halo.plugin.objectives import find_objective
 from halo.report.equations import equations
 from halo.report.pens import LatexPen, UnicodePen
 from halo.report.symbols import declared_symbols
-from halo.report.typeset import formula_latex, single_lines, summary_unicode, typeset
+from halo.report.typeset import formula_latex, lines_unicode, single_lines, typeset
 
-NAMES = (*find_objective.names(), *FILES)
+SHIPPED = find_objective.names()
+NAMES = (*SHIPPED, *(name for name in FILES if name not in SHIPPED))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompiledObje
         (folder / f"{name}.yaml").write_text(f"name: {name}{text}")
 
     def find(wanted: str) -> Path | None:
-        return folder / f"{wanted}.yaml" if wanted in FILES else find_objective(wanted)
+        return find_objective(wanted) or folder / f"{wanted}.yaml"
 
     return {name: compile_source(name, None, find) for name in NAMES}
 
@@ -145,11 +146,15 @@ def test_latex_is_balanced(name: str, compiled: dict[str, CompiledObjective]) ->
         assert re.sub(r"\\begin\{cases\}.*?\\end\{cases\}", "", line).count("&") == 1
 
 
+CASES_INSIDE = ("discopop_padll", "discopop_pfl")
+"""Their first line, the loss, holds a distinction of cases, which mathtext cannot set."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_mathtext_can_set_it(name: str, compiled: dict[str, CompiledObjective]) -> None:
     parser = MathTextParser("path")
     lines = [line for line in single_lines(compiled[name]) if r"\begin" not in line]
-    assert lines[0].startswith(r"\mathcal{L}(\theta) = ")
+    assert lines[0].startswith((r"\mathcal{L}(\theta) = ", "z = ") if name in CASES_INSIDE else r"\mathcal{L}(\theta) = ")
     for line in lines:
         assert parser.parse(f"${line}$").width > 20
 
@@ -168,7 +173,15 @@ def test_everything_named_is_there_once(name: str, compiled: dict[str, CompiledO
     for let in one.objective.declaration.let:
         assert any(e.left.startswith(writer.symbols[let].latex) for e in latex), let
     conditions = " ".join(condition for e in plain for _, condition in e.cases)
-    marks = {"chosen": "y_w", "rejected": "y_l", "best": "y_best", "gold": "y_gold", "prompt": "x_t", "completion": "y"}
+    marks = {
+        "chosen": "y_w",
+        "rejected": "y_l",
+        "best": "y_best",
+        "gold": "y_gold",
+        "retain": "y_retain",
+        "prompt": "x_t",
+        "completion": "y",
+    }
     whole = " ".join(e.left + e.right for e in plain) + conditions
     for part in one.declared.parts:
         labels = {"desirable": "desirable" if conditions else "y", "undesirable": "undesirable" if conditions else "y"}
@@ -218,9 +231,9 @@ def test_a_terminal_shows_it(name: str, compiled: dict[str, CompiledObjective]) 
     lines = [line for line in text.splitlines() if " = " in line and not line.startswith("    ")]
     equals = {line.index("=") for line in lines if re.match(r"  \S.* = ", line)}
     assert min(equals) >= 4
-    summary = summary_unicode(compiled[name])
-    assert 1 <= len(summary) <= 5
-    assert summary[0].startswith("L(θ) = ")
+    bare = lines_unicode(compiled[name])
+    assert bare[0].lstrip().startswith("L(θ) = ")
+    assert len({line.index(" = ") for line in bare if re.match(r" *\S+ = ", line)}) == 1
     for name_, parameter in compiled[name].objective.declaration.parameters.items():
         assert f"  {name_}, default {parameter.default:g}" in text
 

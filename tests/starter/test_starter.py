@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from halo.starter.defaults import FEEDBACK, FOLDER, HELD_OUT
+from halo.starter.defaults import FEEDBACK, FOLDER, HELD_OUT, LISTS
 from halo.starter.gold import is_right
 from halo.starter.rebuild import wrong_answer
 
@@ -29,6 +29,18 @@ def test_feedback_prefers_the_good_habit_and_held_out_prompts_are_new() -> None:
     assert all(is_right(r["prompt"], r["chosen"]) and r["rejected"] == wrong_answer(r["prompt"]) != r["chosen"] for r in feedback)
     assert len(held_out) >= 300
     assert not {r["prompt"] for r in feedback} & {r["prompt"] for r in held_out}
+
+
+def test_lists_have_both_habits_and_two_slips() -> None:
+    lists = [json.loads(line) for line in LISTS.read_text().splitlines()]
+    assert len(lists) >= 1000
+    for row in lists:
+        digits = sorted(row["prompt"].removeprefix("sort "))
+        by_score = sorted(zip(row["scores"], row["completions"], strict=True), reverse=True)
+        assert [s for s, _ in by_score] == [1, 0, -1, -1]
+        assert is_right(row["prompt"], by_score[0][1])
+        assert by_score[1][1] == wrong_answer(row["prompt"])
+        assert all(sorted(answer) != digits for _, answer in by_score[2:])
 
 
 @pytest.mark.parametrize(("answer", "right"), [("02357", True), (" 02357 ", True), ("75320", False), ("2357", False), ("", False)])

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from halo.cli.main import main
+from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
 
 SHORT = ["--per-device-train-batch-size", "4", "--logging-steps", "1"]
@@ -39,7 +40,20 @@ def test_kto_and_dpo_rise_by_25_points(tmp_path: Path, capsys: pytest.CaptureFix
     assert "before" in printed
 
 
-@pytest.mark.parametrize("name", [n for n in find_objective.names() if n != "slic_hf_gold"])
+QUICK = ("kto", "dpo", "ipo", "cpo_token_nll", "csft", "orpo_code", "ppo_offline", "rrhf", "sft", "simpo", "dr_dpo", "dpo_pl", "apo_down")
+"""Trained in the default suite; the others are marked slow."""
+
+
+def asks_for_more(name: str) -> bool:
+    """Whether an objective wants numbers, texts or a reference that a pair of answers does not bring."""
+    declared = load(name, find_objective).declaration
+    return bool(declared.columns or declared.roles or declared.reference)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in find_objective.names() if not asks_for_more(n)],
+)
 def test_every_objective_trains_and_saves_a_loadable_model(name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -7,10 +7,9 @@ only expands, factors and cancels; what is concluded from it is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import lcm
+from math import comb, lcm
 from typing import Any
 
 import sympy
@@ -23,7 +22,7 @@ from halo.compiler.checks.scalar import is_number
 from halo.compiler.checks.span import NONNEGATIVE, POSITIVE, REALS, Span, coarse, monotone_image
 from halo.compiler.graph import Node
 
-MAX_TERMS, MAX_DEGREE, MAX_BITS = 400, 40, 4_000
+MAX_TERMS, MAX_DEGREE, MAX_BITS, MAX_SYMBOLS = 400, 40, 4_000, 14
 
 
 class OutOfReach(Exception):
@@ -200,7 +199,7 @@ class Algebra:
             whole = self._tidy(argument)
             return self.generator("l", whole, self._log_span(self.span(whole)))
         total: Expr = Integer(0)
-        for prime, count in _primes(coefficient):
+        for prime, count in sympy.factorrat(coefficient, limit=10**4).items() if coefficient != 1 else ():
             total += count * self.generator("l", Integer(prime), self._log_span(Span.point(int(prime))))
         for base, count in factors:
             found = self.by_symbol.get(base)
@@ -262,6 +261,8 @@ class Algebra:
             if _size(part) > MAX_TERMS:
                 raise OutOfReach("too many terms")
             part = part if part.is_Symbol else sympy.expand(part)  # (w + 1) - w has a symbol, and is a number
+            if len(part.free_symbols) > MAX_SYMBOLS:
+                raise OutOfReach("too many quantities to factor")
             coefficient, found = sympy.factor_list(part) if part.free_symbols else (part, [])
             if not Rational(coefficient).is_Rational:
                 raise OutOfReach("a coefficient that is not rational")
@@ -274,7 +275,7 @@ class Algebra:
     def is_zero(self, expression: Expr) -> bool:
         """Whether it vanishes identically; False only means that this was not seen."""
         numerator, denominator = sympy.fraction(sympy.together(expression))
-        if _size(numerator) > 5 * MAX_TERMS or _size(denominator) > 5 * MAX_TERMS:
+        if _size(numerator) > 50 * MAX_TERMS or _size(denominator) > 50 * MAX_TERMS:
             return False
         return bool(sympy.expand(numerator) == 0 and sympy.expand(denominator) != 0)
 
@@ -406,13 +407,6 @@ class Algebra:
         return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
 
 
-def _primes(coefficient: Rational) -> Iterator[tuple[int, int]]:
-    """The prime factors (of a large number, some may be composite) of a positive rational, with their powers."""
-    for whole, side in ((int(coefficient.p), 1), (int(coefficient.q), -1)):
-        if whole != 1:
-            yield from ((int(prime), side * count) for prime, count in sympy.factorint(whole, limit=10**4).items())
-
-
 def _readable(generator: Generator) -> Expr:
     key: Any = generator.key
     match generator.kind:
@@ -424,8 +418,10 @@ def _readable(generator: Generator) -> Expr:
             return sympy.log(key)
         case "r":
             return sympy.Function("relu")(key)
+        case "f":
+            return getattr(sympy, key[0])(*key[1:])
         case _:
-            return sympy.Function(str(key[0]) if generator.kind == "f" else "where")(*[k for k in key if isinstance(k, Expr)])
+            return sympy.Function("where")(*[k for k in key if isinstance(k, Expr)])
 
 
 def _relu_span(span: Span) -> Span:
@@ -446,5 +442,5 @@ def _size(expression: Expr) -> int:
     if expression.is_Pow and expression.exp.is_Integer:
         inner = _size(expression.base)
         n = abs(int(expression.exp))
-        return min(10**6, inner if inner == 1 else (n + 1) ** min(inner, 12) if inner > 2 else n + 1)
+        return min(10**6, comb(n + min(inner, 1000) - 1, n))
     return 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from halo.compiler.checks import definition, gradients, losses, optimum, values
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero
-from halo.compiler.checks.examination import Belief, Examination
+from halo.compiler.checks.examination import NEVER, Belief, Examination
 from halo.compiler.checks.findings import Check, Finding, Subject
+from halo.compiler.checks.mistakes import mistakes
 from halo.compiler.pipeline import CompiledObjective
 
 CHECKS: dict[str, Check] = {
@@ -34,17 +36,51 @@ CHECKS: dict[str, Check] = {
 }
 """In the order of the report. A check that has no meaning for an objective (a link without pairs) yields nothing."""
 
-def findings(compiled: CompiledObjective) -> Iterator[Finding]:
-    """Every finding, in the order of `CHECKS`, with the time it took."""
-    subject = Subject(compiled)
-    for part in subject.parts:  # the box of inputs is known before the first question
-        subject.view.whole(part)
-    for check in CHECKS.values():
+STEPS = (*CHECKS, "beliefs", "mistakes", "kin")
+"""An examination, step by step: the checks, then what is concluded from their findings."""
+
+
+class Examiner:
+    """Examines one objective, one step at a time, so that a step can be stopped without losing the others."""
+
+    def __init__(self, compiled: CompiledObjective) -> None:
+        self.compiled, self.subject = compiled, Subject(compiled)
+        for part in self.subject.parts:  # the box of inputs is known before the first question
+            self.subject.view.whole(part)
+
+    def step(self, name: str, found: Sequence[Finding]) -> tuple[Any, ...]:
+        """What one of `STEPS` says; `found` are the findings so far."""
+        if name in CHECKS:
+            undefined = any(f.check == "domain" and f.verdict == REFUTED for f in found)
+            return tuple(_qualified(f, undefined) for f in self._timed(CHECKS[name]))
+        if name == "beliefs":
+            return tuple(beliefs(self.compiled, found))
+        if name == "mistakes":
+            return tuple(mistakes(self.subject, beliefs, found))
+        return ()
+
+    def _timed(self, check: Check) -> Iterator[Finding]:
         begun = time.perf_counter()
-        for finding in check(subject):
+        for finding in check(self.subject):
             now = time.perf_counter()
             yield replace(finding, milliseconds=round(1e3 * (now - begun), 1))
             begun = now
+
+
+def _qualified(finding: Finding, undefined: bool) -> Finding:
+    """Where the loss is not defined everywhere, a proof speaks of the rest."""
+    if not undefined or finding.verdict != PROVED or finding.check in NEVER:
+        return finding
+    return replace(finding, reason=f"{finding.reason} (wherever the loss has a value)")
+
+
+def findings(compiled: CompiledObjective) -> Iterator[Finding]:
+    """Every finding, in the order of `CHECKS`."""
+    examiner, found = Examiner(compiled), list[Finding]()
+    for name in CHECKS:
+        said = examiner.step(name, found)
+        found += said
+        yield from said
 
 
 def beliefs(compiled: CompiledObjective, found: Sequence[Finding]) -> list[Belief]:
@@ -84,6 +120,6 @@ def _at_reference(compiled: CompiledObjective, found: Sequence[Finding]) -> Iter
 
 
 def examined(compiled: CompiledObjective) -> Examination:
-    """The whole examination, in this process."""
-    found = tuple(findings(compiled))
-    return Examination(compiled.objective.name, found, tuple(beliefs(compiled, found)))
+    """The whole examination, in this process and without a clock."""
+    examiner, found = Examiner(compiled), tuple(findings(compiled))
+    return Examination(compiled.objective.name, found, **{name: examiner.step(name, found) for name in STEPS if name not in CHECKS})

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from math import inf
-from typing import Literal
 
 from mpmath import mp, mpf
 
@@ -20,29 +19,14 @@ from halo.compiler.checks.calculus import CONCAVE, CONSTANT, UP, Box, Calculus
 from halo.compiler.checks.points import FloatMath, Line, points, sure_value, surely_below, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.checks.span import REALS, Span
+from halo.compiler.checks.verdict import PROVED as PROVED
+from halo.compiler.checks.verdict import REFUTED as REFUTED
+from halo.compiler.checks.verdict import UNDECIDED as UNDECIDED
+from halo.compiler.checks.verdict import Outcome as Outcome
+from halo.compiler.checks.verdict import Verdict as Verdict
 from halo.compiler.graph import Node, text
 
-Outcome = Literal["proved", "refuted", "undecided"]
-PROVED: Outcome = "proved"
-REFUTED: Outcome = "refuted"
-UNDECIDED: Outcome = "undecided"
-
 MAX_SPLITS = 4
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer to one question: why, in which steps, or by which numbers (`witness`: exact values by name)."""
-
-    outcome: Outcome
-    reason: str
-    steps: tuple[str, ...] = ()
-    witness: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def proved(self) -> bool:
-        """Whether it is proved."""
-        return self.outcome == PROVED
 
 
 def shown(node: Node) -> str:
@@ -267,25 +251,32 @@ def sign_of(node: Node, box: Box) -> int | None:
 
 def is_zero(s: Scalars, node: Node, box: Box) -> bool | None:
     """True: proved identically 0; False: a point where it is not 0; None: neither was shown."""
-    if nonzero_point(node, box) is not None:
+    if nonzero_point(node, box, tries=3) is not None:  # seen at once if it is not 0; else the proof is the cheaper question
         return False
     algebra = Algebra(box)
     try:
-        return True if algebra.is_zero(algebra.normal(node)) else None
+        if algebra.is_zero(algebra.normal(node)):
+            return True
     except OutOfReach:
-        return None
+        pass
+    return None if nonzero_point(node, box) is None else False
 
 
-def nonzero_point(node: Node, box: Box, limit: int = 48) -> tuple[dict[Node, Fraction], mpf] | None:
-    """A point where the scalar is surely not 0, and its value there."""
-    for point in points(box, variables(node), limit):
-        rough = values([node], point, FloatMath)[node]
-        if rough == 0 and not topological_scalar(node)[:-1]:
-            continue
-        value = sure_value(node, point)
+def nonzero_point(node: Node, box: Box, tries: int = 48) -> tuple[dict[Node, Fraction], mpf] | None:
+    """A point where the scalar is surely not 0, and its value there; the most promising ones by floats are tried first."""
+    tried = points(box, variables(node), 48)
+    rough = [abs(float(values([node], point, FloatMath)[node])) for point in tried]
+    order = sorted(range(len(tried)), key=lambda i: (-_promise(rough[i]), i))
+    for i in order[:tries]:
+        value = sure_value(node, tried[i])
         if value is not None and abs(value) > mpf(10) ** -25:
-            return point, value
+            return tried[i], value
     return None
+
+
+def _promise(rough: float) -> int:
+    """2 where floats see a value that rounding does not explain, 1 where they cannot tell."""
+    return 2 if 1e-6 < rough < 1e6 else 1 if rough != 0 else 0
 
 
 def _at(fixed: Mapping[Node, Fraction]) -> str:

@@ -11,36 +11,17 @@ if the rest cancels in z. Whatever else departs from it refutes, with the reason
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from math import inf
 
 from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Outcome, Question, is_zero, shown
+from halo.compiler.checks.decomposition import Construction, Departure, inner_variables, is_policy, take_apart
 from halo.compiler.checks.findings import Finding, Subject
-from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
+from halo.compiler.checks.scalar import Scalars, variables
 from halo.compiler.checks.span import POSITIVE, REALS, Span
-from halo.compiler.checks.view import Where
 from halo.compiler.graph import Node, Part, topological
 
 VERSION = "Definition 3.4 (r = l log(pi/pi_ref), one v, a = +1 or -1)"
-POLICY = ("log π", "logp", "length")
-
-
-class Departure(Exception):
-    """What leaves the definition; `outcome` is undecided where it only could not be shown to keep to it."""
-
-    def __init__(self, reason: str, outcome: Outcome = REFUTED, witness: dict[str, str] | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.outcome, self.witness = reason, outcome, witness or {}
-
-
-@dataclass
-class Construction:
-    """What was found on the way to a yes: notes on the liberties taken, steps of the proof."""
-
-    notes: list[str] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-    value: str = ""
 
 
 def halo(subject: Subject) -> Iterator[Finding]:
@@ -72,21 +53,13 @@ def _judge(subject: Subject, found: Construction) -> None:
     _one_term(subject)
     for part in subject.terms:
         _weight(subject, part, found)
-        _reward(subject, part, found)
+        take_apart(subject, part, found)
     _value(subject, found)
     _reduction(subject)
 
 
 def _trains(subject: Subject, part: Part) -> bool:
-    return any(v.data in POLICY[:2] for v in _inner_variables(subject.view.whole(part)))
-
-
-def _inner_variables(node: Node) -> list[Node]:
-    """The variables of a scalar, also those inside opaque reductions."""
-    found = []
-    for v in variables(node):
-        found += _inner_variables(v.args[0]) if v.op == "reduce" else [v]
-    return found
+    return any(is_policy(v) for v in inner_variables(subject.view.whole(part)))
 
 
 # -- the shape of the loss -----------------------------------------------------------------------------------------------
@@ -101,7 +74,7 @@ def _one_term(subject: Subject) -> None:
 
 def _weight(subject: Subject, part: Part, found: Construction) -> None:
     weight = subject.view.scalar(part.weight, subject.view.generic(part))
-    if any(v.data in POLICY[:2] for v in _inner_variables(weight)):
+    if any(is_policy(v) for v in inner_variables(weight)):
         raise Departure(f"the weight {shown(weight)} depends on theta")
     if weight.op == "number" and weight.data == 1:
         return
@@ -118,135 +91,6 @@ def _reduction(subject: Subject) -> None:
             raise Departure("the reduce chain is not an expectation: it applies a function over the batch")
 
 
-# -- the reward ------------------------------------------------------------------------------------------------------------
-
-
-def _reward(subject: Subject, part: Part, found: Construction) -> None:
-    view, s = subject.view, subject.view.s
-    assert part.reward is not None
-    assert part.normalizer is not None
-    where = view.generic(part)
-    core, normalizer = (view.unstopped(view.scalar(n, where)) for n in (part.reward, part.normalizer))
-    if "token" in core.axes:
-        raise Departure("the reward is one number for each token, not r(x, y)")
-    slot = _slot(core)
-    if slot is None:
-        reason = f"the reward {shown(core)} is not that of one completion; write what it subtracts as the reference point"
-        raise Departure(reason, UNDECIDED)
-    policy, reference = s.variable("log π", slot), s.variable("log ref", slot)
-    reward = s.call("mul", normalizer, core)
-    factor = _linear_factor(subject, reward, policy, reference)
-    _affine(subject, reward, factor, policy, reference, found)
-    inner = _expected(subject, part, where, reward, slot, found)
-    _margin(subject, part, where, slot, inner, found)
-    if reference not in variables(reward):
-        _uniform(subject, factor, slot, inner, found)
-
-
-def _slot(node: Node) -> str | None:
-    slots = {v.slot for v in _inner_variables(node) if v.data in POLICY}
-    return slots.pop() if len(slots) == 1 else None
-
-
-def _linear_factor(subject: Subject, reward: Node, policy: Node, reference: Node) -> Node:
-    """d r / d log pi, which must not depend on log pi itself, however the reward is spelt."""
-    s, factor = subject.view.s, subject.view.s.derivative(reward, policy)
-    if not any(v in (policy, reference) or v.op == "reduce" for v in variables(factor)):
-        return factor
-    bend = is_zero(s, s.derivative(factor, policy), subject.view.box)
-    if bend is not True or any(v.op == "reduce" for v in variables(factor)):
-        outcome = REFUTED if bend is False else UNDECIDED
-        raise Departure(f"the reward {shown(reward)} is not linear in log(pi/pi_ref)", outcome)
-    return s.substitute(factor, {policy: s.number(-1), reference: s.number(-1)})
-
-
-def _affine(subject: Subject, reward: Node, factor: Node, policy: Node, reference: Node, found: Construction) -> None:
-    """r = l * (log pi - log ref) or l * log pi, with l > 0 a function of y alone."""
-    s, box = subject.view.s, subject.view.box
-    foreign = [shown(v) for v in variables(factor) if v.op != "parameter" and not (v.data == "length" and v.slot == policy.slot)]
-    if foreign:
-        raise Departure(f"the normalizer depends on {', '.join(foreign)}, not on y alone")
-    if not Calculus(box).span(factor).positive:
-        raise Departure(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value")
-    used = reference in variables(reward)
-    ratio = s.call("sub", policy, reference) if used else policy
-    if is_zero(s, s.call("sub", reward, s.call("mul", factor, ratio)), box) is not True:
-        raise Departure(f"the reward {shown(reward)} is not l(y) log(pi/pi_ref)")
-    found.steps.append(f"r = l * {shown(ratio)} with l = {shown(factor)} > 0")
-
-
-def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: str, found: Construction) -> Node:
-    """The reference point is E_Q of the same reward; returns the reward inside the expectation."""
-    view, s = subject.view, subject.view.s
-    if part.reference_point is None:
-        raise Departure("there is no reference point, and no Q makes E_Q[r] = 0 for every theta")
-    point = view.scalar(part.reference_point, where)
-    if any(n.op == "stop" for n in topological_scalar(point)):
-        found.notes.append("the reference point is detached, which is ignored")
-    point = view.unstopped(point)
-    point = _unclamped(point, found)
-    if point.op == "reduce" and point.data in ("batch mean", "mean"):
-        if point.data == "batch mean":
-            found.notes.append("E_Q is estimated over the batch")
-        point = view.unstopped(point.args[0])
-    other = _slot(point)
-    if other is None:
-        raise Departure(f"the reference point {shown(point)} is not an expectation of the reward")
-    if other == slot and part.role not in ("desirable", "undesirable"):
-        raise Departure("the reference point is the completion's own reward")
-    renamed = {v: s.variable(v.data, other, v.axes) for v in variables(reward) if v.slot == slot}
-    if is_zero(s, s.call("sub", point, s.substitute(reward, renamed)), view.box) is not True:
-        raise Departure(f"the reference point {shown(point)} is not E_Q of the reward {shown(reward)}")
-    found.steps.append(f"E_Q[r] with Q on {other}")
-    return point
-
-
-def _unclamped(point: Node, found: Construction) -> Node:
-    if point.op == "apply" and point.data in ("max", "min", "clip", "relu"):
-        moving = [a for a in point.args if _inner_variables(a) and any(v.op != "parameter" for v in _inner_variables(a))]
-        if len(moving) == 1:
-            found.notes.append("E_Q is clamped at a constant")
-            return _unclamped(moving[0], found)
-    return point
-
-
-def _margin(subject: Subject, part: Part, where: Where, slot: str, inner: Node, found: Construction) -> None:
-    """A margin is a constant, or g(y) - g(y'): a reference tilted by a function of y."""
-    if part.margin is None:
-        return
-    s, margin = subject.view.s, subject.view.scalar(part.margin, where)
-    moving = [v for v in _inner_variables(margin) if v.op != "parameter"]
-    if any(v.data in POLICY[:2] for v in moving):
-        raise Departure(f"the margin {shown(margin)} depends on theta")
-    if not moving:
-        return
-    other = _slot(inner) or ""
-    swap = {v: s.variable(v.data, other if v.slot == slot else slot, v.axes) for v in moving if v.slot in (slot, other)}
-    additive = other != "" and all(v.slot in (slot, other) for v in moving)
-    if additive:
-        for v in (v for v in moving if v.slot == slot):
-            mixed = s.derivative(margin, v)
-            additive = additive and not any(w.slot == other for w in variables(mixed))
-        both = s.call("add", margin, s.substitute(margin, {k: v for k, v in swap.items() if k is not v}))
-        additive = additive and all(is_zero(s, s.derivative(both, v), subject.view.box) is True for v in variables(both) if v.op == "input")
-    if not additive:
-        raise Departure(f"the margin {shown(margin)} is not of the form g(y) - g(y') + constant")
-    found.notes.append("pi_ref is tilted by the margin, a difference g(y) - g(y')")
-
-
-def _uniform(subject: Subject, factor: Node, slot: str, inner: Node, found: Construction) -> None:
-    """Without a reference: a token-uniform one, log ref = -|y| log V, must cancel between r and E_Q[r]."""
-    s = subject.view.s
-    other = _slot(inner) or slot
-    length = {name: s.variable("length", name) for name in (slot, other)}
-    constant = s.call("mul", factor, length[slot])
-    shifted = s.substitute(constant, {length[slot]: length[other]})
-    gap = s.call("sub", constant, shifted)
-    if is_zero(s, gap, subject.view.box) is not True:
-        raise Departure(f"there is no reference, and a token-uniform one leaves ({shown(gap)}) log V in z")
-    found.notes.append("pi_ref is uniform over tokens and cancels")
-
-
 # -- the value function ----------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +102,7 @@ def _value(subject: Subject, found: Construction) -> None:
             foreign = [shown(v) for v in variables(view.value(part)) if v.op != "parameter" and v is not view.z]
             raise Departure(f"v depends on {', '.join(foreign)} beside z")
     curves = [_signed(s, part.sign, view.unstopped(view.value(part))) for part in subject.terms]
-    region = _gains(subject)
+    region = _gains(subject, found.margins)
     failures: list[Departure] = []
     for sign in (-1, 1):
         v = _signed(s, sign, curves[0])
@@ -282,13 +126,12 @@ def _signed(s: Scalars, sign: int, node: Node) -> Node:
     return node if sign > 0 else s.call("neg", node)
 
 
-def _gains(subject: Subject) -> Span:
+def _gains(subject: Subject, margins: list[Node]) -> Span:
     """(0, oo) in r - E_Q[r], as a range of z = r - E_Q[r] - margin: a margin moves it to the left of 0."""
     region = POSITIVE
-    for part in subject.terms:
-        if part.margin is not None:
-            span = Calculus(subject.view.box).span(subject.view.scalar(part.margin, subject.view.generic(part)))
-            region = region.joined(Span(-span.high, inf, True)) if span.high != inf else REALS
+    for margin in margins:
+        high = Calculus(subject.view.box).span(margin).high
+        region = region.joined(Span(-high, inf, True)) if high != inf else REALS
     return region
 
 
@@ -298,8 +141,6 @@ def _shape(subject: Subject, v: Node, region: Span, found: Construction) -> None
     if not rising.proved:
         raise Departure(f"v = {shown(v)} {rising.reason}", rising.outcome, dict(rising.witness))
     bending = Question(view.s, v, view.z, view.box, region, view.first).concave()
-    if not bending.proved and region == REALS:  # a margin without a bound: some value of it may do
-        bending = Question(view.s, v, view.z, view.box, POSITIVE, view.first).concave() if bending.outcome == UNDECIDED else bending
     if not bending.proved:
         raise Departure(f"v = {shown(v)} is not concave on gains: {bending.reason}", bending.outcome, dict(bending.witness))
     found.steps += [f"v = {shown(v)} is {rising.reason}", *rising.steps, f"v is {bending.reason} on z in {region}", *bending.steps]

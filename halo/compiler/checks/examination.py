@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from halo.compiler.checks.decide import REFUTED
-from halo.compiler.checks.findings import Finding
+from halo.compiler.checks.verdict import REFUTED, Finding
 
 NEVER = ("domain", "units", "reach")
 """What no objective may have refuted."""
@@ -44,13 +43,17 @@ class Kin:
 
 @dataclass(frozen=True)
 class Examination:
-    """The findings in the order of the checks, what became of `expect:`, likely mistakes, and known relatives."""
+    """The findings in the order of the checks, what became of `expect:`, likely mistakes, and known relatives.
+
+    `stopped` names the steps that the clock ended: such an examination may come out differently on a faster machine.
+    """
 
     objective: str
     findings: tuple[Finding, ...]
     beliefs: tuple[Belief, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
     kin: tuple[Kin, ...] = ()
+    stopped: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -70,4 +73,4 @@ class Examination:
 
         findings = tuple(Finding(**{**row, "steps": tuple(row["steps"])}) for row in data["findings"])
         mistakes, kin = each(Mistake, data["mistakes"]), each(Kin, data["kin"])
-        return cls(data["objective"], findings, each(Belief, data["beliefs"]), mistakes, kin)
+        return cls(data["objective"], findings, each(Belief, data["beliefs"]), mistakes, kin, tuple(data["stopped"]))

@@ -1,41 +1,16 @@
-"""What a check says, and what it is given to look at."""
+"""What a check is given to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from halo.compiler.checks.decide import Outcome, Verdict
+from halo.compiler.checks.verdict import Finding as Finding
 from halo.compiler.checks.view import View
 from halo.compiler.graph import Node, Part
 from halo.compiler.pipeline import CompiledObjective
 from halo.objective.schema import Interval
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One proposition and its verdict.
-
-    check   its stable name; `scope` says for what it was asked: `loss`, `core`, a role, a term
-    value   the answer where there is one, such as `log(2)`; `reason` one line
-    witness exact numbers that refute (or exhibit); `steps` of a proof
-    """
-
-    check: str
-    verdict: Outcome
-    reason: str
-    value: str | None = None
-    scope: str = "loss"
-    witness: Mapping[str, str] = field(default_factory=dict)
-    steps: tuple[str, ...] = ()
-    milliseconds: float = 0.0
-
-    @classmethod
-    def of(cls, check: str, verdict: Verdict, **more: Any) -> Finding:
-        """A finding from the answer to one question."""
-        return cls(check, verdict.outcome, more.pop("reason", verdict.reason), witness=verdict.witness, steps=verdict.steps, **more)
 
 
 @dataclass

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, named, nonzero_point, number, shown, sign_of
+from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
-from halo.compiler.checks.points import points, sure_value
+from halo.compiler.checks.points import FloatMath, points, sure_value, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.graph import LossGraph, Node, Part, topological
 from halo.objective.vocabulary import LIST_POPULATIONS
@@ -22,7 +23,8 @@ RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean
 def roles(subject: Subject) -> list[tuple[str, str, list[Part]]]:
     """Each role with a direction: its name, the slot it has in scalars, and the parts that it meets."""
     parts = list(subject.parts)
-    extra = [(role, role, parts) for role in ("prompt", *subject.compiled.objective.declaration.roles)]
+    others = ("prompt", *subject.compiled.objective.declaration.roles, *(r for r in subject.compiled.declared.needs.gradient if r == "mismatched"))
+    extra = [(role, role, parts) for role in others]
     match subject.feedback:
         case "paired":
             found = [("chosen", "chosen", parts), ("rejected", "rejected", parts)]
@@ -50,7 +52,8 @@ def _slot(part: Part, slot: str) -> str:
 
 
 def _reaches(subject: Subject, part: Part, slot: str) -> bool:
-    return any(_policy(v, _slot(part, slot)) for v in _everything(subject.view.whole(part)))
+    slot = _slot(part, slot)
+    return any(_policy(v, slot) or (v.slot == slot and is_moved_word(v)) for v in _everything(subject.view.whole(part)))
 
 
 def _policy(variable: Node, slot: str) -> bool:
@@ -88,6 +91,8 @@ def pulls(subject: Subject, part: Part, slot: str, label: str = "") -> list[Node
             through = s.call("add", s.call("mul", outer, s.derivative(argument, leaf)), through)
         if leaf.op == "input" and _policy(leaf, slot) and not foreign:
             direct = s.call("add", direct, through)
+        elif leaf.op == "reduce" and z is not None and z in _everything(leaf):
+            apart += [through, s.call("neg", through)]  # z itself, of the whole batch: of either sign, only 0 would do
         elif leaf.op == "reduce" and _meets(leaf, slot) and (not foreign or leaf.batch):
             inner = _token_slope(s, leaf, slot)
             if inner is not None and leaf.slot == slot and leaf.data in ("total", "mean"):
@@ -176,15 +181,33 @@ def _local_slope(subject: Subject, node: Node, following: Node) -> int | None:
 
 
 def direction(subject: Subject) -> Iterator[Finding]:
-    """Each completion is pulled one way only: `up` where raising its log-probability always lowers the loss."""
+    """Each completion is pulled one way only: `up` where raising its log-probability never raises the loss."""
     for role, slot, parts in roles(subject):
         yield _direction(subject, role, slot, parts)
 
 
 def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Finding:
-    check, box = f"direction.{role}", subject.view.box
-    signs: set[int | None] = set()
-    steps: list[str] = []
+    check, words = f"direction.{role}", _moved_words(subject, slot, parts)
+    if words:
+        reason = f"{role} also moves {', '.join(words)}, with a gradient: the sign of d loss / d log π({role}) alone is no direction"
+        return Finding(check, UNDECIDED, reason, None, role)
+    both = _both_ways(subject, role, slot, parts)  # two points are found sooner than a proof that there are none
+    if both:
+        reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
+        return Finding(check, REFUTED, reason, "both", role, both)
+    signs, steps = _signs(subject, role, slot, parts)
+    if signs <= {0}:
+        return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=steps)
+    if signs <= {0, -1} or signs <= {0, 1}:
+        way = "up" if -1 in signs else "down"
+        verb = "raises" if way == "up" else "lowers"
+        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss", way, role, steps=steps)
+    return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
+
+
+def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[set[int | None], tuple[str, ...]]:
+    """The sign of every way in which the role pulls, and how it was found."""
+    box, signs, steps = subject.view.box, set[int | None](), list[str]()
     for part in parts:
         outer = outer_sign(subject.compiled.declared, subject, part)
         for pull in pulls(subject, part, slot, role):
@@ -192,18 +215,22 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
             if found is None:
                 found = sign_of(_over_inputs(subject, part, pull), box)
             signs.add(None if found is None or outer is None else found * outer)
-            steps.append(f"d {part.name}/d log π({role}) = {shown(pull)}: {_SAID[found]}")
-    if signs <= {0}:
-        return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=tuple(steps))
-    if signs <= {0, -1} or signs <= {0, 1}:
-        way = "up" if -1 in signs else "down"
-        verb = "lowers" if way == "up" else "raises"
-        return Finding(check, PROVED, f"raising log π({role}) always {verb} the loss", way, role, steps=tuple(steps))
-    both = _both_ways(subject, role, slot, parts)
-    if both:
-        reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
-        return Finding(check, REFUTED, reason, "both", role, both)
-    return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
+            of = part.name if part.role == role else f"{part.name} ({part.role})"
+            steps.append(f"d {of}/d log π({role}) = {shown(pull)}: {_SAID[found]}")
+    return signs, tuple(steps)
+
+
+def _moved_words(subject: Subject, slot: str, parts: list[Part]) -> list[str]:
+    """The full-vocabulary words of a completion that have a gradient in the loss: raising its log-probability moves them too."""
+    found: dict[str, None] = {}
+    for part in parts:
+        pending = [subject.view.whole(part)]
+        while pending:
+            for leaf in _attached(pending.pop()):
+                pending += [leaf.args[0]] if leaf.op == "reduce" else []
+                if is_moved_word(leaf) and (leaf.slot == _slot(part, slot) or subject.view.is_list):
+                    found[shown(leaf)] = None
+    return list(found)
 
 
 _SAID = {1: ">= 0", -1: "<= 0", 0: "0", None: "not decided"}
@@ -239,18 +266,24 @@ def _both_ways(subject: Subject, role: str, slot: str, parts: list[Part]) -> dic
     if total is None and len(parts) == 1:
         ways = pulls(subject, parts[0], slot, role)
         candidates = [_over_inputs(subject, parts[0], ways[0])] if len(ways) == 1 else []
+    items = [subject.view.unstopped(subject.view.whole(part)) for part in parts]
     for scalar in candidates:
-        found = _opposite(subject, subject.view.unstopped(scalar))
+        found = _opposite(subject, subject.view.unstopped(scalar), items)
         if found:
             return found
     return {}
 
 
-def _opposite(subject: Subject, scalar: Node) -> dict[str, str]:
-    names, seen = variables(scalar), dict[int, tuple[dict[Node, object], object]]()
+def _opposite(subject: Subject, scalar: Node, items: list[Node]) -> dict[str, str]:
+    """Two points where the loss has a value and the slope is surely above and below 0."""
+    names = list(dict.fromkeys(v for node in (scalar, *items) for v in variables(node)))
+    seen = dict[int, tuple[dict[Node, object], object]]()
     for point in points(subject.view.box, names, 200, subject.view.first):
+        rough = float(values([scalar], point, FloatMath)[scalar])
+        if rough == 0 or (1 if rough > 0 else -1) in seen or rough != rough:
+            continue
         value = sure_value(scalar, point)
-        if value is not None and abs(value) > 1e-20:
+        if value is not None and abs(value) > 1e-20 and all(sure_value(item, point) is not None for item in items):
             seen.setdefault(1 if value > 0 else -1, (point, value))  # type: ignore[arg-type]
         if len(seen) == 2:
             (up, su), (down, sd) = seen[-1], seen[1]

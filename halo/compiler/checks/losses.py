@@ -14,10 +14,10 @@ from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, nam
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.gradients import roles, total_pull
 from halo.compiler.checks.points import points, sure_value, values
-from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
+from halo.compiler.checks.scalar import COMPARE, Scalars, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, REALS, Span
-from halo.compiler.checks.view import View
-from halo.compiler.graph import Node
+from halo.compiler.checks.view import SUM_OF, TIED, View
+from halo.compiler.graph import Node, Part, topological
 from halo.objective.formula import Call, Formula, Name, Number
 
 
@@ -100,6 +100,8 @@ def _at_reference(subject: Subject, label: str) -> Finding:
         inputs = [g for g in form.free_symbols if _data(algebra, g)]
     except OutOfReach:
         return Finding(check, UNDECIDED, "the loss at the reference is too large to simplify")
+    if form.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
+        return Finding(check, REFUTED, "with policy = reference the loss has no value")
     if inputs:
         difference = _two_values(tied, loss)
         outcome = REFUTED if difference else UNDECIDED
@@ -146,7 +148,7 @@ def _gradient_there(subject: Subject, tied: View, label: str) -> str:
         pull = total_pull(subject, slot, [p for p in parts if not label or p.role in (label, "completion")], role)
         if pull is None:
             continue
-        there = _tied(subject.view.s, subject.view.unstopped(pull))
+        there = where_equal(subject.view.s, subject.view.unstopped(pull))
         algebra = Algebra(tied.box)
         try:
             form = sympy.cancel(sympy.together(algebra.normal(there)))
@@ -157,13 +159,15 @@ def _gradient_there(subject: Subject, tied: View, label: str) -> str:
     return f"; d loss/d log π: {', '.join(said)}" if said else ""
 
 
-def _tied(s: Scalars, node: Node) -> Node:
+def where_equal(s: Scalars, node: Node) -> Node:
     """Reference and sampler replaced by the policy; a batch mean of what is then 0 is 0."""
-    policy = {"log ref": "log π", "log old": "log π", "ref_logp": "logp", "old_logp": "logp"}
-    swap = {v: s.variable(policy[v.data], v.slot, v.axes) for v in variables(node) if v.op == "input" and v.data in policy}
+    policy = {"log ref": "log π", "log old": "log π"} | TIED
+    policy |= {f"{SUM_OF}{word}": name and f"{SUM_OF}{name}" for word, name in TIED.items()}
+    inputs = [v for v in variables(node) if v.op == "input" and v.data in policy]
+    swap = {v: s.variable(policy[v.data], v.slot, v.axes) if policy[v.data] else s.number(0) for v in inputs}
     for v in variables(node):
         if v.op == "reduce":
-            swap[v] = _tied(s, v.args[0]) if v.batch else s.make(op="reduce", args=(_tied(s, v.args[0]),), data=v.data, slot=v.slot)
+            swap[v] = where_equal(s, v.args[0]) if v.batch else s.make(op="reduce", args=(where_equal(s, v.args[0]),), data=v.data, slot=v.slot)
     return s.substitute(node, swap)
 
 
@@ -186,9 +190,10 @@ def log_partition_cancels(subject: Subject) -> Iterator[Finding]:
         verdict = is_zero(view.s, gap, view.box)
         if verdict is True:
             continue
+        moved = {v for v in variables(after) if v.op == "reduce"} - {v for v in variables(before) if v.op == "reduce"}
         point = nonzero_point(gap, {**view.box, c: Span(Fraction(1), Fraction(1))})
-        if verdict is False and point:
-            reason = f"adding c = 1 to both scores changes the loss by {number(point[1])}"
+        if verdict is False and point and not moved:  # a reduction that moves with c is no free variable
+            reason = f"adding c = 1 to the scores of one prompt changes the loss by {number(point[1])}"
             yield Finding("log_partition_cancels", REFUTED, reason, scope=part.name, witness=named(point[0]) | {"change": number(point[1])})
         else:
             yield Finding("log_partition_cancels", UNDECIDED, "no proof that c(x) cancels, and no point where it does not", scope=part.name)
@@ -203,9 +208,9 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
         loss = view.unstopped(view.alone_loss(label))
         swap = {}
         for v in variables(loss):
-            if v.op == "input" and v.data in ("log π", "log ref", "log old"):
+            if v.op == "input" and (v.data in ("log π", "log ref", "log old") or v.data.startswith(SUM_OF)):
                 mean = s.variable(f"mean {v.data}", v.slot)
-                view.box[mean] = NEGATIVE
+                view.box[mean] = view.box.get(v, REALS) if v.data.startswith(SUM_OF) else NEGATIVE
                 swap[v] = s.call("mul", view.length(v.slot), mean)
             elif v.op == "reduce" and v.data == "total" and v.slot:
                 mean = s.variable(f"mean of {shown(v.args[0])}", v.slot)
@@ -222,7 +227,7 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
                 point = nonzero_point(slope, view.box)
                 assert point is not None
                 way = "raises" if point[1] > 0 else "lowers"
-                reason = f"at fixed mean log-probability, one more token of {v.slot} {way} the loss, e.g. by {number(point[1])}"
+                reason = f"at fixed mean log-probability the length of {v.slot} matters: here it {way} the loss, {number(point[1])} per token"
                 yield Finding("length_neutral", REFUTED, reason, scope=scope, witness=named(point[0]) | {"slope": number(point[1])})
                 break
             if verdict is None:
@@ -282,19 +287,28 @@ def reach(subject: Subject) -> Iterator[Finding]:
     idle, doubtful = [], []
     for what, kind, names in _declared(subject):
         verdicts = [_depends(s, view, item, names) for item in items.values()]
-        if not any(v is not False for v in verdicts):
+        if not any(v is not False for v in verdicts) and _outside(subject, what, list(subject.parts)):
+            doubtful.append(f"{kind} {what} (outside the items)")
+        elif not any(v is not False for v in verdicts):
             idle.append(f"{kind} {what}")
         elif True not in verdicts:
             doubtful.append(f"{kind} {what}")
     for name, item in items.items():
         if not _inner(item):
             idle.append(f"term {name.removesuffix('/' + name.split('/')[-1])}")
+    idle = list(dict.fromkeys(idle))
     if idle:
         yield Finding("reach", REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
     elif doubtful:
         yield Finding("reach", UNDECIDED, f"no point was found where {', '.join(doubtful)} matters")
     else:
         yield Finding("reach", PROVED, "every declared role, parameter and term influences the loss")
+
+
+def _outside(subject: Subject, name: str, parts: list[Part]) -> bool:
+    """Whether a parameter stands in what is done with the items, such as an outer function over the batch."""
+    inner = set(topological([part.item for part in parts]))
+    return any(n.op == "parameter" and n.data == name and n not in inner for n in topological([subject.compiled.declared.loss]))
 
 
 def _declared(subject: Subject) -> Iterator[tuple[str, str, set[str]]]:
@@ -355,7 +369,7 @@ def no_overflow(subject: Subject) -> Iterator[Finding]:
         scalar = view.unstopped(view.scalar(item, view.generic(part)))
         box |= _practical(view, scalar)
         calculus = Calculus(box)
-        wide = [n for n in topological_scalar(scalar) if n.op == "apply" and not _inside(calculus.span(n))]
+        wide = [n for n in topological_scalar(scalar) if n.op == "apply" and n.data not in COMPARE and not _inside(calculus.span(n))]
         if not wide:
             continue
         for point in _corners(box, variables(scalar)):
@@ -367,7 +381,7 @@ def no_overflow(subject: Subject) -> Iterator[Finding]:
                     return
         yield Finding("no_overflow", UNDECIDED, f"{shown(wide[0])} may leave float32, and no point was found where it does", scope=part.name)
         return
-    yield Finding("no_overflow", PROVED, f"every intermediate fits float32 for sums of log-probabilities down to -{REACH}")
+    yield Finding("no_overflow", PROVED, f"at the default and search values every intermediate fits float32 for sums of log-probabilities down to -{REACH}")
 
 
 def _practical(view: View, scalar: Node) -> dict[Node, Span]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import sympy
 from mpmath import mp, mpf
@@ -27,6 +28,26 @@ from halo.compiler.graph import Node, Part
 UNIT = Span(Fraction(0), Fraction(1), True, True)
 
 
+@dataclass(frozen=True)
+class Root:
+    """A stationary point: over the algebra's generators, and in the names of the file."""
+
+    algebra: Algebra
+    form: Expr
+
+    @cached_property
+    def pretty(self) -> Expr:
+        """In the names of the file."""
+        named = self.algebra.pretty(self.form)
+        return named.replace(sympy.log, lambda x: sympy.log(_upright(x))) if self.form.has(sympy.log) else sympy.factor(named)
+
+
+def _upright(ratio: Expr) -> Expr:
+    """p / (1 - p) rather than -p / (p - 1)."""
+    above, below = sympy.fraction(ratio)
+    return sympy.Mul(sympy.expand(-above), 1 / sympy.expand(-below), evaluate=False) if above.could_extract_minus_sign() else ratio
+
+
 @dataclass
 class Curves:
     """The loss of a preferred and of a dispreferred outcome as functions of h."""
@@ -40,6 +61,8 @@ class Curves:
 def curves(subject: Subject) -> Curves | None:
     """The two curves, or None where the loss is not a function of one difference of scores."""
     terms = subject.terms
+    if subject.compiled.objective.declaration.control:  # the labels are said to the model: each has an optimum of its own
+        return None
     if any(part.regularizer for part in subject.parts) or not terms or not all(subject.single(part) for part in terms):
         return None
     s, view = subject.view.s, subject.view
@@ -109,10 +132,10 @@ def _optimum(subject: Subject, found: Curves, loss: Node, check: str, p: Node | 
     good = [root for root in roots if _is_root(subject, slope, h, root, box)]
     if len(good) == 1 and convex.proved:
         if p is None:
-            return Finding(check, PROVED, f"the loss of a sure preference is least at h* = {good[0]}, where h is the difference of scores", str(good[0]), steps=convex.steps)
+            return Finding(check, PROVED, f"the loss of a sure preference is least at h* = {good[0].pretty}, where h is the difference of scores", str(good[0].pretty), steps=convex.steps)
         return _link(subject, good[0], check, box)
     if p is not None and not roots and _constant_sum(subject, found):
-        return Finding(check, REFUTED, "the losses of the two labels add up to a constant: any p other than 1/2 (weighted) drives h to infinity", "none")
+        return Finding(check, REFUTED, "up to positive factors the losses of the two outcomes add up to a constant: for all p but one the optimum is infinite", "none")
     return Finding(check, UNDECIDED, "the stationary points were not found in closed form, or the loss is not convex")
 
 
@@ -142,7 +165,7 @@ def _flat(subject: Subject, slope: Node, h: Node, box: dict[Node, Span], way: in
     return None
 
 
-def _roots(algebra: Algebra, form: Expr, h: Node) -> list[Expr]:
+def _roots(algebra: Algebra, form: Expr, h: Node) -> list[Root]:
     """Closed-form solutions h of form = 0, in names."""
     _, factors = algebra.factored(form)
     found: list[Expr] = []
@@ -167,7 +190,7 @@ def _roots(algebra: Algebra, form: Expr, h: Node) -> list[Expr]:
                 found.append(d * sympy.log(solution) / factor)
             else:
                 raise OutOfReach("h inside a logarithm")
-    return [sympy.factor(algebra.pretty(root)) if not root.has(sympy.log) else algebra.pretty(root) for root in found]
+    return [Root(algebra, root) for root in found]
 
 
 def _holds(algebra: Algebra, symbol: sympy.Symbol, h: Node) -> bool:
@@ -178,13 +201,12 @@ def _holds(algebra: Algebra, symbol: sympy.Symbol, h: Node) -> bool:
     return any(_holds(algebra, s, h) for key in keys if isinstance(key, Expr) for s in key.free_symbols)
 
 
-def _is_root(subject: Subject, slope: Node, h: Node, root: Expr, box: dict[Node, Span]) -> bool:
+def _is_root(subject: Subject, slope: Node, h: Node, root: Root, box: dict[Node, Span]) -> bool:
     """The root is real and a zero of the slope at every point tried; the slope's algebra found it, this keeps to the real branch."""
-    others = [v for v in variables(slope) if v is not h]
-    tried = 0
+    root_named, others, tried = root.pretty, [v for v in variables(slope) if v is not h], 0
     for point in points(box, others, 16, subject.view.first):
         names = {str(v.data): x for v, x in point.items()}
-        value = root.subs({g: sympy.Rational(names[str(g)].numerator, names[str(g)].denominator) for g in root.free_symbols if str(g) in names})
+        value = root_named.subs({g: sympy.Rational(names[str(g)].numerator, names[str(g)].denominator) for g in root_named.free_symbols if str(g) in names})
         number = sympy.N(value, 50)
         if not number.is_real or not number.is_finite:
             if all(x in (b.low, b.high) for v, x in point.items() if (b := box.get(v))):
@@ -198,30 +220,41 @@ def _is_root(subject: Subject, slope: Node, h: Node, root: Expr, box: dict[Node,
     return tried > 0
 
 
-def _link(subject: Subject, root: Expr, check: str, box: dict[Node, Span]) -> Finding:
-    """Whether Psi stays finite at p = 0 and 1: its value there by substitution, confirmed by values close by."""
-    symbol = next((g for g in root.free_symbols if str(g) == "p"), None)
-    value = str(root)
-    if symbol is None:
+def _link(subject: Subject, root: Root, check: str, box: dict[Node, Span]) -> Finding:
+    """Whether Psi stays finite at p = 0 and 1: proved where it is continuous on [0, 1], refuted by its value at an end."""
+    value = str(root.pretty)
+    if "p" not in {str(g) for g in root.pretty.free_symbols}:
         return Finding(check, PROVED, f"Psi(p) = {value} does not depend on p", value)
-    others = [v for v in box if v.op == "parameter" and str(v.data) in {str(g) for g in root.free_symbols}]
-    bounded = True
-    for point in points(box, others, 16, subject.view.first):
-        fixed = {g: sympy.Rational(x.numerator, x.denominator) for g in root.free_symbols for v, x in point.items() if str(g) == v.data}
+    if _continuous(root.algebra, root.form):
+        return Finding(check, PROVED, f"Psi(p) = {value} is continuous on [0, 1] and so bounded: sure preferences are not overfitted", value)
+    for point in points(box, [v for v in box if v.op == "parameter"], 16, subject.view.first):
+        fixed = {g: sympy.Rational(x.numerator, x.denominator) for g in root.pretty.free_symbols for v, x in point.items() if str(g) == v.data}
         for end in (0, 1):
-            there = root.subs(fixed).subs(symbol, end)
-            near = [sympy.N(root.subs(fixed).subs(symbol, abs(end - sympy.Rational(1, 10**k))), 30) for k in (20, 40)]
-            infinite = there.has(sympy.oo, -sympy.oo, sympy.zoo)
-            if infinite != bool(abs(near[1]) > abs(near[0]) * sympy.Rational(3, 2)) or there.has(sympy.nan):
-                return Finding(check, UNDECIDED, f"Psi(p) = {value}; whether it stays bounded was not decided", value)
-            if infinite:
-                at = ", ".join(f"{v.data} = {x}" for v, x in point.items())
+            symbol = next(g for g in root.pretty.free_symbols if str(g) == "p")
+            there = root.pretty.subs(fixed).subs(symbol, end)
+            near = [sympy.N(root.pretty.subs(fixed).subs(symbol, abs(end - sympy.Rational(1, 10**k))), 30) for k in (20, 40)]
+            if there.has(sympy.oo, -sympy.oo, sympy.zoo) and abs(near[1]) > abs(near[0]) * sympy.Rational(3, 2):
+                at = ", ".join(f"{g} = {x}" for g, x in sorted(fixed.items(), key=str))
                 reason = f"Psi(p) = {value} is unbounded as p tends to 0 or 1 ({at}): sure preferences are overfitted"
-                return Finding(check, REFUTED, reason, value, witness={str(v.data): str(x) for v, x in point.items()} | {"p": str(end)})
-            bounded = bounded and bool(there.is_finite)
-    if not bounded:
-        return Finding(check, UNDECIDED, f"Psi(p) = {value}; whether it stays bounded was not decided", value)
-    return Finding(check, PROVED, f"Psi(p) = {value} stays bounded: sure preferences are not overfitted", value)
+                return Finding(check, REFUTED, reason, value, witness={str(g): str(x) for g, x in fixed.items()} | {"p": str(end)})
+    return Finding(check, UNDECIDED, f"Psi(p) = {value}; whether it stays bounded was not decided", value)
+
+
+def _continuous(algebra: Algebra, form: Expr) -> bool:
+    """Whether every division and logarithm in the form is proved to be harmless on the whole box."""
+    for inner in sympy.preorder_traversal(form):
+        if isinstance(inner, sympy.log | sympy.Pow) and not inner.args[0].is_rational_function():
+            return False
+        if isinstance(inner, sympy.log):
+            signs = [algebra.span_of_factor(base).positive for base, _ in algebra.factored(inner.args[0])[1]]
+            if not all(signs) or algebra.factored(inner.args[0])[0] <= 0:
+                return False
+        elif inner.is_Pow:
+            spans = [algebra.span_of_factor(base) for base, _ in algebra.factored(inner.base)[1]]
+            fine = all(span.positive or (inner.exp.is_Integer and span.negative) for span in spans)
+            if not (inner.exp.is_Integer and inner.exp > 0) and not fine:
+                return False
+    return True
 
 
 def _constant_sum(subject: Subject, found: Curves) -> bool:

@@ -15,7 +15,7 @@ from itertools import product
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Verdict, is_zero, named, nonzero_point, number, shown, sign_of
-from halo.compiler.checks.points import points, sure_value, surely_below
+from halo.compiler.checks.points import FloatMath, points, sure_value, surely_below, values
 from halo.compiler.checks.scalar import Scalars, is_number, variables
 from halo.compiler.checks.span import POSITIVE, Span
 from halo.compiler.checks.view import SUMMED, View
@@ -56,6 +56,7 @@ class Setting:
         self.box |= dict.fromkeys(weights, POSITIVE)
         total = self._sum(weights)
         for i, weight in enumerate(weights, 1):
+            self.names[weight.data] = weight
             self.let(f"{name}{i}", self.s.call("div", weight, total))
 
     def scalar(self, meaning: str | Node) -> Node:
@@ -118,14 +119,17 @@ class Setting:
 
     def _refuted(self, left: Node, relation: str, right: Node, first: dict[Node, list[Fraction]]) -> Verdict | None:
         gap = self._gap(left, relation, right)
-        tried = points(self.box, variables(gap), 256, first)
-        if relation == "==" and (found := nonzero_point(gap, self.box)):
-            tried = [*tried[: 1 if first else 0], found[0]]
+        tried = points(self.box, list(dict.fromkeys(variables(left) + variables(right))), 256, first)
+        if relation == "==":
+            found = None if is_zero(self.s, gap, self.box) else nonzero_point(gap, self.box)
+            tried = [*tried[: 1 if first else 0], *([{**tried[0], **found[0]}] if found else [])]
         for point in tried:
-            values = [sure_value(side, point) for side in (left, right)]
-            low, high = values[::-1] if relation in (">", ">=") else values
+            if relation != "==" and float(values([gap], point, FloatMath)[gap]) > 1e-9:
+                continue
+            both = [sure_value(side, point) for side in (left, right)]
+            low, high = both[::-1] if relation in (">", ">=") else both
             if surely_below(high, low) or (relation == "==" and surely_below(low, high)):
-                sides = {"left": number(values[0]), "right": number(values[1])}
+                sides = {"left": number(both[0]), "right": number(both[1])}
                 return Verdict(REFUTED, f"at {_listed(point)}: {sides['left']} and {sides['right']}", witness={**named(point), **sides})
         return None
 

@@ -7,13 +7,13 @@ from fractions import Fraction
 from math import inf
 
 import sympy
-from mpmath import mpf
+from sympy import Poly
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, settled, shown
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, shown
 from halo.compiler.checks.findings import Finding, Subject
-from halo.compiler.checks.points import points, sure_value
+from halo.compiler.checks.limits import limit
 from halo.compiler.checks.scalar import variables
 from halo.compiler.checks.span import POSITIVE, REALS, Span
 from halo.compiler.graph import Node
@@ -56,9 +56,9 @@ def bounded(subject: Subject) -> Iterator[Finding]:
         sign = _sign_of(subject, value)
         end, word = (span.high, "above") if sign < 0 else (span.low, "below")
         if end not in (inf, -inf):
-            yield Finding("bounded", PROVED, f"v lies in {span}", str(span), part_scope)
+            yield Finding("bounded", PROVED, f"v is bounded {word}: it lies in {span}", str(span), part_scope)
             continue
-        ends = [limit(subject, value, z, side) for side, e in ((1, box[z].high), (-1, box[z].low)) if e in (inf, -inf)]
+        ends = [_limit(subject, value, z, side) for side, e in ((1, box[z].high), (-1, box[z].low)) if e in (inf, -inf)]
         if any(e is not None and e == (sympy.oo if sign < 0 else -sympy.oo) for e in ends):
             yield Finding("bounded", REFUTED, f"v is unbounded {word}: the loss has no lower bound in z", f"limits {_limits(ends)}", part_scope)
         else:
@@ -84,7 +84,7 @@ def saturates(subject: Subject) -> Iterator[Finding]:
     """v' tends to 0 at both ends: sure successes and hopeless failures pull no more."""
     for scope, value, z in distinct(subject):
         slope = subject.view.s.derivative(value, z)
-        ends = [limit(subject, slope, z, side) for side in (-1, 1)]
+        ends = [_limit(subject, slope, z, side) for side in (-1, 1)]
         said = f"v' tends to {_shown_limit(ends[0])} at -oo and to {_shown_limit(ends[1])} at +oo"
         if None in ends:
             yield Finding("saturates", UNDECIDED, "a limit of v' was not found", None, scope)
@@ -102,11 +102,11 @@ def _lipschitz(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     slope = subject.view.s.derivative(value, z)
     box = {**subject.view.box, z: REALS}
     span = Calculus(box).span(slope)
-    ends = [limit(subject, slope, z, side) for side in (-1, 1)]
+    ends = [_limit(subject, slope, z, side) for side in (-1, 1)]
     if span.bounded:
         bound = max(abs(Fraction(span.low)), abs(Fraction(span.high)))
         best = _largest(subject, slope, z, ends)
-        return Finding("lipschitz", PROVED, f"|v'| <= {best or bound}: v' lies in {span}", str(best or bound), scope)
+        return Finding("lipschitz", PROVED, f"|v'| <= {best or bound}", str(best or bound), scope)
     if any(e in (sympy.oo, -sympy.oo) for e in ends if e is not None):
         return Finding("lipschitz", REFUTED, f"v' is unbounded: it tends to {_limits(ends)} at -oo and +oo", None, scope)
     best = _largest(subject, slope, z, ends)
@@ -126,54 +126,19 @@ def _largest(subject: Subject, slope: Node, z: Node, ends: list[sympy.Expr | Non
         if len(symbols) != 1 or algebra.by_symbol[next(iter(symbols))].kind != "w":
             return str(ends[0]) if not symbols else None
         (w,) = symbols
-        stationary = [r for r in sympy.roots(sympy.numer(sympy.together(sympy.diff(form, w))), w) if r.is_real and r > 0]
-        numerator = sympy.Poly(sympy.numer(sympy.together(sympy.diff(form, w))), w)
-        found = {sympy.nsimplify(sympy.simplify(form.subs(w, r))) for r in stationary}
-        if len(stationary) < numerator.count_roots(sympy.Rational(1, 10**9), None):
+        numerator = Poly(sympy.numer(sympy.together(sympy.diff(form, w))), w)
+        numerator = numerator.quo(Poly(w ** min(power for (power,), _ in numerator.terms()), w)) if not numerator.is_zero else numerator
+        stationary = [root for root in sympy.roots(numerator) if root.is_real and root > 0]
+        if len(stationary) < numerator.count_roots(0, None):  # distinct roots: all of them were found in closed form
             return None
+        found = {sympy.radsimp(sympy.simplify(form.subs(w, root))) for root in stationary}
     except (OutOfReach, NotImplementedError):
         return None
     return str(max((abs(e) for e in [*found, *ends]), key=lambda e: float(e)))
 
 
-def limit(subject: Subject, node: Node, z: Node, side: int) -> sympy.Expr | None:
-    """The limit at +oo or -oo: sympy's, believed only where far values in high precision agree."""
-    node = settled(subject.view.s, node, z, subject.view.box, side)
-    algebra = Algebra({**subject.view.box, z: REALS})
-    try:
-        form = algebra.normal(node)
-        symbols = {v: sympy.Symbol(str(v.data), positive=algebra.box[v].positive if v in algebra.box else None, real=True) for v in variables(node)}
-        plain = algebra.pretty(form)
-        renamed = {s: symbols[v] for s in plain.free_symbols for v in symbols if str(s) == _name(v)}
-        found = sympy.limit(plain.subs(renamed), symbols.get(z, sympy.Symbol("z")), sympy.oo * side)
-    except (OutOfReach, NotImplementedError, ValueError, TypeError, AttributeError):
-        return None
-    if found.has(sympy.Limit, sympy.AccumBounds, sympy.nan, sympy.zoo):
-        return None
-    return found if _agrees(subject, node, z, side, found, symbols) else None
-
-
-def _name(variable: Node) -> str:
-    return f"{variable.slot}.{variable.data}" if variable.slot else str(variable.data)
-
-
-def _agrees(subject: Subject, node: Node, z: Node, side: int, claimed: sympy.Expr, symbols: dict[Node, sympy.Symbol]) -> bool:
-    others = [v for v in variables(node) if v is not z]
-    for point in points(subject.view.box, others, 6, subject.view.first):
-        expected = claimed.subs({symbols[v]: sympy.Rational(x.numerator, x.denominator) for v, x in point.items()})
-        values = [sure_value(node, {**point, z: Fraction(side * 10**k)}) for k in (3, 4)]
-        if any(v is None for v in values):
-            if expected not in (sympy.oo, -sympy.oo):
-                return False
-            continue
-        near, far = (v for v in values if v is not None)
-        if expected in (sympy.oo, -sympy.oo):
-            grows = (far > near > 10) if expected == sympy.oo else (far < near < -10)
-            if not grows:
-                return False
-        elif not expected.is_number or abs(far - mpf(str(sympy.N(expected, 30)))) > mpf(10) ** -2 * (1 + abs(far)):
-            return False
-    return True
+def _limit(subject: Subject, node: Node, z: Node, side: int) -> sympy.Expr | None:
+    return limit(subject.view.s, node, z, subject.view.box, side)
 
 
 def _shown_limit(value: sympy.Expr | None) -> str:

@@ -26,7 +26,14 @@ from halo.objective.schema import Interval
 SUMMED = {"logp": "log π", "ref_logp": "log ref", "old_logp": "log old", "position": "positions"}
 """What the sum over tokens of an input is called."""
 LENGTHS = Span(Fraction(1), inf)
-INPUT_SPANS = {"logp": NEGATIVE, "ref_logp": NEGATIVE, "old_logp": NEGATIVE, "length": LENGTHS, "position": LENGTHS}
+INPUT_SPANS = {"logp": NEGATIVE, "ref_logp": NEGATIVE, "old_logp": NEGATIVE, "length": LENGTHS, "position": LENGTHS,
+               "entropy": POSITIVE, "ref_entropy": POSITIVE, "log_sum_sq_probs": NEGATIVE,
+               "kl_ref_policy": NONNEGATIVE, "kl_policy_ref": NONNEGATIVE}  # fmt: skip
+"""No probability is exactly 0 or 1, so that log-probs are < 0 and entropies > 0."""
+SUM_OF = "sum of "
+"""What begins the name of the sum over tokens of anything else."""
+TIED = {"ref_logp": "logp", "old_logp": "logp", "ref_entropy": "entropy", "kl_ref_policy": "", "kl_policy_ref": ""}
+"""What an input is where reference and sampler equal the policy; "" is 0."""
 MEMBERS = {"best": ("best", "worst"), "worst": ("best", "worst")}
 
 
@@ -119,7 +126,9 @@ class View:
     def _input(self, node: Node, where: Where) -> Node:
         slot = self._slot(node, where)
         token = ("token",) if "token" in node.axes else ()
-        name = "logp" if self.tied and node.data in ("ref_logp", "old_logp") else node.data
+        name = TIED.get(node.data, node.data) if self.tied else node.data
+        if not name:
+            return self.s.number(0)
         variable = self.s.variable(name, slot, token)
         span = INPUT_SPANS.get(node.data) if node.data not in self.columns else Span.of(self.columns[node.data])
         self.box[variable] = span or REALS
@@ -206,7 +215,7 @@ class View:
         return node
 
     def _sum_of(self, token: Node) -> Node:
-        node = self.s.variable(SUMMED.get(token.data, f"sum of {token.data}"), token.slot)
+        node = self.s.variable(SUMMED.get(token.data, f"{SUM_OF}{token.data}"), token.slot)
         span = self.box[token]
         self.box[node] = span if span.nonpositive or span.nonnegative else REALS
         return node

@@ -1,0 +1,96 @@
+"""Examines an objective in a process of its own, under a clock, and keeps the verdicts of what was examined in full.
+
+What a check may spend is counted in steps (`limits`), so that verdicts repeat. The clock is for what cannot be counted, a
+call of the algebra library that does not come back: it ends the process from outside, the report names the step, the other
+steps go on in a new process, and nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import traceback
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from halo.compiler.checks import cache
+from halo.compiler.checks.examination import Belief, Examination
+from halo.compiler.checks.verdict import UNDECIDED, Finding
+from halo.compiler.pipeline import CompiledObjective
+
+SECONDS = 20.0
+"""For one step. The slowest step of a shipped objective takes about one."""
+
+
+def examine(compiled: CompiledObjective, fresh: bool = False, seconds: float = SECONDS) -> Examination:
+    """The examination of an objective: from the cache unless `fresh`, else from a process that is given `seconds` a step."""
+    key = cache.key(compiled)
+    kept = None if fresh else cache.read(key)
+    if kept is not None:
+        return kept
+    examination = _supervised(compiled, seconds)
+    if not examination.stopped and not examination.mistakes:  # a mistake points at a line, and a line may move
+        cache.write(key, examination)
+    return examination
+
+
+def _supervised(compiled: CompiledObjective, seconds: float) -> Examination:
+    from halo.compiler.checks.catalogue import CHECKS, STEPS  # here, once: forked workers find the algebra loaded
+
+    found: list[Finding] = []
+    concluded: dict[str, tuple[Any, ...]] = {}
+    stopped: list[str] = []
+    left = list(STEPS)
+    while left:
+        for name, said in _until_stopped(compiled, tuple(left), found, seconds):
+            left.remove(name)
+            if name not in CHECKS:
+                concluded[name] = said
+            found += said if name in CHECKS else ()
+        if left:
+            name = left.pop(0)
+            stopped.append(name)
+            reason = f"stopped by the clock after {seconds:g} s"
+            if name in CHECKS:
+                found.append(Finding(name, UNDECIDED, reason, milliseconds=1e3 * seconds))
+            elif name == "beliefs" and compiled.objective.declaration.expect:
+                concluded[name] = (Belief("expect", "to be decided", reason, False),)
+    return Examination(compiled.objective.name, tuple(found), stopped=tuple(stopped), **concluded)
+
+
+def _until_stopped(compiled: CompiledObjective, names: Sequence[str], found: list[Finding], seconds: float) -> Any:
+    """Each step's name and answer; ends early when a step outlasts the clock."""
+    method = "fork" if sys.platform == "linux" else "spawn"
+    context: Any = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe(duplex=False)
+    worker = context.Process(target=_work, args=(theirs, compiled, tuple(names), tuple(found)), daemon=True)
+    worker.start()
+    theirs.close()
+    try:
+        for _ in names:
+            if not ours.poll(seconds):
+                return
+            name, said = ours.recv()
+            if name == "bug":
+                raise RuntimeError(f"a check failed:\n{said}")
+            yield name, said
+    finally:
+        worker.kill()
+        worker.join()
+        ours.close()
+
+
+def _work(pipe: Connection, compiled: CompiledObjective, names: Sequence[str], found: Sequence[Finding]) -> None:
+    from halo.compiler.checks.catalogue import CHECKS, Examiner
+
+    sys.setrecursionlimit(20_000)
+    so_far = list(found)
+    try:
+        examiner = Examiner(compiled)
+        for name in names:
+            said = examiner.step(name, so_far)
+            so_far += said if name in CHECKS else ()
+            pipe.send((name, said))
+    except Exception:
+        pipe.send(("bug", traceback.format_exc()))

@@ -1,0 +1,67 @@
+"""Where the findings go: a terminal, JSON, Markdown or LaTeX on standard output, or pages in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from halo.compiler.checks.examination import Examination
+from halo.compiler.pipeline import CompiledObjective
+from halo.errors import Place, SettingsError, nearest
+from halo.report.folder import PLACE, check_folder, write_report
+from halo.report.rows import expectations, tally, unmet
+
+FORMATS = ("text", "json", "md", "latex")
+
+
+class Output:
+    """Takes one examination after the other; text is printed at once, JSON and pages when all are there."""
+
+    def __init__(self, form: str, folder: str | None, verbose: bool, names: Sequence[str]) -> None:
+        """`names`: those of the objectives to come. Raises SettingsError for a format or folder that cannot be."""
+        if form not in FORMATS:
+            raise SettingsError("wrong-value", f"there is no format {form!r}", place=Place("--format"), hint=nearest(form, FORMATS))
+        if folder is not None and form != "text":
+            raise SettingsError("wrong-value", "pages have one form already", place=PLACE, hint="give --report or a format, not both")
+        self.form, self.folder, self.verbose = form, Path(folder) if folder else None, verbose
+        self.taken: list[tuple[CompiledObjective | None, Examination]] = []
+        if folder is not None:
+            if not folder:
+                raise SettingsError("missing-key", "where should the pages go?", place=PLACE, hint="--report FOLDER")
+            check_folder(Path(folder), names)
+
+    def take(self, compiled: CompiledObjective | None, examination: Examination) -> None:
+        """One more."""
+        self.taken.append((compiled, examination))
+        if self.folder is not None or self.form == "json":
+            return
+        if self.form == "text":
+            from halo.report.findings import shown
+
+            shown(compiled, examination, self.verbose)
+        else:
+            from halo.report.papers import as_paper
+
+            print(as_paper(compiled, examination, self.form, self.verbose), flush=True)
+
+    def close(self) -> None:
+        """All are there."""
+        examinations = [examination for _, examination in self.taken]
+        if self.folder is not None:
+            self.pages(self.folder)
+        elif self.form == "json":
+            print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
+        elif self.form == "text" and len(examinations) > 1:
+            from halo.report.findings import overview
+
+            print(overview(examinations))
+
+    def pages(self, folder: Path) -> None:
+        """Writes them, and says of each where it is and what it says."""
+        paths = write_report(self.taken, folder)
+        for path, (_, examination) in zip(paths, self.taken, strict=False):
+            print(f"{path}: {tally(examination)}; {expectations(examination)}")
+            for belief in unmet(examination):
+                print(f"  NOT MET {belief.check}: expected {belief.expected}, found {belief.found}")
+        print(*paths[len(self.taken) :], sep="\n", end="\n" if len(paths) > len(self.taken) else "")

@@ -1,0 +1,131 @@
+r"""An examination for a README or a paper: `halo check OBJECTIVE --format md|latex`.
+
+markdown(...)   GitHub's tables, formula between $$
+latex(...)      align* and a table that may run over pages; compiles with pdflatex and the packages of `PREAMBLE`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from halo.compiler.checks.examination import Examination
+from halo.compiler.pipeline import CompiledObjective
+from halo.report.pens import tex_text
+from halo.report.rows import Group, Row, expectations, groups, tally, title_of, unmet
+from halo.report.symbols import GREEK
+from halo.report.typeset import escaped_markdown, typeset
+
+PREAMBLE = r"% \usepackage{amsmath,amssymb,array,booktabs,longtable}"
+_SIGNS = {
+    "∞": r"\infty", "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "·": r"\cdot", "σ": r"\sigma", "∈": r"\in", "→": r"\to", "≠": r"\ne", "±": r"\pm",
+    "−": "-", "ℓ": r"\ell", "√": r"\surd", "Σ": r"\Sigma", "′": "'", "≡": r"\equiv", "×": r"\times", "≻": r"\succ", "∂": r"\partial",
+    **{letter: rf"\{name}" for name, letter in GREEK.items()},
+    **{letter: f"^{{{digit}}}" for digit, letter in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+}  # fmt: skip
+_MATHS = {**_SIGNS, "<": "<", ">": ">", "|": "|"}  # text fonts have other letters in their places
+
+
+def as_paper(compiled: CompiledObjective | None, examination: Examination, form: str, verbose: bool) -> str:
+    """The report in `form`, `md` or `latex`, ending in a line break; `verbose` adds steps and witnesses."""
+    return {"md": markdown, "latex": latex}[form](compiled, examination, verbose)
+
+
+# -- Markdown ----------------------------------------------------------------------------------------------------------
+
+
+def markdown(compiled: CompiledObjective | None, examination: Examination, verbose: bool) -> str:
+    """Title, paper, formula, parameters, and a table of findings."""
+    lines = [typeset(compiled, "md").rstrip() if compiled else f"## `{examination.objective}`", ""]
+    lines += [f"{tally(examination)}; {expectations(examination)}.", ""]
+    lines += [f"- **Not met**: `{b.check}`, expected {_md(b.expected)}, found {_md(b.found)}" for b in unmet(examination)]
+    lines += [f"- **Likely mistake** {_md(f'{m.name}, {m.where}: {m.what}. Wanted: {m.wanted}')}" for m in examination.mistakes]
+    lines += [f"- {_md(kin.sentence)}" for kin in examination.kin]
+    lines += [f"- Stopped by the clock: {_md(', '.join(examination.stopped))}"] * bool(examination.stopped)
+    lines += [""] * (lines[-1] != "")
+    lines += ["| | check | reason |", "| --- | --- | --- |"]
+    found = groups(compiled, examination)
+    for group in found:
+        title = f"**{_md(group.title)}**" + (f" {_md(group.definition)}" if group.definition else "")
+        lines += [f"| | | {title} |", *(f"| {_verdict(row)} | `{row.check}` | {_scoped(row, _md)} |" for row in group.rows)]
+    for row in (row for group in found for row in group.rows if row.excerpt):
+        lines += ["", "```text", *(f"    {line.strip('`')}" for line in row.excerpt.splitlines()), "```"]
+    if verbose:
+        lines += ["", *_md_evidence(found)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _md(text: str) -> str:
+    return escaped_markdown(text)
+
+
+def _verdict(row: Row) -> str:
+    return f"**{row.verdict}**" if row.bad else row.verdict
+
+
+def _scoped(row: Row, write: Callable[[str], str]) -> str:
+    return write(f"({row.scope}) {row.reason}" if row.scope else row.reason)
+
+
+def _md_evidence(found: list[Group]) -> Iterator[str]:
+    for row in (row for group in found for row in group.rows if row.steps or row.witness):
+        yield f"- `{row.check}` {row.verdict}" + (f" ({_md(row.scope)})" if row.scope else "")
+        yield from (f"  1. {_md(step)}" for step in row.steps)
+        if row.witness:
+            yield f"  - at {_md(', '.join(row.witness))}"
+
+
+# -- LaTeX -------------------------------------------------------------------------------------------------------------
+
+
+def latex(compiled: CompiledObjective | None, examination: Examination, verbose: bool) -> str:
+    """A subsection: formula, findings between booktabs' rules, and what else there is to say."""
+    name = rf"\texttt{{{tex(examination.objective)}}}"
+    lines = [PREAMBLE, rf"\subsection*{{{tex(title_of(compiled))} ({name})}}"]
+    lines += [typeset(compiled, "latex").rstrip()] if compiled else []
+    lines.append(rf"\noindent {tex(tally(examination))}; {tex(expectations(examination))}.")
+    lines += [rf"\emph{{Not met:}} {tex(f'{b.check}, expected {b.expected}, found {b.found}')}." for b in unmet(examination)]
+    lines += [rf"\emph{{Likely mistake:}} {tex(f'{m.name}, {m.where}: {m.what}. Wanted: {m.wanted}')}" for m in examination.mistakes]
+    lines += [tex(kin.sentence) for kin in examination.kin]
+    lines += [rf"Stopped by the clock: {tex(', '.join(examination.stopped))}."] * bool(examination.stopped)
+    found = groups(compiled, examination)
+    lines += ["", *_table(found)]
+    if verbose:
+        lines += ["", *_tex_evidence(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(found: list[Group]) -> Iterator[str]:
+    yield from (r"\begingroup\small", r"\begin{longtable}{@{}ll>{\raggedright\arraybackslash}p{0.5\linewidth}@{}}")
+    yield from (r"\toprule", r"Check & Verdict & Reason \\", r"\endhead", r"\bottomrule", r"\endlastfoot")
+    for group in found:
+        title = tex(group.title) + (rf" {{\normalfont {tex(group.definition)}}}" if group.definition else "")
+        yield from (r"\midrule", rf"\multicolumn{{3}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\")
+        for row in group.rows:
+            verdict = rf"\textbf{{{row.verdict}}}" if row.bad else row.verdict
+            yield rf"\texttt{{{tex(row.check)}}} & {verdict} & {_scoped(row, tex)} \\"
+    yield from (r"\end{longtable}", r"\endgroup")
+
+
+def _tex_evidence(found: list[Group]) -> Iterator[str]:
+    for row in (row for group in found for row in group.rows if row.steps or row.witness):
+        yield rf"\paragraph{{\texttt{{{tex(row.check)}}} {row.verdict}{f' ({tex(row.scope)})' if row.scope else ''}.}}"
+        said = [tex(step) for step in row.steps] + ([f"At {tex(', '.join(row.witness))}."] if row.witness else [])
+        yield "\n".join(rf"{sentence}\\" for sentence in said).removesuffix(r"\\")
+
+
+def tex(text: str) -> str:
+    """A text inside LaTeX: special characters escaped, signs and Greek as mathematics, letters beyond Latin by their number."""
+    written = "".join(_written(run) for run in re.findall(rf"[{''.join(GREEK.values())}]_\w+|.", " ".join(text.split())))
+    return written.replace(r"\)\(", "")  # what stands side by side is one formula
+
+
+def _written(run: str) -> str:
+    if len(run) > 1:
+        symbol, below = run.split("_", 1)
+        return rf"\({_MATHS[symbol]}_{{\mathrm{{{tex_text(below)}}}}}\)"
+    if run in _MATHS:
+        return rf"\({_MATHS[run]}\)"
+    if run.isascii() and run.isprintable():
+        return tex_text(run)
+    return run if run in "–—‘’“”" or (run.isalpha() and ord(run) < 0x180) else rf"[U+{ord(run):04X}]"
