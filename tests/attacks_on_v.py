@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from typing import Any
 
 from attacks import bends, rises
@@ -148,7 +149,7 @@ def _preferred(rng: random.Random, file: File) -> Loss:
 
 
 def _difference(loss: Loss, said: str, p: mpf) -> mpf:
-    text = said.removeprefix("h >= ").replace("re(", "(")
+    text = re.sub(r"\bre\(", "(", said.removeprefix("h >= "))
     return mpf(50) if text == "flat" else loss.at(text, 0, "chosen", {"p": p})
 
 

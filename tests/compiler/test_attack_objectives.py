@@ -122,7 +122,7 @@ def test_what_is_said_of_random_objectives_holds(tmp_path: Path) -> None:
             try:
                 done[attacked(rng, file, finding)] += 1
                 assert not standard(file, finding), "a human-aware loss by construction"
-            except (AssertionError, ArithmeticError, ValueError, SyntaxError, KeyError, TypeError, HaloError) as wrong:
+            except (AssertionError, ArithmeticError, ValueError, SyntaxError, KeyError, TypeError, AttributeError, HaloError) as wrong:
                 broken.append(f"{type(wrong).__name__} {wrong}\n  {file}\n  {finding}")
     print(f"\n{asked} objectives, {dict(done)}, {dict(sorted(outcomes.items()))}", *stopped, sep="\nstopped: ")
     assert not broken, f"{len(broken)}:\n\n" + "\n\n".join(broken[:40])

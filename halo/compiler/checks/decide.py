@@ -262,6 +262,19 @@ def is_zero(s: Scalars, node: Node, box: Box) -> bool | None:
     return None if nonzero_point(node, box) is None else False
 
 
+def is_free_of(s: Scalars, node: Node, x: Node, box: Box) -> bool | None:
+    """Whether the value does not depend on x. By two values of x, not by the slope: that of a step is 0 almost everywhere."""
+    if x not in variables(node):
+        return True
+    slope = s.derivative(node, x)
+    steps = any(n.op == "apply" and n.data in ("where", "sign") for n in topological_scalar(node))
+    verdict = is_zero(s, slope, box)
+    if verdict is False or (verdict is True and not steps):
+        return verdict is True
+    elsewhere = s.variable(f"another {shown(x)}", x.slot, x.axes)
+    return is_zero(s, s.call("sub", s.substitute(node, {x: elsewhere}), node), {**box, elsewhere: box.get(x, REALS)})
+
+
 def nonzero_point(node: Node, box: Box, tries: int = 48) -> tuple[dict[Node, Fraction], mpf] | None:
     """A point where the scalar is surely not 0, and its value there; the most promising ones by floats are tried first."""
     tried = points(box, variables(node), 48)

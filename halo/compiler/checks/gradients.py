@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, named, nonzero_point, number, shown, sign_of
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, named, nonzero_point, number, shown, sign_of
 from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import FloatMath, points, sure_value, values
@@ -306,15 +306,17 @@ def stop_gradient_effect(subject: Subject) -> Iterator[Finding]:
             s.substitute(_over_inputs(subject, part, way), {stopped: free})
             for role, slot, parts in roles(subject) for part in parts for way in pulls(subject, part, slot, role)
         ]  # fmt: skip
-        effects = [s.derivative(gradient, free) for gradient in gradients]
-        box = {**subject.view.box, free: Calculus(subject.view.box).span(subject.view.unstopped(stopped))}
+        other = s.variable("otherwise detached")
+        effects = [s.call("sub", gradient, s.substitute(gradient, {free: other})) for gradient in gradients]
+        span = Calculus(subject.view.box).span(subject.view.unstopped(stopped))
+        box = {**subject.view.box, free: span, other: span}
         what = shown(stopped.args[0])
-        verdicts = [is_zero(s, effect, box) for effect in effects]
+        verdicts = [is_free_of(s, gradient, free, box) for gradient in gradients]
         if all(v is True for v in verdicts):
             yield Finding("stop_gradient_effect", REFUTED, f"no gradient depends on the detached {what}: it only shifts the loss (v is affine in it)", scope=what)
         elif False in verdicts:
             point = nonzero_point(effects[verdicts.index(False)], box)
-            witness = named(point[0]) | {"d gradient / d detached": number(point[1])} if point else {}
+            witness = named(point[0]) | {"change of the gradient": number(point[1])} if point else {}
             yield Finding("stop_gradient_effect", PROVED, f"the detached {what} changes the gradient of the rest", scope=what, witness=witness)
         else:
             yield Finding("stop_gradient_effect", UNDECIDED, f"the effect of the detached {what} was not decided", scope=what)

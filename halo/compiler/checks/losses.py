@@ -10,7 +10,7 @@ import sympy
 from halo.compiler import units as unit_inference
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, named, nonzero_point, number, shown
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, is_zero, named, nonzero_point, number, shown
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.gradients import roles, total_pull
 from halo.compiler.checks.points import points, sure_value, values
@@ -222,10 +222,12 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
             if v.op != "input" or v.data != "length":
                 continue
             slope = s.derivative(by_length, v)
-            verdict = is_zero(s, slope, view.box)
-            if verdict is False:
-                point = nonzero_point(slope, view.box)
-                assert point is not None
+            verdict = is_free_of(s, by_length, v, view.box)
+            point = nonzero_point(slope, view.box) if verdict is False else None
+            if verdict is False and point is None:  # the slope is 0 almost everywhere: the length moves a step
+                yield Finding("length_neutral", REFUTED, f"at fixed mean log-probability the length of {v.slot} moves a step of the loss", scope=scope)
+                break
+            if point is not None:
                 way = "raises" if point[1] > 0 else "lowers"
                 reason = f"at fixed mean log-probability the length of {v.slot} matters: here it {way} the loss, {number(point[1])} per token"
                 yield Finding("length_neutral", REFUTED, reason, scope=scope, witness=named(point[0]) | {"slope": number(point[1])})
@@ -342,7 +344,7 @@ def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None
             continue
         if not _named(v, names):
             continue
-        verdict = is_zero(s, s.derivative(item, v), view.box)
+        verdict = is_free_of(s, item, v, view.box)
         if verdict is False:
             return True
         result = None if verdict is None else result
