@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, named, nonzero_point, number, shown, sign_of
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, meets, named, nonzero_point, number, shown, sign_of, switch
 from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
-from halo.compiler.checks.points import FloatMath, points, sure_value, values
+from halo.compiler.checks.points import FloatMath, at_kink, points, sure_value, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.graph import LossGraph, Node, Part, topological
 from halo.objective.vocabulary import LIST_POPULATIONS
@@ -196,13 +196,27 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
         reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
         return Finding(check, REFUTED, reason, "both", role, both)
     signs, steps = _signs(subject, role, slot, parts)
+    apart = "; at a jump, which no gradient sees, the loss may go either way" if any(_jumps(subject, part, slot) for part in parts) else ""
     if signs <= {0}:
-        return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=steps)
+        return Finding(check, PROVED, f"the loss has no gradient in {role}{apart}", "none", role, steps=steps)
     if signs <= {0, -1} or signs <= {0, 1}:
         way = "up" if -1 in signs else "down"
         verb = "raises" if way == "up" else "lowers"
-        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss", way, role, steps=steps)
+        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss{apart}", way, role, steps=steps)
     return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
+
+
+def _jumps(subject: Subject, part: Part, slot: str) -> bool:
+    """Whether the item may jump as the completion's log-probability moves: a `sign`, or a `where` not shown to be continuous."""
+    s, view, slot = subject.view.s, subject.view, _slot(part, slot)
+    for node in topological_scalar(view.unstopped(view.whole(part))):
+        if node.op != "apply" or node.data not in ("where", "sign"):
+            continue
+        pair = switch(s, node)
+        moved = [v for side in pair for v in variables(side) if _policy(v, slot) or v.op == "reduce"]
+        if moved and (node.data == "sign" or not meets(s, node, pair, moved[0], view.box)):
+            return True
+    return False
 
 
 def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[set[int | None], tuple[str, ...]]:
@@ -281,6 +295,8 @@ def _opposite(subject: Subject, scalar: Node, items: list[Node]) -> dict[str, st
     for point in points(subject.view.box, names, 200, subject.view.first):
         rough = float(values([scalar], point, FloatMath)[scalar])
         if rough == 0 or (1 if rough > 0 else -1) in seen or rough != rough:
+            continue
+        if any(at_kink(node, point) for node in (scalar, *items)):  # the slope there is a convention
             continue
         value = sure_value(scalar, point)
         if value is not None and abs(value) > 1e-20 and all(sure_value(item, point) is not None for item in items):

@@ -339,7 +339,8 @@ def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None
     result: bool | None = False
     for v in variables(item):
         if v.op == "reduce":
-            if any(_named(w, names) for w in _inner(v)):
+            result = _through(s, view, item, v, names, result)
+            if result:
                 return True
             continue
         if not _named(v, names):
@@ -349,6 +350,14 @@ def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None
             return True
         result = None if verdict is None else result
     return result
+
+
+def _through(s: Scalars, view: View, item: Node, reduction: Node, names: set[str], so_far: bool | None) -> bool | None:
+    """As `_depends`, through an opaque reduction alone: what stands elsewhere too may cancel, as in the sign of beta (r - mean)."""
+    if not any(_named(w, names) for w in _inner(reduction)):
+        return so_far
+    alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in _inner(v) + [v])
+    return True if alone and is_free_of(s, item, reduction, view.box) is False else None
 
 
 def _named(variable: Node, names: set[str]) -> bool:

@@ -18,7 +18,7 @@ from sympy import Expr
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, shown, sign_of
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, shown, sign_of
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import points, sure_value
 from halo.compiler.checks.scalar import variables
@@ -81,20 +81,43 @@ def curves(subject: Subject) -> Curves | None:
 
 
 def _is_difference(subject: Subject, part: Part) -> bool:
-    """Whether z falls with the other completion's score as it rises with its own."""
-    return part.reference_point is not None and bool(variables(subject.view.unstopped(subject.view.scalar(part.reference_point, subject.view.generic(part)))))
+    """Whether z is the normalizer times the difference of the two completions' scores, minus the margin."""
+    s, view = subject.view.s, subject.view
+    where = view.generic(part)
+    assert part.reward is not None
+    own = view.unstopped(s.call("mul", _normalizer(subject, part), view.scalar(part.reward, where)))
+    slots = list(dict.fromkeys(v.slot for v in variables(own) if v.op == "input" and v.slot))
+    if len(slots) != 1 or any(v.op == "reduce" for v in variables(own)):
+        return False
+    other = where.other if subject.feedback == "ranked" else "rejected"
+    theirs = s.substitute(own, {v: s.variable(v.data, other, v.axes) for v in variables(own) if v.slot})
+    z = s.call("sub", s.call("sub", own, theirs), _margin(subject, part))
+    return is_zero(s, s.call("sub", view.unstopped(view.argument(part)), z), view.box) is True
+
+
+def _normalizer(subject: Subject, part: Part) -> Node:
+    assert part.normalizer is not None
+    return subject.view.scalar(part.normalizer, subject.view.generic(part))
+
+
+def _margin(subject: Subject, part: Part) -> Node:
+    """What is subtracted beside the reference point; of a point made of parameters alone, also that."""
+    s, view = subject.view.s, subject.view
+    where = view.generic(part)
+    margin = view.scalar(part.margin, where) if part.margin is not None else s.number(0)
+    point = view.unstopped(view.scalar(part.reference_point, where)) if part.reference_point is not None else s.number(0)
+    return s.call("add", margin, point) if all(v.op == "parameter" for v in variables(point)) else margin
 
 
 def _curve(subject: Subject, part: Part, h: Node) -> Node | None:
     s, view = subject.view.s, subject.view
-    where = view.generic(part)
-    assert part.normalizer is not None
-    normalizer = view.scalar(part.normalizer, where)
-    margin = view.scalar(part.margin, where) if part.margin is not None else s.number(0)
+    normalizer, margin = _normalizer(subject, part), _margin(subject, part)
     if any(v.op != "parameter" for scalar in (normalizer, margin) for v in variables(scalar)):
         return None
-    z = s.call("sub", s.call("mul", normalizer, h), margin)
-    return view.unstopped(s.substitute(view.item(part), {view.z: z}))
+    item = view.unstopped(view.item(part))
+    if any(v.slot for v in variables(item)) or any(v.op == "reduce" for v in variables(item)):  # h alone does not say what they are
+        return None
+    return s.substitute(item, {view.z: s.call("sub", s.call("mul", normalizer, h), margin)})
 
 
 def finite_optimum(subject: Subject) -> Iterator[Finding]:

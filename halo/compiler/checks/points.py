@@ -158,21 +158,30 @@ def _spread(lists: list[list[Fraction]]) -> Iterator[tuple[Fraction, ...]]:
 
 def switches(node: Node, x: Node) -> list[tuple[Node, Node]]:
     """The pairs of scalars whose order decides a kink or jump of `node` along x."""
+    return [pair for pair in _pairs(node) if any(side is not None and x in topological_scalar(side) for side in pair)]
+
+
+def _pairs(node: Node) -> list[tuple[Node, Node]]:
     found: list[tuple[Node, Node]] = []
     for inner in topological_scalar(node):
         if inner.op != "apply":
             continue
-        pairs: list[tuple[Node, Node]] = []
         if inner.data in COMPARE:
-            pairs = [(inner.args[0], inner.args[1])]
+            found.append((inner.args[0], inner.args[1]))
         elif inner.data in ("min", "max"):
-            pairs = [(a, b) for i, a in enumerate(inner.args) for b in inner.args[i + 1 :]]
+            found += [(a, b) for i, a in enumerate(inner.args) for b in inner.args[i + 1 :]]
         elif inner.data == "clip":
-            pairs = [(inner.args[0], inner.args[1]), (inner.args[0], inner.args[2])]
+            found += [(inner.args[0], inner.args[1]), (inner.args[0], inner.args[2])]
         elif inner.data in ("relu", "abs", "sign"):
-            pairs = [(inner.args[0], None)]  # type: ignore[list-item]
-        found += [pair for pair in pairs if any(side is not None and x in topological_scalar(side) for side in pair)]
+            found.append((inner.args[0], None))  # type: ignore[arg-type]
     return found
+
+
+def at_kink(node: Node, point: Point) -> bool:
+    """Whether a kink or jump of the scalar lies at the point, as far as floats see."""
+    pairs = _pairs(node)
+    both = values([side for pair in pairs for side in pair if side is not None], point, FloatMath)
+    return any(both[left] == (both[right] if right is not None else 0) for left, right in pairs)
 
 
 @dataclass
