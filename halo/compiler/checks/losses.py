@@ -16,7 +16,7 @@ from halo.compiler.checks.gradients import roles, total_pull
 from halo.compiler.checks.points import points, sure_value, values
 from halo.compiler.checks.scalar import COMPARE, Scalars, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, REALS, Span
-from halo.compiler.checks.view import SUM_OF, TIED, View
+from halo.compiler.checks.view import SUM_OF, SUMMED, TIED, View
 from halo.compiler.graph import Node, Part, topological
 from halo.objective.formula import Call, Formula, Name, Number
 
@@ -284,20 +284,17 @@ def _kinship(s: Scalars, view: View, loss: Node, swapped: Node) -> str:
 
 def reach(subject: Subject) -> Iterator[Finding]:
     """Every declared role, parameter, column and term influences the loss."""
-    view, s = subject.view, subject.view.s
-    items = {f"{part.name}/{part.role}": view.unstopped(view.whole(part)) for part in subject.parts}
+    items = {part: subject.view.unstopped(subject.view.whole(part)) for part in subject.parts}
     idle, doubtful = [], []
     for what, kind, names in _declared(subject):
-        verdicts = [_depends(s, view, item, names) for item in items.values()]
+        verdicts = [_reaches(subject, items[part], part, names) for part in items]
         if not any(v is not False for v in verdicts) and _outside(subject, what, list(subject.parts)):
             doubtful.append(f"{kind} {what} (outside the items)")
         elif not any(v is not False for v in verdicts):
             idle.append(f"{kind} {what}")
         elif True not in verdicts:
             doubtful.append(f"{kind} {what}")
-    for name, item in items.items():
-        if not _inner(item):
-            idle.append(f"term {name.removesuffix('/' + name.split('/')[-1])}")
+    idle += [f"term {part.name}" for part, item in items.items() if not _inner(item)]
     idle = list(dict.fromkeys(idle))
     if idle:
         yield Finding("reach", REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
@@ -332,6 +329,30 @@ def _inner(node: Node) -> list[Node]:
     for v in variables(node):
         found += [v, *_inner(v.args[0])] if v.op == "reduce" else [v]
     return found
+
+
+def _reaches(subject: Subject, item: Node, part: Part, names: set[str]) -> bool | None:
+    """As `_depends`; what reductions hide is asked of one example whose completions have one token each."""
+    s, view = subject.view.s, subject.view
+    found = _depends(s, view, item, names)
+    if found is None and any(v.op == "reduce" for v in variables(item)):
+        alone = view.variant(alone=True)
+        return True if _depends(s, view, _one_token(s, alone.unstopped(alone.whole(part))), names) else None
+    return found
+
+
+def _one_token(s: Scalars, item: Node) -> Node:
+    """The item where every completion has one token: a sum over tokens is its only summand."""
+    summed = {name: word for word, name in SUMMED.items()}
+    swap: dict[Node, Node] = {}
+    for v in variables(item):
+        if v.op == "reduce" and v.slot and v.data in ("total", "mean", "largest", "smallest"):
+            swap[v] = _one_token(s, v.args[0])
+        elif v.op == "input" and v.data == "length":
+            swap[v] = s.number(1)
+        elif v.op == "input" and (v.data in summed or v.data.startswith(SUM_OF)):
+            swap[v] = s.variable(summed.get(v.data, v.data.removeprefix(SUM_OF)), v.slot, ("token",))
+    return s.substitute(item, swap)
 
 
 def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None:

@@ -21,7 +21,7 @@ from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, shown, sign_of
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import points, sure_value
-from halo.compiler.checks.scalar import variables
+from halo.compiler.checks.scalar import Scalars, variables
 from halo.compiler.checks.span import REALS, Span
 from halo.compiler.graph import Node, Part
 
@@ -81,18 +81,28 @@ def curves(subject: Subject) -> Curves | None:
 
 
 def _is_difference(subject: Subject, part: Part) -> bool:
-    """Whether z is the normalizer times the difference of the two completions' scores, minus the margin."""
+    """Whether what stands against the reward is a reward, the other completion's."""
+    node = part.reference_point
+    while node is not None and node.op in ("stop", "view", "select"):
+        node = node.args[0]
+    return node is not None and node in subject.compiled.declared.factors
+
+
+def _same_for_both(subject: Subject, part: Part) -> bool:
+    """Whether swapping the pair turns z + margin into its negative: both completions are scored alike."""
     s, view = subject.view.s, subject.view
-    where = view.generic(part)
-    assert part.reward is not None
-    own = view.unstopped(s.call("mul", _normalizer(subject, part), view.scalar(part.reward, where)))
-    slots = list(dict.fromkeys(v.slot for v in variables(own) if v.op == "input" and v.slot))
-    if len(slots) != 1 or any(v.op == "reduce" for v in variables(own)):
-        return False
-    other = where.other if subject.feedback == "ranked" else "rejected"
-    theirs = s.substitute(own, {v: s.variable(v.data, other, v.axes) for v in variables(own) if v.slot})
-    z = s.call("sub", s.call("sub", own, theirs), _margin(subject, part))
-    return is_zero(s, s.call("sub", view.unstopped(view.argument(part)), z), view.box) is True
+    z = s.call("add", view.unstopped(view.argument(part)), _margin(subject, part))
+    own, other = part.role, view.generic(part).other
+    swap = {v: _of_the_other(s, v, {own: other, other: own}) for v in variables(z)}
+    return is_zero(s, s.call("add", z, s.substitute(z, swap)), view.box) is True
+
+
+def _of_the_other(s: Scalars, node: Node, roles: dict[str, str]) -> Node:
+    slot = roles.get(node.slot, node.slot)
+    if node.op != "reduce":
+        return s.variable(node.data, slot, node.axes) if node.op == "input" else node
+    inner = s.substitute(node.args[0], {v: _of_the_other(s, v, roles) for v in variables(node.args[0])})
+    return s.make(op="reduce", args=(inner,), data=node.data, slot=slot, batch=node.batch)
 
 
 def _normalizer(subject: Subject, part: Part) -> Node:
@@ -131,7 +141,7 @@ def finite_optimum(subject: Subject) -> Iterator[Finding]:
 def preference_link(subject: Subject) -> Iterator[Finding]:
     """Psi(p), the optimum for preference probability p, stays bounded: sure preferences are not overfitted."""
     found = curves(subject)
-    if found is None:
+    if found is None or (subject.feedback != "labelled" and not _same_for_both(subject, subject.terms[0])):
         return
     s = subject.view.s
     p = s.variable("p")
@@ -154,8 +164,8 @@ def _optimum(subject: Subject, found: Curves, loss: Node, check: str, p: Node | 
     convex = Question(s, s.call("neg", loss), h, box, REALS, subject.view.first).concave()
     good = [root for root in roots if _is_root(subject, slope, h, root, box)]
     if len(good) == 1 and convex.proved:
-        if not _finite(good[0], box):
-            return _somewhere_infinite(subject, loss, h, check, box, good[0], p)
+        if p is None and not _finite(good[0], box):
+            return _somewhere_infinite(subject, loss, h, check, box, good[0])
         if p is None:
             return Finding(check, PROVED, f"the loss of a sure preference is least at h* = {good[0].pretty}, where h is the difference of scores", str(good[0].pretty), steps=convex.steps)
         return _link(subject, good[0], check, box, p)
@@ -245,14 +255,14 @@ def _is_root(subject: Subject, slope: Node, h: Node, root: Root, box: dict[Node,
     return tried > 0
 
 
-def _somewhere_infinite(subject: Subject, loss: Node, h: Node, check: str, box: dict[Node, Span], root: Root, p: Node | None) -> Finding:
+def _somewhere_infinite(subject: Subject, loss: Node, h: Node, check: str, box: dict[Node, Span], root: Root) -> Finding:
     """A closed form that may divide by 0 is no finite optimum: at a closed end of a parameter the loss may fall for ever."""
     s = subject.view.s
     for v in variables(loss):
         span = box.get(v, REALS)
         for end in [x for x in (span.low, span.high) if v.op == "parameter" and not isinstance(x, float) and x in span]:
             slope = Calculus({**box, v: Span.point(end)}).span(s.substitute(s.derivative(loss, h), {v: s.number(end)}))
-            if p is None and (slope.positive or slope.negative):
+            if slope.positive or slope.negative:
                 way = "+oo" if slope.negative else "-oo"
                 reason = f"at {shown(v)} = {end} the loss of a sure preference keeps falling: its optimum is h = {way} (elsewhere {root.pretty})"
                 return Finding(check, REFUTED, reason, way, witness={shown(v): str(end)})
@@ -262,14 +272,14 @@ def _somewhere_infinite(subject: Subject, loss: Node, h: Node, check: str, box: 
 def _link(subject: Subject, root: Root, check: str, box: dict[Node, Span], p: Node) -> Finding:
     """Whether Psi stays finite at p = 0 and 1: proved where it is continuous on [0, 1], refuted by its value at an end."""
     value = str(root.pretty)
-    if "p" not in {str(g) for g in root.pretty.free_symbols}:
+    if "p" not in {str(g) for g in root.pretty.free_symbols} and _finite(root, box):
         return Finding(check, PROVED, f"Psi(p) = {value} does not depend on p", value)
     if _finite(root, {**box, p: Span(Fraction(0), Fraction(1))}):
         return Finding(check, PROVED, f"Psi(p) = {value} is continuous on [0, 1] and so bounded: sure preferences are not overfitted", value)
     for point in points(box, [v for v in box if v.op == "parameter"], 16, subject.view.first):
         fixed = {g: sympy.Rational(x.numerator, x.denominator) for g in root.pretty.free_symbols for v, x in point.items() if str(g) == v.data}
         for end in (0, 1):
-            symbol = next(g for g in root.pretty.free_symbols if str(g) == "p")
+            symbol = sympy.Symbol("p", real=True)
             there = root.pretty.subs(fixed).subs(symbol, end)
             near = [sympy.N(root.pretty.subs(fixed).subs(symbol, abs(end - sympy.Rational(1, 10**k))), 30) for k in (20, 40)]
             if there.has(sympy.oo, -sympy.oo, sympy.zoo) and abs(near[1]) > abs(near[0]) * sympy.Rational(3, 2):
