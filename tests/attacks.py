@@ -106,12 +106,12 @@ def reach(rng: random.Random, file: File, found: Finding) -> None:
 
 
 def _matters(rng: random.Random, file: File, what: str) -> bool:
-    before = Loss(file, parameters_of(rng, file), batch(rng, file, 2))
+    before = Loss(file, parameters_of(rng, file), batch(rng, file, 3))
     other = Loss(file, parameters_of(rng, file), batch(rng, file, 1))
     if what in before.parameters:
         after = Loss(file, {**before.parameters, what: other.parameters[what]}, before.batch)
     else:
-        after = Loss(file, before.parameters, [{**before.batch[0], what: other.batch[0][what]}, before.batch[1]])
+        after = Loss(file, before.parameters, [{**before.batch[0], what: other.batch[0][what]}, *before.batch[1:]])
     return bool(abs(after.total() - before.total()) > SLACK)
 
 

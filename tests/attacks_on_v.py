@@ -135,6 +135,7 @@ def endless(rng: random.Random, file: File, found: Finding) -> None:
         return
     for _ in range(4):
         here = _preferred(rng, file)
+        here.parameters |= {name: fraction(x) for name, x in dict(found.witness).items() if name in here.parameters}
         values = {mpf(h): _mixed(here, mpf(h), mpf(1)) for h in (-20, -3, -1, 0, 1, 2, 8, 20)}
         assert rises(values, -1 if found.value == "+oo" else 1), (here.parameters, values)
 
