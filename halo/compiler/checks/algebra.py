@@ -420,8 +420,13 @@ def _readable(generator: Generator) -> Expr:
             return sympy.Function("relu")(key)
         case "f":
             return getattr(sympy, key[0])(*key[1:])
+        case "p":
+            return key[0] ** key[1]
         case _:
-            return sympy.Function("where")(*[k for k in key if isinstance(k, Expr)])
+            return sympy.Function("where")(_COMPARED[key[0]](key[1], key[2], evaluate=False), *key[3:])
+
+
+_COMPARED = {"lt": sympy.Lt, "le": sympy.Le, "gt": sympy.Gt, "ge": sympy.Ge}
 
 
 def _relu_span(span: Span) -> Span:

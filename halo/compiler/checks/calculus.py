@@ -73,6 +73,8 @@ class Calculus:
         if node.data == "where":
             return self._where(node)
         shapes = [self.shape(a) for a in node.args]
+        if node.data in COMPARE:  # looked at on its own: true or false
+            return Shape(Span(Fraction(0), Fraction(1)), UNKNOWN, UNKNOWN, all(s.defined for s in shapes))
         rule = _RULES.get(node.data)
         shape = rule(shapes) if rule else _function(node.data, shapes[0])
         if not shape.defined:

@@ -149,7 +149,7 @@ class Question:
 
     def _split(self, node: Node, kink: Node, box: Box, wanted: str, steps: list[str], depth: int) -> bool:
         """Both sides of the kink at its threshold t, and how they meet there."""
-        pair = _pair(self.s, kink)
+        pair = switch(self.s, kink)
         at = threshold(self.s, *pair, self.x, box)
         if at is None:
             return False
@@ -214,7 +214,7 @@ def settled(s: Scalars, node: Node, x: Node, box: Box, side: int) -> Node:
         kink = next((n for n in topological_scalar(node) if _switching(n, x)), None)
         if kink is None:
             break
-        pair = _pair(s, kink)
+        pair = switch(s, kink)
         difference = s.call("sub", *pair)
         span, affine = Calculus({**box, x: far}).span(difference), threshold(s, *pair, x, {**box, x: REALS})
         above = span.positive or (affine is not None and affine[1] == (side > 0))
@@ -230,7 +230,7 @@ def switching_at(s: Scalars, node: Node, x: Node, box: Box) -> Node | None:
     kink = next((n for n in topological_scalar(node) if _switching(n, x)), None)
     if kink is None:
         return None
-    found = threshold(s, *_pair(s, kink), x, {**box, x: REALS})
+    found = threshold(s, *switch(s, kink), x, {**box, x: REALS})
     return found[0] if found else None
 
 
@@ -260,6 +260,19 @@ def is_zero(s: Scalars, node: Node, box: Box) -> bool | None:
     except OutOfReach:
         pass
     return None if nonzero_point(node, box) is None else False
+
+
+def is_free_of(s: Scalars, node: Node, x: Node, box: Box) -> bool | None:
+    """Whether the value does not depend on x. By two values of x, not by the slope: that of a step is 0 almost everywhere."""
+    if x not in variables(node):
+        return True
+    slope = s.derivative(node, x)
+    steps = any(n.op == "apply" and n.data in ("where", "sign") for n in topological_scalar(node))
+    verdict = is_zero(s, slope, box)
+    if verdict is False or (verdict is True and not steps):
+        return verdict is True
+    elsewhere = s.variable(f"another {shown(x)}", x.slot, x.axes)
+    return is_zero(s, s.call("sub", s.substitute(node, {x: elsewhere}), node), {**box, elsewhere: box.get(x, REALS)})
 
 
 def nonzero_point(node: Node, box: Box, tries: int = 48) -> tuple[dict[Node, Fraction], mpf] | None:
@@ -296,13 +309,22 @@ def _switching(node: Node, x: Node) -> bool:
     )
 
 
-def _pair(s: Scalars, kink: Node) -> tuple[Node, Node]:
+def switch(s: Scalars, kink: Node) -> tuple[Node, Node]:
     """The two scalars whose order switches the kink."""
     if kink.data == "where":
         return kink.args[0].args[0], kink.args[0].args[1]
     if kink.data in ("relu", "abs", "sign"):
         return kink.args[0], s.number(0)
     return kink.args[0], kink.args[1]
+
+
+def meets(s: Scalars, node: Node, pair: tuple[Node, Node], x: Node, box: Box) -> bool:
+    """Whether the two branches of a `where` are shown to agree where its sides are equal, so that it does not jump along x."""
+    at = threshold(s, *pair, x, box)
+    if at is None:
+        return False
+    gap = s.substitute(s.call("sub", node.args[1], node.args[2]), {x: at[0]})
+    return is_zero(s, gap, box) is True
 
 
 def _branches(s: Scalars, kink: Node, pair: tuple[Node, Node]) -> tuple[Node, Node]:

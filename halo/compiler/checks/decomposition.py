@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from halo.compiler.checks.calculus import Calculus
+from halo.compiler.checks.calculus import Box, Calculus
 from halo.compiler.checks.decide import is_zero, shown
 from halo.compiler.checks.findings import Subject
-from halo.compiler.checks.points import points
-from halo.compiler.checks.scalar import topological_scalar, variables
+from halo.compiler.checks.points import points, sure_value
+from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.checks.verdict import REFUTED, UNDECIDED, Outcome
 from halo.compiler.checks.view import SUM_OF, Where
 from halo.compiler.graph import Node, Part
@@ -89,8 +89,7 @@ def _of_a_pair(subject: Subject, part: Part, z: Node, found: Construction) -> No
     factors = {slot: _constant_factor(subject, z, s.derivative(z, s.variable("log π", slot)), slot) for slot in slots}
     factor, mirrored = factors[own], s.call("neg", factors[other])
     renamed = s.substitute(factor, {view.length(own): view.length(other)})
-    if is_zero(s, s.call("sub", mirrored, renamed), view.box) is not True:
-        raise Departure(f"the two completions have different rewards: l = {shown(factor)} for {own}, {shown(mirrored)} for {other}")
+    _same(s, mirrored, renamed, view.box, f"the two completions have different rewards: l = {shown(factor)} for {own}, {shown(mirrored)} for {other}")
     _positive(subject, factor)
     references = [s.variable("log ref", slot) for slot in slots]
     used = any(r in variables(z) for r in references)
@@ -142,8 +141,19 @@ def _constant_factor(subject: Subject, z: Node, factor: Node, slot: str) -> Node
 
 
 def _positive(subject: Subject, factor: Node) -> None:
-    if not Calculus(subject.view.box).span(factor).positive:
-        raise Departure(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value")
+    box = subject.view.box
+    if Calculus(box).span(factor).positive:
+        return
+    tried = (sure_value(factor, point) for point in points(box, variables(factor), first=subject.view.first))
+    outcome: Outcome = REFUTED if any(x is not None and x <= 0 for x in tried) else UNDECIDED
+    raise Departure(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value", outcome)
+
+
+def _same(s: Scalars, left: Node, right: Node, box: Box, reason: str) -> None:
+    """Departs unless the two are proved equal; refuted only where they surely differ."""
+    found = is_zero(s, s.call("sub", left, right), box)
+    if found is not True:
+        raise Departure(reason, REFUTED if found is False else UNDECIDED)
 
 
 def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construction) -> None:
@@ -163,8 +173,8 @@ def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construct
         s.call("sub", s.call("add", rest, constant), apart),
         s.call("sub", s.call("add", rest, swapped), s.call("mul", s.number(2), constant)),
     ]
-    if not all(is_zero(s, gap, subject.view.box) is True for gap in identities):
-        raise Departure(f"the margin {shown(s.call('neg', rest))} is not of the form g(y) - g(y') + constant")
+    for gap in identities:
+        _same(s, gap, s.number(0), subject.view.box, f"the margin {shown(s.call('neg', rest))} is not of the form g(y) - g(y') + constant")
     if is_zero(s, s.call("sub", rest, constant), subject.view.box) is not True:
         found.notes.append("pi_ref is tilted by the margin, a difference g(y) - g(y')")
     found.margins.append(s.call("neg", constant))
@@ -187,9 +197,8 @@ def _uniform(subject: Subject, factor: Node, slot: str, other: str, found: Const
     """Without a reference: a token-uniform one, log ref = -|y| log V, must cancel between r and E_Q[r]."""
     s, view = subject.view.s, subject.view
     constant = s.call("mul", factor, view.length(slot))
-    gap = s.call("sub", constant, s.substitute(constant, {view.length(slot): view.length(other)}))
-    if is_zero(s, gap, view.box) is not True:
-        raise Departure(f"there is no reference, and a token-uniform one leaves ({shown(gap)}) log V in z")
+    there = s.substitute(constant, {view.length(slot): view.length(other)})
+    _same(s, constant, there, view.box, f"there is no reference, and a token-uniform one leaves ({shown(s.call('sub', constant, there))}) log V in z")
     found.notes.append("pi_ref is uniform over tokens and cancels")
 
 
@@ -243,12 +252,10 @@ def _affine(subject: Subject, reward: Node, factor: Node, policy: Node, referenc
     foreign = [shown(v) for v in variables(factor) if v.op != "parameter" and not (v.data == "length" and v.slot == policy.slot)]
     if foreign:
         raise Departure(f"the normalizer depends on {', '.join(foreign)}, not on y alone")
-    if not Calculus(box).span(factor).positive:
-        raise Departure(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value")
+    _positive(subject, factor)
     used = reference in variables(reward)
     ratio = s.call("sub", policy, reference) if used else policy
-    if is_zero(s, s.call("sub", reward, s.call("mul", factor, ratio)), box) is not True:
-        raise Departure(f"the reward {shown(reward)} is not l(y) log(pi/pi_ref)")
+    _same(s, reward, s.call("mul", factor, ratio), box, f"the reward {shown(reward)} is not l(y) log(pi/pi_ref)")
     found.steps.append(f"r = l * ({shown(ratio)}) with l = {shown(factor)} > 0")
 
 
@@ -273,8 +280,7 @@ def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: st
     if other == slot and not averaged:
         raise Departure("the reference point is the completion's own reward")
     renamed = {v: s.variable(v.data, other, v.axes) for v in variables(reward) if v.slot == slot}
-    if is_zero(s, s.call("sub", point, s.substitute(reward, renamed)), view.box) is not True:
-        raise Departure(f"the reference point {shown(point)} is not E_Q of the reward {shown(reward)}")
+    _same(s, point, s.substitute(reward, renamed), view.box, f"the reference point {shown(point)} is not E_Q of the reward {shown(reward)}")
     found.steps.append(f"E_Q[r] with Q on {other}")
     return other
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from math import inf
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Outcome, Question, is_zero, shown
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Outcome, Question, is_free_of, shown
 from halo.compiler.checks.decomposition import Construction, Departure, inner_variables, is_policy, take_apart
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.scalar import Scalars, variables
@@ -151,15 +151,15 @@ def _matching(subject: Subject, v: Node, curve: Node) -> int | None:
     s, z = subject.view.s, subject.view.z
     for sign in (-1, 1):
         rest = s.call("add" if sign < 0 else "sub", curve, v)
-        if is_zero(s, s.derivative(rest, z), {**subject.view.box, z: REALS}) is True:
+        if is_free_of(s, rest, z, {**subject.view.box, z: REALS}) is True:
             return sign
     return None
 
 
 def _unmatched(subject: Subject, curves: list[Node]) -> tuple[str, Outcome, dict[str, str]]:
     s, z = subject.view.s, subject.view.z
-    sides = [s.derivative(s.call(word, curves[0], curves[1]), z) for word in ("add", "sub")]
-    verdicts = [is_zero(s, side, {**subject.view.box, z: REALS}) for side in sides]
+    sides = [s.call(word, curves[0], curves[1]) for word in ("add", "sub")]
+    verdicts = [is_free_of(s, side, z, {**subject.view.box, z: REALS}) for side in sides]
     outcome: Outcome = REFUTED if all(v is False for v in verdicts) else UNDECIDED
     roles = " and ".join(part.role for part in subject.terms[:2])
     return f"{roles} share no v: neither the sum nor the difference of their losses is constant in z", outcome, {}

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, named, nonzero_point, number, shown, sign_of
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, meets, named, nonzero_point, number, shown, sign_of, switch
 from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
-from halo.compiler.checks.points import FloatMath, points, sure_value, values
+from halo.compiler.checks.points import FloatMath, at_kink, points, sure_value, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.graph import LossGraph, Node, Part, topological
 from halo.objective.vocabulary import LIST_POPULATIONS
@@ -199,13 +199,27 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
         reason = f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} at two points"
         return Finding(check, REFUTED, reason, "both", role, both)
     signs, steps = _signs(subject, role, slot, parts)
+    apart = "; at a jump, which no gradient sees, the loss may go either way" if any(_jumps(subject, part, slot) for part in parts) else ""
     if signs <= {0}:
-        return Finding(check, PROVED, f"the loss has no gradient in {role}", "none", role, steps=steps)
+        return Finding(check, PROVED, f"the loss has no gradient in {role}{apart}", "none", role, steps=steps)
     if signs <= {0, -1} or signs <= {0, 1}:
         way = "up" if -1 in signs else "down"
         verb = "raises" if way == "up" else "lowers"
-        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss", way, role, steps=steps)
+        return Finding(check, PROVED, f"raising log π({role}) never {verb} the loss{apart}", way, role, steps=steps)
     return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
+
+
+def _jumps(subject: Subject, part: Part, slot: str) -> bool:
+    """Whether the item may jump as the completion's log-probability moves: a `sign`, or a `where` not shown to be continuous."""
+    s, view, slot = subject.view.s, subject.view, _slot(part, slot)
+    for node in topological_scalar(view.unstopped(view.whole(part))):
+        if node.op != "apply" or node.data not in ("where", "sign"):
+            continue
+        pair = switch(s, node)
+        moved = [v for side in pair for v in variables(side) if _policy(v, slot) or v.op == "reduce"]
+        if moved and (node.data == "sign" or not meets(s, node, pair, moved[0], view.box)):
+            return True
+    return False
 
 
 def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[set[int | None], tuple[str, ...]]:
@@ -285,6 +299,8 @@ def _opposite(subject: Subject, scalar: Node, items: list[Node]) -> dict[str, st
         rough = float(values([scalar], point, FloatMath)[scalar])
         if rough == 0 or (1 if rough > 0 else -1) in seen or rough != rough:
             continue
+        if any(at_kink(node, point) for node in (scalar, *items)):  # the slope there is a convention
+            continue
         value = sure_value(scalar, point)
         if value is not None and abs(value) > 1e-20 and all(sure_value(item, point) is not None for item in items):
             seen.setdefault(1 if value > 0 else -1, (point, value))  # type: ignore[arg-type]
@@ -309,15 +325,17 @@ def stop_gradient_effect(subject: Subject) -> Iterator[Finding]:
             s.substitute(_over_inputs(subject, part, way), {stopped: free})
             for role, slot, parts in roles(subject) for part in parts for way in pulls(subject, part, slot, role)
         ]  # fmt: skip
-        effects = [s.derivative(gradient, free) for gradient in gradients]
-        box = {**subject.view.box, free: Calculus(subject.view.box).span(subject.view.unstopped(stopped))}
+        other = s.variable("otherwise detached")
+        effects = [s.call("sub", gradient, s.substitute(gradient, {free: other})) for gradient in gradients]
+        span = Calculus(subject.view.box).span(subject.view.unstopped(stopped))
+        box = {**subject.view.box, free: span, other: span}
         what = shown(stopped.args[0])
-        verdicts = [is_zero(s, effect, box) for effect in effects]
+        verdicts = [is_free_of(s, gradient, free, box) for gradient in gradients]
         if all(v is True for v in verdicts):
             yield Finding("stop_gradient_effect", REFUTED, f"no gradient depends on the detached {what}: it only shifts the loss (v is affine in it)", scope=what)
         elif False in verdicts:
             point = nonzero_point(effects[verdicts.index(False)], box)
-            witness = named(point[0]) | {"d gradient / d detached": number(point[1])} if point else {}
+            witness = named(point[0]) | {"change of the gradient": number(point[1])} if point else {}
             yield Finding("stop_gradient_effect", PROVED, f"the detached {what} changes the gradient of the rest", scope=what, witness=witness)
         else:
             yield Finding("stop_gradient_effect", UNDECIDED, f"the effect of the detached {what} was not decided", scope=what)

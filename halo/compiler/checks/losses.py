@@ -10,13 +10,13 @@ import sympy
 from halo.compiler import units as unit_inference
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero, named, nonzero_point, number, shown
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, is_zero, named, nonzero_point, number, shown
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.gradients import roles, total_pull
 from halo.compiler.checks.points import points, sure_value, values
 from halo.compiler.checks.scalar import COMPARE, Scalars, topological_scalar, variables
 from halo.compiler.checks.span import NEGATIVE, REALS, Span
-from halo.compiler.checks.view import SUM_OF, TIED, View
+from halo.compiler.checks.view import SUM_OF, SUMMED, TIED, View
 from halo.compiler.graph import Node, Part, topological
 from halo.objective.formula import Call, Formula, Name, Number
 
@@ -223,10 +223,12 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
             if v.op != "input" or v.data != "length":
                 continue
             slope = s.derivative(by_length, v)
-            verdict = is_zero(s, slope, view.box)
-            if verdict is False:
-                point = nonzero_point(slope, view.box)
-                assert point is not None
+            verdict = is_free_of(s, by_length, v, view.box)
+            point = nonzero_point(slope, view.box) if verdict is False else None
+            if verdict is False and point is None:  # the slope is 0 almost everywhere: the length moves a step
+                yield Finding("length_neutral", REFUTED, f"at fixed mean log-probability the length of {v.slot} moves a step of the loss", scope=scope)
+                break
+            if point is not None:
                 way = "raises" if point[1] > 0 else "lowers"
                 reason = f"at fixed mean log-probability the length of {v.slot} matters: here it {way} the loss, {number(point[1])} per token"
                 yield Finding("length_neutral", REFUTED, reason, scope=scope, witness=named(point[0]) | {"slope": number(point[1])})
@@ -283,20 +285,17 @@ def _kinship(s: Scalars, view: View, loss: Node, swapped: Node) -> str:
 
 def reach(subject: Subject) -> Iterator[Finding]:
     """Every declared role, parameter, column and term influences the loss."""
-    view, s = subject.view, subject.view.s
-    items = {f"{part.name}/{part.role}": view.unstopped(view.whole(part)) for part in subject.parts}
+    items = {part: subject.view.unstopped(subject.view.whole(part)) for part in subject.parts}
     idle, doubtful = [], []
     for what, kind, names in _declared(subject):
-        verdicts = [_depends(s, view, item, names) for item in items.values()]
+        verdicts = [_reaches(subject, items[part], part, names) for part in items]
         if not any(v is not False for v in verdicts) and _outside(subject, what, list(subject.parts)):
             doubtful.append(f"{kind} {what} (outside the items)")
         elif not any(v is not False for v in verdicts):
             idle.append(f"{kind} {what}")
         elif True not in verdicts:
             doubtful.append(f"{kind} {what}")
-    for name, item in items.items():
-        if not _inner(item):
-            idle.append(f"term {name.removesuffix('/' + name.split('/')[-1])}")
+    idle += [f"term {part.name}" for part, item in items.items() if not _inner(item)]
     idle = list(dict.fromkeys(idle))
     if idle:
         yield Finding("reach", REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
@@ -333,21 +332,54 @@ def _inner(node: Node) -> list[Node]:
     return found
 
 
+def _reaches(subject: Subject, item: Node, part: Part, names: set[str]) -> bool | None:
+    """As `_depends`; what reductions hide is asked of one example whose completions have one token each."""
+    s, view = subject.view.s, subject.view
+    found = _depends(s, view, item, names)
+    if found is None and any(v.op == "reduce" for v in variables(item)):
+        alone = view.variant(alone=True)
+        return True if _depends(s, view, _one_token(s, alone.unstopped(alone.whole(part))), names) else None
+    return found
+
+
+def _one_token(s: Scalars, item: Node) -> Node:
+    """The item where every completion has one token: a sum over tokens is its only summand."""
+    summed = {name: word for word, name in SUMMED.items()}
+    swap: dict[Node, Node] = {}
+    for v in variables(item):
+        if v.op == "reduce" and v.slot and v.data in ("total", "mean", "largest", "smallest"):
+            swap[v] = _one_token(s, v.args[0])
+        elif v.op == "input" and v.data == "length":
+            swap[v] = s.number(1)
+        elif v.op == "input" and (v.data in summed or v.data.startswith(SUM_OF)):
+            swap[v] = s.variable(summed.get(v.data, v.data.removeprefix(SUM_OF)), v.slot, ("token",))
+    return s.substitute(item, swap)
+
+
 def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None:
     """True: a point where it matters; False: it provably does not; None: neither."""
     result: bool | None = False
     for v in variables(item):
         if v.op == "reduce":
-            if any(_named(w, names) for w in _inner(v)):
+            result = _through(s, view, item, v, names, result)
+            if result:
                 return True
             continue
         if not _named(v, names):
             continue
-        verdict = is_zero(s, s.derivative(item, v), view.box)
+        verdict = is_free_of(s, item, v, view.box)
         if verdict is False:
             return True
         result = None if verdict is None else result
     return result
+
+
+def _through(s: Scalars, view: View, item: Node, reduction: Node, names: set[str], so_far: bool | None) -> bool | None:
+    """As `_depends`, through an opaque reduction alone: what stands elsewhere too may cancel, as in the sign of beta (r - mean)."""
+    if not any(_named(w, names) for w in _inner(reduction)):
+        return so_far
+    alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in _inner(v) + [v])
+    return True if alone and is_free_of(s, item, reduction, view.box) is False else None
 
 
 def _named(variable: Node, names: set[str]) -> bool:

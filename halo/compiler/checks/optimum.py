@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 
 import sympy
 from mpmath import mp, mpf
@@ -18,10 +18,10 @@ from sympy import Expr
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, sign_of
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, shown, sign_of
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import points, sure_value
-from halo.compiler.checks.scalar import variables
+from halo.compiler.checks.scalar import Scalars, variables
 from halo.compiler.checks.span import REALS, Span
 from halo.compiler.graph import Node, Part
 
@@ -81,20 +81,53 @@ def curves(subject: Subject) -> Curves | None:
 
 
 def _is_difference(subject: Subject, part: Part) -> bool:
-    """Whether z falls with the other completion's score as it rises with its own."""
-    return part.reference_point is not None and bool(variables(subject.view.unstopped(subject.view.scalar(part.reference_point, subject.view.generic(part)))))
+    """Whether what stands against the reward is a reward, the other completion's."""
+    node = part.reference_point
+    while node is not None and node.op in ("stop", "view", "select"):
+        node = node.args[0]
+    return node is not None and node in subject.compiled.declared.factors
+
+
+def _same_for_both(subject: Subject, part: Part) -> bool:
+    """Whether swapping the pair turns z + margin into its negative: both completions are scored alike."""
+    s, view = subject.view.s, subject.view
+    z = s.call("add", view.unstopped(view.argument(part)), _margin(subject, part))
+    own, other = part.role, view.generic(part).other
+    swap = {v: _of_the_other(s, v, {own: other, other: own}) for v in variables(z)}
+    return is_zero(s, s.call("add", z, s.substitute(z, swap)), view.box) is True
+
+
+def _of_the_other(s: Scalars, node: Node, roles: dict[str, str]) -> Node:
+    slot = roles.get(node.slot, node.slot)
+    if node.op != "reduce":
+        return s.variable(node.data, slot, node.axes) if node.op == "input" else node
+    inner = s.substitute(node.args[0], {v: _of_the_other(s, v, roles) for v in variables(node.args[0])})
+    return s.make(op="reduce", args=(inner,), data=node.data, slot=slot, batch=node.batch)
+
+
+def _normalizer(subject: Subject, part: Part) -> Node:
+    assert part.normalizer is not None
+    return subject.view.scalar(part.normalizer, subject.view.generic(part))
+
+
+def _margin(subject: Subject, part: Part) -> Node:
+    """What is subtracted beside the reference point; of a point made of parameters alone, also that."""
+    s, view = subject.view.s, subject.view
+    where = view.generic(part)
+    margin = view.scalar(part.margin, where) if part.margin is not None else s.number(0)
+    point = view.unstopped(view.scalar(part.reference_point, where)) if part.reference_point is not None else s.number(0)
+    return s.call("add", margin, point) if all(v.op == "parameter" for v in variables(point)) else margin
 
 
 def _curve(subject: Subject, part: Part, h: Node) -> Node | None:
     s, view = subject.view.s, subject.view
-    where = view.generic(part)
-    assert part.normalizer is not None
-    normalizer = view.scalar(part.normalizer, where)
-    margin = view.scalar(part.margin, where) if part.margin is not None else s.number(0)
+    normalizer, margin = _normalizer(subject, part), _margin(subject, part)
     if any(v.op != "parameter" for scalar in (normalizer, margin) for v in variables(scalar)):
         return None
-    z = s.call("sub", s.call("mul", normalizer, h), margin)
-    return view.unstopped(s.substitute(view.item(part), {view.z: z}))
+    item = view.unstopped(view.item(part))
+    if any(v.slot for v in variables(item)) or any(v.op == "reduce" for v in variables(item)):  # h alone does not say what they are
+        return None
+    return s.substitute(item, {view.z: s.call("sub", s.call("mul", normalizer, h), margin)})
 
 
 def finite_optimum(subject: Subject) -> Iterator[Finding]:
@@ -108,7 +141,7 @@ def finite_optimum(subject: Subject) -> Iterator[Finding]:
 def preference_link(subject: Subject) -> Iterator[Finding]:
     """Psi(p), the optimum for preference probability p, stays bounded: sure preferences are not overfitted."""
     found = curves(subject)
-    if found is None:
+    if found is None or (subject.feedback != "labelled" and not _same_for_both(subject, subject.terms[0])):
         return
     s = subject.view.s
     p = s.variable("p")
@@ -131,9 +164,11 @@ def _optimum(subject: Subject, found: Curves, loss: Node, check: str, p: Node | 
     convex = Question(s, s.call("neg", loss), h, box, REALS, subject.view.first).concave()
     good = [root for root in roots if _is_root(subject, slope, h, root, box)]
     if len(good) == 1 and convex.proved:
+        if p is None and not _finite(good[0], box):
+            return _somewhere_infinite(subject, loss, h, check, box, good[0])
         if p is None:
             return Finding(check, PROVED, f"the loss of a sure preference is least at h* = {good[0].pretty}, where h is the difference of scores", str(good[0].pretty), steps=convex.steps)
-        return _link(subject, good[0], check, box)
+        return _link(subject, good[0], check, box, p)
     if p is not None and not roots and _constant_sum(subject, found):
         return Finding(check, REFUTED, "up to positive factors the losses of the two outcomes add up to a constant: for all p but one the optimum is infinite", "none")
     return Finding(check, UNDECIDED, "the stationary points were not found in closed form, or the loss is not convex")
@@ -156,7 +191,7 @@ def _monotone_loss(subject: Subject, loss: Node, slope: Node, algebra: Algebra, 
 
 
 def _flat(subject: Subject, slope: Node, h: Node, box: dict[Node, Span], way: int) -> str | None:
-    from halo.compiler.checks.decide import settled, shown, switching_at
+    from halo.compiler.checks.decide import settled, switching_at
 
     far = settled(subject.view.s, slope, h, box, 1 if way < 0 else -1)
     if far.op == "number" and far.data == 0:
@@ -208,9 +243,9 @@ def _is_root(subject: Subject, slope: Node, h: Node, root: Root, box: dict[Node,
         names = {str(v.data): x for v, x in point.items()}
         value = root_named.subs({g: sympy.Rational(names[str(g)].numerator, names[str(g)].denominator) for g in root_named.free_symbols if str(g) in names})
         number = sympy.N(value, 50)
-        if not number.is_real or not number.is_finite:
-            if all(x in (b.low, b.high) for v, x in point.items() if (b := box.get(v))):
-                continue
+        if not number.is_finite:  # `_finite` asks about that
+            continue
+        if not number.is_real:
             return False
         near = Fraction(str(number)) if "e" not in str(number) else Fraction(mp.nstr(mpf(str(number)), 45))
         slopes = [sure_value(slope, {**point, h: near + side}) for side in (-Fraction(1, 10**20), Fraction(1, 10**20))]
@@ -220,17 +255,31 @@ def _is_root(subject: Subject, slope: Node, h: Node, root: Root, box: dict[Node,
     return tried > 0
 
 
-def _link(subject: Subject, root: Root, check: str, box: dict[Node, Span]) -> Finding:
+def _somewhere_infinite(subject: Subject, loss: Node, h: Node, check: str, box: dict[Node, Span], root: Root) -> Finding:
+    """A closed form that may divide by 0 is no finite optimum: at a closed end of a parameter the loss may fall for ever."""
+    s = subject.view.s
+    for v in variables(loss):
+        span = box.get(v, REALS)
+        for end in [x for x in (span.low, span.high) if v.op == "parameter" and not isinstance(x, float) and x in span]:
+            slope = Calculus({**box, v: Span.point(end)}).span(s.substitute(s.derivative(loss, h), {v: s.number(end)}))
+            if slope.positive or slope.negative:
+                way = "+oo" if slope.negative else "-oo"
+                reason = f"at {shown(v)} = {end} the loss of a sure preference keeps falling: its optimum is h = {way} (elsewhere {root.pretty})"
+                return Finding(check, REFUTED, reason, way, witness={shown(v): str(end)})
+    return Finding(check, UNDECIDED, f"the optimum h = {root.pretty} is not shown to be finite for every declared parameter value")
+
+
+def _link(subject: Subject, root: Root, check: str, box: dict[Node, Span], p: Node) -> Finding:
     """Whether Psi stays finite at p = 0 and 1: proved where it is continuous on [0, 1], refuted by its value at an end."""
     value = str(root.pretty)
-    if "p" not in {str(g) for g in root.pretty.free_symbols}:
+    if "p" not in {str(g) for g in root.pretty.free_symbols} and _finite(root, box):
         return Finding(check, PROVED, f"Psi(p) = {value} does not depend on p", value)
-    if _continuous(root.algebra, root.form):
+    if _finite(root, {**box, p: Span(Fraction(0), Fraction(1))}):
         return Finding(check, PROVED, f"Psi(p) = {value} is continuous on [0, 1] and so bounded: sure preferences are not overfitted", value)
     for point in points(box, [v for v in box if v.op == "parameter"], 16, subject.view.first):
         fixed = {g: sympy.Rational(x.numerator, x.denominator) for g in root.pretty.free_symbols for v, x in point.items() if str(g) == v.data}
         for end in (0, 1):
-            symbol = next(g for g in root.pretty.free_symbols if str(g) == "p")
+            symbol = sympy.Symbol("p", real=True)
             there = root.pretty.subs(fixed).subs(symbol, end)
             near = [sympy.N(root.pretty.subs(fixed).subs(symbol, abs(end - sympy.Rational(1, 10**k))), 30) for k in (20, 40)]
             if there.has(sympy.oo, -sympy.oo, sympy.zoo) and abs(near[1]) > abs(near[0]) * sympy.Rational(3, 2):
@@ -240,21 +289,30 @@ def _link(subject: Subject, root: Root, check: str, box: dict[Node, Span]) -> Fi
     return Finding(check, UNDECIDED, f"Psi(p) = {value}; whether it stays bounded was not decided", value)
 
 
-def _continuous(algebra: Algebra, form: Expr) -> bool:
-    """Whether every division and logarithm in the form is proved to be harmless on the whole box."""
-    for inner in sympy.preorder_traversal(form):
-        if isinstance(inner, sympy.log | sympy.Pow) and not inner.args[0].is_rational_function():
-            return False
-        if isinstance(inner, sympy.log):
-            signs = [algebra.span_of_factor(base).positive for base, _ in algebra.factored(inner.args[0])[1]]
-            if not all(signs) or algebra.factored(inner.args[0])[0] <= 0:
-                return False
-        elif inner.is_Pow:
-            spans = [algebra.span_of_factor(base) for base, _ in algebra.factored(inner.base)[1]]
-            fine = all(span.positive or (inner.exp.is_Integer and span.negative) for span in spans)
-            if not (inner.exp.is_Integer and inner.exp > 0) and not fine:
-                return False
-    return True
+def _finite(root: Root, box: dict[Node, Span]) -> bool:
+    """Whether the form has a value on the whole box: every division and logarithm in it is proved to be harmless there."""
+    algebra = root.algebra
+    for generator in algebra.by_symbol.values():  # those of an exponential or logarithm keep the range of the box they were made on
+        if generator.kind == "v" and generator.key in box and generator.symbol in root.form.free_symbols:
+            generator.span = box[generator.key]
+    bare = all(algebra.by_symbol[g].kind == "v" for g in root.form.free_symbols)
+    return bare and all(map(partial(_harmless, algebra), sympy.preorder_traversal(root.form)))
+
+
+def _harmless(algebra: Algebra, inner: Expr) -> bool:
+    if not isinstance(inner, sympy.log | sympy.Pow) or (inner.is_Pow and inner.exp.is_Integer and inner.exp > 0):
+        return True
+    argument = inner.args[0]
+    if argument.is_Rational:
+        return bool(argument > 0)
+    if not argument.is_rational_function():
+        return False
+    coefficient, factors = algebra.factored(argument)
+    spans = [algebra.span_of_factor(base) for base, _ in factors]
+    if not all(span.positive or span.negative for span in spans):
+        return False
+    flips = sum(count for (_, count), span in zip(factors, spans, strict=True) if span.negative)
+    return bool((coefficient > 0) == (flips % 2 == 0)) or (inner.is_Pow and inner.exp.is_Integer)
 
 
 def _constant_sum(subject: Subject, found: Curves) -> bool:

@@ -115,44 +115,73 @@ def candidates(span: Span, first: Sequence[Fraction] = ()) -> list[Fraction]:
     return [x for x in dict.fromkeys(Fraction(t) for t in tried) if x in span]
 
 
+COUNTED = ("length", "position")
+"""Inputs that are whole numbers: a witness with half a token is none."""
+
+
+def _tried(name: Node, span: Span, first: Sequence[Fraction]) -> list[Fraction]:
+    found = candidates(span, first)
+    if name.op != "input" or name.data not in COUNTED:
+        return found
+    whole = [x for x in (*found, *map(Fraction, (2, 3, 7))) if x.denominator == 1 and x in span]
+    return list(dict.fromkeys(whole)) or found
+
+
 def points(box: Mapping[Node, Span], names: Sequence[Node], limit: int = 64, first: Mapping[Node, Sequence[Fraction]] | None = None) -> list[dict[Node, Fraction]]:
     """Up to `limit` points of the box, the corners of the candidates' grid in a fixed order, spread over it."""
-    lists = [candidates(box.get(name, Span(-math.inf, math.inf)), (first or {}).get(name, ())) for name in names]
+    lists = [_tried(name, box.get(name, Span(-math.inf, math.inf)), (first or {}).get(name, ())) for name in names]
     total = math.prod(map(len, lists))
     if total <= limit:
         return [dict(zip(names, combination, strict=True)) for combination in product(*lists)]
-    return [dict(zip(names, combination, strict=True)) for combination in islice(_spread(lists), limit)]
+    chosen = islice(dict.fromkeys(islice(_spread(lists), 4 * limit)), limit)
+    return [dict(zip(names, combination, strict=True)) for combination in chosen]
 
 
 def _spread(lists: list[list[Fraction]]) -> Iterator[tuple[Fraction, ...]]:
-    """Deterministic picks: all first candidates, then a fixed multiplicative walk through the rest."""
+    """Deterministic picks: all first candidates, a fixed multiplicative walk, and every 8th time one coordinate alone is moved.
+
+    The walk alone may never meet a closed end beside ordinary values, and that is where propositions fail.
+    """
+    base = tuple(choices[0] for choices in lists)
+    alone = ((*base[:i], x, *base[i + 1 :]) for i, choices in enumerate(lists) for x in choices[1:])
     state = 1
-    yield tuple(choices[0] for choices in lists)
+    yield base
     while True:
-        picked = []
-        for choices in lists:
-            state = (state * 1_103_515_245 + 12_345) % 2**31
-            picked.append(choices[(state >> 8) % len(choices)])
-        yield tuple(picked)
+        yield from islice(alone, 1)
+        for _ in range(7):
+            picked = []
+            for choices in lists:
+                state = (state * 1_103_515_245 + 12_345) % 2**31
+                picked.append(choices[(state >> 8) % len(choices)])
+            yield tuple(picked)
 
 
 def switches(node: Node, x: Node) -> list[tuple[Node, Node]]:
     """The pairs of scalars whose order decides a kink or jump of `node` along x."""
+    return [pair for pair in _pairs(node) if any(side is not None and x in topological_scalar(side) for side in pair)]
+
+
+def _pairs(node: Node) -> list[tuple[Node, Node]]:
     found: list[tuple[Node, Node]] = []
     for inner in topological_scalar(node):
         if inner.op != "apply":
             continue
-        pairs: list[tuple[Node, Node]] = []
         if inner.data in COMPARE:
-            pairs = [(inner.args[0], inner.args[1])]
+            found.append((inner.args[0], inner.args[1]))
         elif inner.data in ("min", "max"):
-            pairs = [(a, b) for i, a in enumerate(inner.args) for b in inner.args[i + 1 :]]
+            found += [(a, b) for i, a in enumerate(inner.args) for b in inner.args[i + 1 :]]
         elif inner.data == "clip":
-            pairs = [(inner.args[0], inner.args[1]), (inner.args[0], inner.args[2])]
+            found += [(inner.args[0], inner.args[1]), (inner.args[0], inner.args[2])]
         elif inner.data in ("relu", "abs", "sign"):
-            pairs = [(inner.args[0], None)]  # type: ignore[list-item]
-        found += [pair for pair in pairs if any(side is not None and x in topological_scalar(side) for side in pair)]
+            found.append((inner.args[0], None))  # type: ignore[arg-type]
     return found
+
+
+def at_kink(node: Node, point: Point) -> bool:
+    """Whether a kink or jump of the scalar lies at the point, as far as floats see."""
+    pairs = _pairs(node)
+    both = values([side for pair in pairs for side in pair if side is not None], point, FloatMath)
+    return any(both[left] == (both[right] if right is not None else 0) for left, right in pairs)
 
 
 @dataclass

@@ -84,7 +84,7 @@ class Span:
         return above and (x < self.high or (x == self.high and not self.high_open))
 
     def __str__(self) -> str:
-        low, high = (_short(end) for end in (self.low, self.high))
+        low, high = _short(self.low, -1), _short(self.high, 1)
         return f"{'(' if self.low_open else '['}{low}, {high}{')' if self.high_open else ']'}"
 
     def __neg__(self) -> Span:
@@ -196,10 +196,16 @@ def _shortened(end: End, side: int, bits: int = BITS) -> End:
     return Fraction(whole) / Fraction(2) ** shift
 
 
-def _short(end: End) -> str:
+def _short(end: End, side: int) -> str:
+    """As it is where that is short, else six digits, rounded outwards: what is printed still encloses."""
     if isinstance(end, float):
         return "inf" if end > 0 else "-inf"
-    return str(end) if end.denominator < 10**6 and abs(end) < 10**6 else mp.nstr(mpf(end.numerator) / mpf(end.denominator), 6)
+    if end.denominator < 10**6 and abs(end) < 10**6:
+        return str(end)
+    places = 5 - int(mp.floor(mp.log10(abs(mpf(end.numerator) / mpf(end.denominator)))))
+    whole = end * Fraction(10) ** places
+    rounded = -(-whole.numerator // whole.denominator) if side > 0 else whole.numerator // whole.denominator
+    return mp.nstr(mpf(rounded) / mpf(10) ** places, 6)
 
 
 def monotone_image(

@@ -1,0 +1,129 @@
+"""Random small objectives: what is said of a whole loss is attacked by an evaluator of the language of its own.
+
+`HALO_ATTACK_OBJECTIVES=2000` asks about that many instead of those of the ordinary suite, `HALO_ATTACK_SEED` about others.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attacks
+import attacks_on_v
+import yaml
+from independent import DIGITS, TooLarge
+from mpmath import mp
+from random_objectives import completed, labelled, paired
+from witnesses import confirm
+
+from halo.compiler.checks.catalogue import CHECKS, Examiner
+from halo.compiler.checks.findings import Finding
+from halo.compiler.pipeline import compile_source
+from halo.errors import HaloError
+from halo.plugin.objectives import find_objective
+
+HOW_MANY = int(os.environ.get("HALO_ATTACK_OBJECTIVES", "25"))
+SEED = int(os.environ.get("HALO_ATTACK_SEED", "20270115"))
+SECONDS = 20
+"""For one step of an examination, as under `halo check`."""
+
+PROOFS = {**attacks.PROOFS, **attacks_on_v.PROOFS}
+REFUTATIONS = {**attacks.REFUTATIONS, **attacks_on_v.REFUTATIONS}
+
+
+class Stopped(Exception):
+    """By the clock."""
+
+
+@contextmanager
+def clock(seconds: int) -> Iterator[None]:
+    def ring(*_: Any) -> None:
+        raise Stopped
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def examined(file: dict[str, Any], directory: Path) -> tuple[list[Finding], list[str]] | None:
+    """The findings and the names of steps that did not come back; None for what does not compile."""
+    path = directory / f"{file['name']}.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in file.items() if v != {}}, sort_keys=False))
+    try:
+        examiner = Examiner(compile_source(path, None, find_objective))
+    except HaloError:
+        return None
+    found, stopped = list[Finding](), list[str]()
+    for name in CHECKS:
+        try:
+            with clock(SECONDS):
+                found += examiner.step(name, found)
+        except Stopped:
+            stopped.append(name)
+    return found, stopped
+
+
+def attacked(rng: random.Random, file: dict[str, Any], finding: Finding) -> str:
+    """Fails where the finding is wrong; else says what was done with it."""
+    name = finding.check.split(".")[0]
+    core = name == "halo" and finding.scope == "core"
+    try:
+        with clock(SECONDS), mp.workdps(DIGITS):
+            if finding.verdict == "proved" and name in PROOFS and not core:
+                PROOFS[name](rng, file, finding)
+                return "attacked"
+            if finding.verdict == "refuted" and name in REFUTATIONS:
+                REFUTATIONS[name](rng, file, finding)
+                return "attacked"
+            if finding.verdict == "refuted" and confirm(file, finding):
+                return "confirmed"
+    except (TooLarge, Stopped):
+        return "too large"
+    except ValueError as no:
+        if "score" in str(no) or "such difference" in str(no):  # the attack's own: it has no hold on this objective
+            return "out of reach"
+        raise
+    return "not attacked"
+
+
+def standard(file: dict[str, Any], finding: Finding) -> bool:
+    """A HALO by construction, which none may refute: the definition's own pieces, with nothing beside them."""
+    plain = not {"margin", "weight", "constant", "regularizers"} & set(file)
+    return plain and file["feedback"] == "paired" and file["reward"] in HALO_REWARDS and file["normalizer"] in ("beta", "1", "2*beta", "beta/length") \
+        and file["reference_point"] in ("rejected", "rejected.reward") and file["value"] in HALO_VALUES and finding.check == "halo" and finding.verdict == "refuted"  # fmt: skip
+
+
+HALO_REWARDS = ["sum(logp - ref_logp)", "sum(logp) - sum(ref_logp)", "length * mean(logp - ref_logp)", "sum(2*logp - 2*ref_logp)/2"]
+HALO_VALUES = ["logsigmoid(z)", "-softplus(-z)", "-exp(-z)", "sigmoid(z)", "tanh(z)", "z", "where(z < 0, 2*z, z)", "z/(1 + abs(z))", "min(z, 1)"]
+
+
+def test_what_is_said_of_random_objectives_holds(tmp_path: Path) -> None:
+    rng, outcomes, done = random.Random(SEED), Counter[tuple[str, str]](), Counter[str]()
+    broken, stopped, asked = list[str](), list[str](), 0
+    while asked < HOW_MANY:
+        file = completed(rng.choice([paired, paired, labelled])(rng), f"random_{asked}")
+        answer = examined(file, tmp_path)
+        if answer is None:
+            continue
+        asked += 1
+        stopped += [f"{name} of {file}" for name in answer[1]]
+        for finding in answer[0]:
+            outcomes[finding.check.split(".")[0], finding.verdict] += 1
+            try:
+                done[attacked(rng, file, finding)] += 1
+                assert not standard(file, finding), "a human-aware loss by construction"
+            except (AssertionError, ArithmeticError, ValueError, SyntaxError, KeyError, TypeError, AttributeError, HaloError) as wrong:
+                broken.append(f"{type(wrong).__name__} {wrong}\n  {file}\n  {finding}")
+    print(f"\n{asked} objectives, {dict(done)}, {dict(sorted(outcomes.items()))}", *stopped, sep="\nstopped: ")
+    assert not broken, f"{len(broken)}:\n\n" + "\n\n".join(broken[:40])
+    assert len(stopped) <= max(1, asked // 20)

@@ -1,0 +1,172 @@
+"""An evaluator of the language of its own, in many digits: it reads a file's texts, and knows nothing of graphs or vocabularies.
+
+`stop` is the value of the unperturbed batch (`frozen`). What is past all measure raises TooLarge: such a point says nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from mpmath import mp, mpf
+
+from halo.objective.formula import Formula, Name, Number, parse
+
+DIGITS, STEP, SLACK = 120, mpf(10) ** -40, mpf(10) ** -30
+
+
+class TooLarge(Exception):
+    """exp of more than anybody can hold."""
+
+
+@dataclass
+class Loss:
+    """One objective as its file's texts, and a batch: examples are maps from role to {logp, ref}, with columns and a label.
+
+    `shift` is added to the score of every completion of example 0, as log Z(x) would be.
+    """
+
+    file: dict[str, Any]
+    parameters: dict[str, mpf]
+    batch: list[dict[str, Any]]
+    shift: mpf = mpf(0)
+    frozen: Loss | None = field(default=None, repr=False)
+
+    def total(self) -> mpf:
+        """The mean over examples of their items, terms and regularizers."""
+        return mp.fsum(self.example(i) for i in range(len(self.batch))) / len(self.batch)
+
+    def example(self, i: int) -> mpf:
+        example = self.batch[i]
+        label = example.get("label")
+        role = label or "chosen"
+        result = self.item(i, role)
+        for regularizer in self.file.get("regularizers", {}).values():
+            weight = self.at(regularizer.get("weight", "1"), i, regularizer["role"])
+            result += weight * self.at(regularizer["expression"], i, regularizer["role"])
+        return result
+
+    def item(self, i: int, role: str) -> mpf:
+        def key(name: str, default: Any) -> str:
+            value = self.file.get(name, default)
+            return str(value[role] if isinstance(value, dict) else value)
+
+        value = self.at(key("value", ""), i, role, {"z": self.z(i, role)})
+        return self.at(key("weight", 1), i, role) * int(key("sign", 0)) * value + self.at(key("constant", 0), i, role)
+
+    def z(self, i: int, role: str) -> mpf:
+        point, margin = self.file["reference_point"], self.file.get("margin", 0)
+        against = self.reward(i, "rejected") if point == "rejected" else mpf(0) if point == "none" else self.at(point, i, role)
+        return self.reward(i, role) - against - self.at(margin[role] if isinstance(margin, dict) else margin, i, role)
+
+    def reward(self, i: int, role: str) -> mpf:
+        score = self.at(self.file["reward"], i, role)
+        if i == 0 and self.shift:
+            per_token = "mean" in self.file["reward"] and "length *" not in self.file["reward"]
+            score += self.shift / len(self.of(i, role)["logp"]) if per_token else self.shift
+        return self.at(self.file.get("normalizer", 1), i, role) * score
+
+    def of(self, i: int, role: str) -> dict[str, Any]:
+        return self.batch[i]["completion" if role in ("desirable", "undesirable") else role]
+
+    def at(self, text: Any, i: int, role: str, more: dict[str, mpf] | None = None) -> Any:
+        return self.value(parse(text), i, role, more or {})
+
+    def value(self, formula: Formula, i: int, role: str, more: dict[str, mpf]) -> Any:
+        if isinstance(formula, Number):
+            return mpf(formula.value.numerator) / formula.value.denominator
+        if isinstance(formula, Name):
+            return self.name(formula, i, role, more)
+        word = formula.function
+        if word == "stop":
+            return (self.frozen or self).value(formula.arguments[0], i, role, more)
+        if word == "batch_mean":
+            return mp.fsum(self.value(formula.arguments[0], j, role, more) for j in range(len(self.batch))) / len(self.batch)
+        if word == "where":
+            left, right = (self.value(side, i, role, more) for side in formula.arguments[0].arguments)  # type: ignore[union-attr]
+            holds = {"lt": left < right, "le": left <= right, "gt": left > right, "ge": left >= right}[formula.arguments[0].function]  # type: ignore[union-attr]
+            return self.value(formula.arguments[1 if holds else 2], i, role, more)
+        arguments = [self.value(a, i, role, more) for a in formula.arguments]
+        if word in ("sum", "mean"):
+            total = mp.fsum(arguments[0])
+            return total if word == "sum" else total / len(arguments[0])
+        count = next((len(a) for a in arguments if isinstance(a, list)), 0)
+        if count:
+            return [applied(word, [a[t] if isinstance(a, list) else a for a in arguments]) for t in range(count)]
+        return applied(word, arguments)
+
+    def name(self, formula: Name, i: int, role: str, more: dict[str, mpf]) -> Any:
+        role = formula.role or role
+        if formula.name in more:
+            return more[formula.name]
+        if formula.name in self.parameters:
+            return self.parameters[formula.name]
+        if formula.name in self.file.get("columns", {}):
+            return self.batch[i][formula.name]
+        completion = self.of(i, role)
+        match formula.name:
+            case "logp":
+                return list(completion["logp"])
+            case "ref_logp":
+                return list(completion["ref"])
+            case "length":
+                return mpf(len(completion["logp"]))
+            case "reward":
+                return self.reward(i, role)
+        return self.at(self.file["let"][formula.name], i, role)
+
+
+def applied(word: str, arguments: list[mpf]) -> mpf:
+    x, *rest = arguments
+    match word:
+        case "add":
+            return x + rest[0]
+        case "sub":
+            return x - rest[0]
+        case "mul":
+            return x * rest[0]
+        case "div":
+            return x / rest[0]
+        case "pow":
+            return x ** rest[0]  # 0**0 is 1, as in torch
+        case "neg":
+            return -x
+        case "min":
+            return min(arguments)
+        case "max":
+            return max(arguments)
+        case "clip":
+            return min(max(x, rest[0]), rest[1])
+        case "relu":
+            return max(x, mpf(0))
+        case "sigmoid":
+            return 1 / (1 + exp(-x))
+        case "logsigmoid":
+            return -mp.log(1 + exp(-x))
+        case "softplus":
+            return mp.log(1 + exp(x))
+        case "abs":
+            return abs(x)
+        case "log1p":
+            return mp.log(1 + x)
+        case "exp":
+            return exp(x)
+        case _:
+            return getattr(mp, word)(x)
+
+
+def exp(x: mpf) -> mpf:
+    if abs(x) > 10**9:
+        raise TooLarge
+    return mp.exp(x)
+
+
+def slope(loss: Loss, i: int, role: str, t: int, frozen: Loss | None = None) -> mpf:
+    """d loss / d logp of one token, by a central difference; what is stopped stays as it was, or as in another batch."""
+    ends = []
+    for side in (-1, 1):
+        moved = copy.deepcopy(loss.batch)
+        moved[i][role]["logp"][t] += side * STEP
+        ends.append(Loss(loss.file, loss.parameters, moved, frozen=frozen or loss).total())
+    return (ends[1] - ends[0]) / (2 * STEP)
