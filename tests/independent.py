@@ -63,7 +63,7 @@ class Loss:
     def reward(self, i: int, role: str) -> mpf:
         score = self.at(self.file["reward"], i, role)
         if i == 0 and self.shift:
-            per_token = "mean" in self.file["reward"] and "length *" not in self.file["reward"]
+            per_token = self.file["reward"].startswith("mean(")
             score += self.shift / len(self.of(i, role)["logp"]) if per_token else self.shift
         return self.at(self.file.get("normalizer", 1), i, role) * score
 

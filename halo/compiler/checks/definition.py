@@ -53,6 +53,7 @@ def _judge(subject: Subject, found: Construction) -> None:
     _one_term(subject)
     for part in subject.terms:
         _weight(subject, part, found)
+        _constant(subject, part)
         take_apart(subject, part, found)
     _value(subject, found)
     _reduction(subject)
@@ -81,6 +82,12 @@ def _weight(subject: Subject, part: Part, found: Construction) -> None:
     if not Calculus(subject.view.box).span(weight).nonnegative:
         raise Departure(f"the weight {shown(weight)} is not shown to be positive", UNDECIDED)
     found.notes.append("positive weights are part of D")
+
+
+def _constant(subject: Subject, part: Part) -> None:
+    constant = None if part.constant is None else subject.view.scalar(part.constant, subject.view.generic(part))
+    if constant is not None and any(is_policy(v) for v in inner_variables(constant)):
+        raise Departure(f"the constant {shown(constant)} depends on theta")
 
 
 def _reduction(subject: Subject) -> None:

@@ -333,10 +333,14 @@ def _inner(node: Node) -> list[Node]:
 
 
 def _reaches(subject: Subject, item: Node, part: Part, names: set[str]) -> bool | None:
-    """As `_depends`; what reductions hide is asked of one example whose completions have one token each."""
+    """As `_depends`; what reductions hide is asked of a batch of one example whose completions have one token each.
+
+    So is what a batch shares: the mean of a batch is no free number beside the example it is compared with.
+    """
     s, view = subject.view.s, subject.view
     found = _depends(s, view, item, names)
-    if found is None and any(v.op == "reduce" for v in variables(item)):
+    hidden = [v for v in variables(item) if v.op == "reduce"]
+    if (found is None and hidden) or (found and any(v.batch for v in hidden)):
         alone = view.variant(alone=True)
         return True if _depends(s, view, _one_token(s, alone.unstopped(alone.whole(part))), names) else None
     return found

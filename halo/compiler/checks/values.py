@@ -124,7 +124,7 @@ def _largest(subject: Subject, slope: Node, z: Node, ends: list[sympy.Expr | Non
         form = algebra.normal(slope)
         symbols = form.free_symbols
         if len(symbols) != 1 or algebra.by_symbol[next(iter(symbols))].kind != "w":
-            return str(ends[0]) if not symbols else None
+            return str(abs(ends[0])) if not symbols else None
         (w,) = symbols
         numerator = Poly(sympy.numer(sympy.together(sympy.diff(form, w))), w)
         numerator = numerator.quo(Poly(w ** min(power for (power,), _ in numerator.terms()), w)) if not numerator.is_zero else numerator
