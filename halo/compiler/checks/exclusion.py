@@ -21,7 +21,7 @@ from halo.compiler.checks.calculus import Box, Calculus
 from halo.compiler.checks.decide import is_zero, number, sign_of
 from halo.compiler.checks.points import sure_value
 from halo.compiler.checks.scalar import Scalars, is_number, topological_scalar, variables
-from halo.compiler.checks.signal import Signal, is_policy
+from halo.compiler.checks.signal import MARK, Signal, is_log_probability, is_policy
 from halo.compiler.checks.span import REALS, Span
 from halo.compiler.checks.substitution import Floats, places, sampled, short, walk
 from halo.compiler.graph import Node, text
@@ -70,7 +70,7 @@ class Exclusion:
         self.policy = [v for v in self.data if is_policy(v)]
         self.slopes: list[tuple[str, Node, Node]] = []
         self.points: list[dict[Node, Fraction]] = []
-        self.near = range(0)
+        self.near = self.level = range(0)
         self.promising: list[tuple[Slope, Slope]] = []
         for label, mine_, other in zip(_labels(len(both[0])), *both, strict=True):
             for v in self.policy:
@@ -80,7 +80,12 @@ class Exclusion:
         self.defaults = {v: view.first[v][0] for v in self.wanted}
 
     def witness(self) -> Witness | None:
-        """Data that excludes every choice of the right's parameters, or None."""
+        """Data that excludes every choice of the right's parameters, or None.
+
+        Sums over the vocabulary are no free numbers beside log-probabilities: of them no data is made up.
+        """
+        if not all(map(is_log_probability, self.policy)):
+            return None
         for point in self._points():
             self.points.append(point)
         at = [{v: self.s.number(x) for v, x in point.items()} for point in self.points]
@@ -113,6 +118,11 @@ class Exclusion:
         """Points that share with the first what a loss may depend on alone: differences, log ratios, means per token."""
         logs = [v for v in self.data if str(v.data).startswith("log ")]
         yield {v: (x - 2 if v in self.policy else x) for v, x in base.items()}
+        level = {v: Fraction(1) if v.data == "length" else next(x for w, x in base.items() if w.data == v.data) for v in base}  # all alike
+        self.level = range(len(self.points), len(self.points) + 1 + len(self.policy))
+        yield level
+        for v in self.policy:  # one of them longer and less likely
+            yield {w: (x * 2 if w.data == "length" and w.slot == v.slot else x - 1 if w is v else x) for w, x in level.items()}
         for slot in dict.fromkeys(v.slot for v in self.policy):
             yield {v: (x - 2 if v in logs and v.slot == slot else x) for v, x in base.items()}
             yield {v: (x * 2 if v.slot == slot and (v in logs or v.data == "length") else x) for v, x in base.items()}
@@ -151,12 +161,12 @@ class Exclusion:
 
     def _sign(self, node: Node) -> int | None:
         if is_number(node):
-            return (node.data > 0) - (node.data < 0)
+            return int(node.data > 0) - int(node.data < 0)
         return sign_of(node, self.box)
 
     @property
     def _whatever(self) -> str:
-        return f" for all {', '.join(str(v.data).rstrip('′') for v in self.wanted)}" if self.wanted else ""
+        return f" for all {', '.join(map(_plain, self.wanted))}" if self.wanted else ""
 
     # -- two gradients ---------------------------------------------------------------------------------------------------
 
@@ -185,6 +195,8 @@ class Exclusion:
 
     def _strangeness(self, a: Slope, b: Slope) -> int:
         """What is likely decided comes first: the same scalar, the same place, places that differ in little."""
+        if a.point in self.level and b.point in self.level:
+            return -1
         if a.right is b.right or a.point == b.point:
             return 0
         return 1 + sum(x != self.points[b.point][v] for v, x in self.points[a.point].items())
@@ -234,7 +246,7 @@ class Exclusion:
 
 
 def _plain(parameter: Node) -> str:
-    return str(parameter.data).rstrip("′")
+    return str(parameter.data).removesuffix(MARK)
 
 
 def _labels(count: int) -> list[str]:

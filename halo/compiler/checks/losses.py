@@ -382,7 +382,7 @@ def _through(s: Scalars, view: View, item: Node, reduction: Node, names: set[str
     """As `_depends`, through an opaque reduction alone: what stands elsewhere too may cancel, as in the sign of beta (r - mean)."""
     if not any(_named(w, names) for w in _inner(reduction)):
         return so_far
-    alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in _inner(v) + [v])
+    alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in [*_inner(v), v])
     return True if alone and is_free_of(s, item, reduction, view.box) is False else None
 
 

@@ -15,7 +15,7 @@ import sympy
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
 from halo.compiler.checks.decide import is_zero
-from halo.compiler.checks.scalar import topological_scalar
+from halo.compiler.checks.scalar import is_number, topological_scalar
 from halo.compiler.checks.signal import Key, Signal, attached, rewritten
 from halo.compiler.checks.span import Span
 from halo.compiler.checks.substitution import Candidate
@@ -83,7 +83,8 @@ class Prover:
 
     def _still(self, keys: Mapping[Key, None]) -> bool:
         """Whether a side has summands without any gradient under other keys: the values are then not compared."""
-        return any(key not in keys for side in (self.left, self.right) for key in side.parts)
+        others = [nodes for side in (self.left, self.right) for key, nodes in side.parts.items() if key not in keys]
+        return any(not is_number(node, 0) for nodes in others for node in nodes)
 
     # -- one difference --------------------------------------------------------------------------------------------------
 

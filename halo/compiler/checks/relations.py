@@ -16,13 +16,12 @@ from halo.compiler.checks.examination import Kin
 from halo.compiler.checks.exclusion import Exclusion, Witness
 from halo.compiler.checks.proof import Proved, Prover
 from halo.compiler.checks.scalar import is_number
-from halo.compiler.checks.signal import NotPairs, Reading, Side, Signal, Unreadable, signal
+from halo.compiler.checks.signal import MARK, NotPairs, Reading, Side, Signal, Unreadable, signal
 from halo.compiler.checks.substitution import Search
 from halo.compiler.graph import Node, text
 from halo.compiler.pipeline import CompiledObjective
 
 Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]
-MARK = "′"
 TRIED = 8
 LISTS = ("ranked", "scored")
 ON_PAIRS = "on lists of two completions, best as chosen and worst as rejected"

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 from halo.compiler.checks.scalar import is_number, topological_scalar
 from halo.compiler.checks.span import NEGATIVE, POSITIVE, Span
-from halo.compiler.checks.view import MEMBERS, SUMMED, View, Where
+from halo.compiler.checks.view import MEMBERS, SUM_OF, SUMMED, View, Where
 from halo.compiler.graph import Node, policy_slots, text, topological
 from halo.compiler.pipeline import CompiledObjective
 from halo.objective.schema import Interval
+from halo.objective.vocabulary import INPUTS
 
 Reading = Literal["own", "lists of two", "pairs"]
 """How examples are read: as declared; a list as its best and worst completion; labelled answers as the two of a pair."""
@@ -27,6 +28,8 @@ Key = tuple[tuple[Node, ...], tuple[str, ...]]
 """The counts that a sum over examples is divided by (one for each label; none: a plain sum), and the steps through a list."""
 
 REFERENCES = ("uniform-sequence", "uniform-token")
+MARK = "~"
+"""What the parameters of the second objective carry, so that each has its own `beta`."""
 LABELS = ("desirable", "undesirable")
 PAIR = {"desirable": "chosen", "undesirable": "rejected", "best": "chosen", "worst": "rejected"}
 
@@ -309,9 +312,7 @@ def attached(node: Node) -> list[Node]:
     def visit(current: Node) -> None:
         if current.op == "stop":
             return
-        if current.op == "reduce" and any(map(is_policy, _outside_stop(current.args[0]))):
-            found[current] = None
-        elif is_policy(current):
+        if is_policy(current) or (current.op == "reduce" and any(map(is_policy, _outside_stop(current.args[0])))):
             found[current] = None
         elif current.op == "apply":
             for argument in current.args:
@@ -322,6 +323,12 @@ def attached(node: Node) -> list[Node]:
 
 
 def is_policy(node: Node) -> bool:
+    """Whether this is a quantity of the policy: a log-probability, or one over the whole vocabulary."""
+    word = str(node.data).removeprefix(SUM_OF)
+    return node.op == "input" and (is_log_probability(node) or (word in INPUTS and INPUTS[word].policy))
+
+
+def is_log_probability(node: Node) -> bool:
     """Whether this is a log-probability under the policy."""
     return node.op == "input" and node.data in ("logp", SUMMED["logp"])
 

@@ -205,7 +205,7 @@ def _short(end: End, side: int) -> str:
     places = 5 - int(mp.floor(mp.log10(abs(mpf(end.numerator) / mpf(end.denominator)))))
     whole = end * Fraction(10) ** places
     rounded = -(-whole.numerator // whole.denominator) if side > 0 else whole.numerator // whole.denominator
-    return mp.nstr(mpf(rounded) / mpf(10) ** places, 6)
+    return str(mp.nstr(mpf(rounded) / mpf(10) ** places, 6))
 
 
 def monotone_image(

@@ -117,14 +117,15 @@ def _lipschitz(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
 
 def _largest(subject: Subject, slope: Node, z: Node, ends: list[sympy.Expr | None]) -> str | None:
     """sup |v'| without parameters, from its limits and stationary points; None if that is not exact."""
-    if any(v is not z for v in variables(slope)) or None in ends or any(e in (sympy.oo, -sympy.oo) for e in ends):
+    known = [e for e in ends if e is not None]
+    if any(v is not z for v in variables(slope)) or len(known) < len(ends) or any(e in (sympy.oo, -sympy.oo) for e in known):
         return None
     algebra = Algebra({z: REALS})
     try:
         form = algebra.normal(slope)
         symbols = form.free_symbols
         if len(symbols) != 1 or algebra.by_symbol[next(iter(symbols))].kind != "w":
-            return str(abs(ends[0])) if not symbols else None
+            return str(abs(known[0])) if not symbols else None
         (w,) = symbols
         numerator = Poly(sympy.numer(sympy.together(sympy.diff(form, w))), w)
         numerator = numerator.quo(Poly(w ** min(power for (power,), _ in numerator.terms()), w)) if not numerator.is_zero else numerator
@@ -134,7 +135,7 @@ def _largest(subject: Subject, slope: Node, z: Node, ends: list[sympy.Expr | Non
         found = {sympy.radsimp(sympy.simplify(form.subs(w, root))) for root in stationary}
     except (OutOfReach, NotImplementedError):
         return None
-    return str(max((abs(e) for e in [*found, *ends]), key=lambda e: float(e)))
+    return str(max((abs(e) for e in [*found, *known]), key=lambda e: float(e)))
 
 
 def _limit(subject: Subject, node: Node, z: Node, side: int) -> sympy.Expr | None:
