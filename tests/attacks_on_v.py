@@ -9,7 +9,7 @@ from typing import Any
 
 from attacks import bends, rises
 from independent import SLACK, Loss
-from mpmath import mp, mpf
+from mpmath import mpf
 from random_objectives import batch, parameters_of
 
 from halo.compiler.checks.findings import Finding
@@ -174,6 +174,8 @@ def _mixed(loss: Loss, h: mpf, p: mpf) -> mpf:
     if logp >= 0:
         raise ValueError("no such difference")
     example[own]["logp"] = [logp] * n
+    if abs(Loss(loss.file, loss.parameters, [example]).at(loss.file["reward"], 0, "chosen" if paired else "desirable") - base - h) > SLACK * 10**4:
+        raise ValueError("no such difference")
     other_outcome = {**example, "chosen": example["rejected"], "rejected": example["chosen"]} if paired else {**example, "label": "undesirable"}
     sides = [Loss(loss.file, loss.parameters, [outcome]).total() for outcome in (example, other_outcome)]
     return p * sides[0] + (1 - p) * sides[1]

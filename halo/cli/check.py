@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from halo.cli.arguments import Arguments, split
 from halo.compiler.checks.examination import Examination
@@ -11,6 +12,9 @@ from halo.compiler.checks.verdict import REFUTED, Finding
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import ObjectiveError, Place, SettingsError
 from halo.plugin.objectives import find_objective
+
+if TYPE_CHECKING:  # a cached verdict needs no algebra
+    from halo.compiler.checks.kinship import Known
 
 HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json | --format md|latex] [--report FOLDER] [--fresh] [--set NAME=VALUE ...]
 
@@ -39,11 +43,19 @@ def run(arguments: list[str]) -> int:
     form = _form(given)
     output = Output(form, given.flags.get("--report"), "verbose" in flags, [refusal.objective for _, refusal in read])
     examinations = []
-    for one, refusal in read:
-        examinations.append(examine(one, fresh="fresh" in flags) if one else refusal)
+    for name, (one, refusal) in zip(names, read, strict=True):
+        examinations.append(examine(one, fresh="fresh" in flags, known=_strangers(name)) if one else refusal)
         output.take(one, examinations[-1])
     output.close()
     return 1 if any(e.failed for e in examinations) else 0
+
+
+def _strangers(name: str) -> Known | None:
+    """What an objective is compared with, unless it is one of them itself."""
+    from halo.compiler.checks.kinship import Known
+
+    files = find_objective.files()
+    return None if name in files or Path(name).resolve() in files.values() else Known(files, find_objective)
 
 
 def _form(given: Arguments) -> str:

@@ -24,10 +24,10 @@ PROSE = {"title", "paper", "notes", "aliases"}
 VERSIONS_KEPT = 3
 
 
-def key(compiled: CompiledObjective) -> str:
-    """The fingerprint of everything that the checks look at."""
+def key(compiled: CompiledObjective, known: str = "") -> str:
+    """The fingerprint of everything that the checks look at; `known` is that of the objectives it is compared with."""
     declaration = compiled.objective.declaration.model_dump_json(exclude=PROSE)
-    return _digest([declaration, json.dumps(compiled.parameters, sort_keys=True), show(compiled.declared, places=False)])
+    return _digest([declaration, json.dumps(compiled.parameters, sort_keys=True), show(compiled.declared, places=False), known])
 
 
 def read(fingerprint: str) -> Examination | None:

@@ -11,6 +11,7 @@ from halo.compiler.checks import definition, gradients, losses, optimum, values
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero
 from halo.compiler.checks.examination import NEVER, Belief, Examination
 from halo.compiler.checks.findings import Check, Finding, Subject
+from halo.compiler.checks.kinship import Known, kin
 from halo.compiler.checks.mistakes import mistakes
 from halo.compiler.pipeline import CompiledObjective
 
@@ -43,8 +44,8 @@ STEPS = (*CHECKS, "beliefs", "mistakes", "kin")
 class Examiner:
     """Examines one objective, one step at a time, so that a step can be stopped without losing the others."""
 
-    def __init__(self, compiled: CompiledObjective) -> None:
-        self.compiled, self.subject = compiled, Subject(compiled)
+    def __init__(self, compiled: CompiledObjective, known: Known | None = None) -> None:
+        self.compiled, self.subject, self.known = compiled, Subject(compiled), known
         for part in self.subject.parts:  # the box of inputs is known before the first question
             self.subject.view.whole(part)
 
@@ -57,7 +58,7 @@ class Examiner:
             return tuple(beliefs(self.compiled, found))
         if name == "mistakes":
             return tuple(mistakes(self.subject, beliefs, found))
-        return ()
+        return kin(self.compiled, self.known) if self.known else ()
 
     def _timed(self, check: Check) -> Iterator[Finding]:
         begun = time.perf_counter()

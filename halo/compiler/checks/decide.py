@@ -6,7 +6,7 @@ at least as large as the one asked about. Nothing here depends on the clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -325,6 +325,17 @@ def meets(s: Scalars, node: Node, pair: tuple[Node, Node], x: Node, box: Box) ->
         return False
     gap = s.substitute(s.call("sub", node.args[1], node.args[2]), {x: at[0]})
     return is_zero(s, gap, box) is True
+
+
+def jumps(s: Scalars, node: Node, moved: Callable[[Node], bool], box: Box) -> bool:
+    """Whether a scalar may jump as one of its `moved` variables does: a `sign`, or a `where` not shown to be continuous."""
+    for inner in topological_scalar(node):
+        if inner.op == "apply" and inner.data in ("where", "sign"):
+            pair = switch(s, inner)
+            along = [v for side in pair for v in variables(side) if moved(v)]
+            if along and (inner.data == "sign" or not meets(s, inner, pair, along[0], box)):
+                return True
+    return False
 
 
 def _branches(s: Scalars, kink: Node, pair: tuple[Node, Node]) -> tuple[Node, Node]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, meets, named, nonzero_point, number, shown, sign_of, switch
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, jumps, named, nonzero_point, number, shown, sign_of
 from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import FloatMath, at_kink, points, sure_value, values
@@ -210,16 +210,9 @@ def _direction(subject: Subject, role: str, slot: str, parts: list[Part]) -> Fin
 
 
 def _jumps(subject: Subject, part: Part, slot: str) -> bool:
-    """Whether the item may jump as the completion's log-probability moves: a `sign`, or a `where` not shown to be continuous."""
-    s, view, slot = subject.view.s, subject.view, _slot(part, slot)
-    for node in topological_scalar(view.unstopped(view.whole(part))):
-        if node.op != "apply" or node.data not in ("where", "sign"):
-            continue
-        pair = switch(s, node)
-        moved = [v for side in pair for v in variables(side) if _policy(v, slot) or v.op == "reduce"]
-        if moved and (node.data == "sign" or not meets(s, node, pair, moved[0], view.box)):
-            return True
-    return False
+    """Whether the item may jump as the completion's log-probability moves."""
+    view, slot = subject.view, _slot(part, slot)
+    return jumps(view.s, view.unstopped(view.whole(part)), lambda v: _policy(v, slot) or v.op == "reduce", view.box)
 
 
 def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[set[int | None], tuple[str, ...]]:

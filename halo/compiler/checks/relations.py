@@ -6,20 +6,18 @@ values. `different` is said only if `exclusion` shows, in both directions, that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
 from halo.compiler.checks.algebra import OutOfReach
-from halo.compiler.checks.examination import Kin
 from halo.compiler.checks.exclusion import Exclusion, Witness
 from halo.compiler.checks.proof import Proved, Prover
 from halo.compiler.checks.scalar import is_number
 from halo.compiler.checks.signal import MARK, NotPairs, Reading, Side, Signal, Unreadable, signal
 from halo.compiler.checks.substitution import Search
 from halo.compiler.graph import Node, text
-from halo.compiler.pipeline import CompiledObjective
 
 Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]
 TRIED = 8
@@ -165,11 +163,12 @@ def _filled(witness: Witness, left: str, right: str) -> tuple[str, dict[str, str
 
 def _mutual(left: Signal, right: Signal, proved: Proved, hypotheses: tuple[str, ...]) -> Relation:
     same_names = all(_bare(value) == name for name, value in proved.candidate.values.items())
-    word: Word = "renamed" if not same_names else _plain_word(proved)
+    word: Word = "renamed" if not same_names else plain_word(proved)
     return _related(word, left, right, left, right, proved, hypotheses)
 
 
-def _plain_word(proved: Proved) -> Word:
+def plain_word(proved: Proved) -> Word:
+    """The relation of two objectives whose parameters correspond."""
     if not is_number(proved.candidate.scale, 1):
         return "scaled"
     return "equal" if proved.values else "shifted"
@@ -208,26 +207,3 @@ def _formula(node: Node) -> str:
 
 def _bare(node: Node) -> str:
     return str(node.data).removesuffix(MARK) if node.op == "parameter" else ""
-
-
-# -- known relatives -------------------------------------------------------------------------------------------------------
-
-
-def kin(compiled: CompiledObjective, known: Iterable[CompiledObjective]) -> tuple[Kin, ...]:
-    """The known objectives that this one is, or is a special case of; what is the same comes first."""
-    found = []
-    side = Side(compiled)
-    for other in known:
-        candidate = Side(other)
-        if _readings(side, candidate) != ("own", "own"):
-            continue
-        try:
-            mine = signal(side, "own")
-            general = signal(candidate, "own", mine.view, MARK)
-            proved, _ = special_case(mine, general)
-        except (Unreadable, OutOfReach):
-            continue
-        if proved:
-            same = all(_bare(value) == name for name, value in proved.candidate.values.items())
-            found.append(Kin(other.objective.name, _plain_word(proved) if same else "special-case", sentence("this", general, proved)))
-    return tuple(sorted(found, key=lambda k: k.relation == "special-case"))

@@ -177,6 +177,8 @@ class Search:
     def fit(self, target: list[float], given: Sequence[float], wanted: Sequence[float]) -> tuple[float, float, list[float]]:
         """The distance left over (1: nothing fits), the factor, and the residuals."""
         there = self.sides[1]([*wanted, *(given[i] for i in self.extra)], self.increments)
+        if not all(map(math.isfinite, [*target, *there])):
+            return math.inf, math.nan, []
         size, dot = math.fsum(x * x for x in there), math.fsum(a * b for a, b in zip(target, there, strict=True))
         whole = math.sqrt(math.fsum(x * x for x in target))
         if not (0 < size < math.inf) or not (0 < whole < math.inf):
@@ -190,8 +192,9 @@ class Search:
         x = [pinned.get(i, value) for i, value in enumerate(start)]
         free, damping = [i for i in range(len(x)) if i not in pinned], 1e-3
         error, scale, rest = self.fit(target, given, x)
+        stalled = 0
         for _ in range(40):
-            if error < 1e-12 or not math.isfinite(error) or not free:
+            if error < 1e-12 or not math.isfinite(error) or not free or stalled > 2:
                 break
             columns = [self._slope(target, given, x, i, rest) for i in free]
             if any(column is None for column in columns):
@@ -199,6 +202,7 @@ class Search:
             step = _solved([c for c in columns if c is not None], rest, damping)
             trial = [self._inside(i, x[i] - step[free.index(i)]) if i in free else x[i] for i in range(len(x))] if step else x
             after = self.fit(target, given, trial)
+            stalled = stalled + 1 if error > 1e-3 and after[0] > 0.99 * error else 0  # far from a fit, and no nearer
             if after[0] < error:
                 x, damping = trial, damping / 10
                 error, scale, rest = after

@@ -12,30 +12,37 @@ import sys
 import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halo.compiler.checks import cache
 from halo.compiler.checks.examination import Belief, Examination
 from halo.compiler.checks.verdict import UNDECIDED, Finding
 from halo.compiler.pipeline import CompiledObjective
 
+if TYPE_CHECKING:  # the algebra is loaded where something is asked
+    from halo.compiler.checks.kinship import Known
+
+Asked = tuple[CompiledObjective, "Known | None"]
 SECONDS = 20.0
 """For one step. The slowest step of a shipped objective takes about one."""
 
 
-def examine(compiled: CompiledObjective, fresh: bool = False, seconds: float = SECONDS) -> Examination:
-    """The examination of an objective: from the cache unless `fresh`, else from a process that is given `seconds` a step."""
-    key = cache.key(compiled)
+def examine(compiled: CompiledObjective, fresh: bool = False, seconds: float = SECONDS, known: Known | None = None) -> Examination:
+    """The examination of an objective: from the cache unless `fresh`, else from a process that is given `seconds` a step.
+
+    With `known` objectives it also says which of them this one is in disguise.
+    """
+    key = cache.key(compiled, known.fingerprint if known else "")
     kept = None if fresh else cache.read(key)
     if kept is not None:
         return kept
-    examination = _supervised(compiled, seconds)
+    examination = _supervised(compiled, seconds, known)
     if not examination.stopped and not examination.mistakes:  # a mistake points at a line, and a line may move
         cache.write(key, examination)
     return examination
 
 
-def _supervised(compiled: CompiledObjective, seconds: float) -> Examination:
+def _supervised(compiled: CompiledObjective, seconds: float, known: Known | None) -> Examination:
     from halo.compiler.checks.catalogue import CHECKS, STEPS  # here, once: forked workers find the algebra loaded
 
     found: list[Finding] = []
@@ -43,7 +50,7 @@ def _supervised(compiled: CompiledObjective, seconds: float) -> Examination:
     stopped: list[str] = []
     left = list(STEPS)
     while left:
-        for name, said in _until_stopped(compiled, tuple(left), found, seconds):
+        for name, said in _until_stopped((compiled, known), tuple(left), found, seconds):
             left.remove(name)
             if name not in CHECKS:
                 concluded[name] = said
@@ -59,12 +66,12 @@ def _supervised(compiled: CompiledObjective, seconds: float) -> Examination:
     return Examination(compiled.objective.name, tuple(found), stopped=tuple(stopped), **concluded)
 
 
-def _until_stopped(compiled: CompiledObjective, names: Sequence[str], found: list[Finding], seconds: float) -> Any:
+def _until_stopped(asked: Asked, names: Sequence[str], found: list[Finding], seconds: float) -> Any:
     """Each step's name and answer; ends early when a step outlasts the clock."""
     method = "fork" if sys.platform == "linux" else "spawn"
     context: Any = multiprocessing.get_context(method)
     ours, theirs = context.Pipe(duplex=False)
-    worker = context.Process(target=_work, args=(theirs, compiled, tuple(names), tuple(found)), daemon=True)
+    worker = context.Process(target=_work, args=(theirs, asked, tuple(names), tuple(found)), daemon=True)
     worker.start()
     theirs.close()
     try:
@@ -81,13 +88,13 @@ def _until_stopped(compiled: CompiledObjective, names: Sequence[str], found: lis
         ours.close()
 
 
-def _work(pipe: Connection, compiled: CompiledObjective, names: Sequence[str], found: Sequence[Finding]) -> None:
+def _work(pipe: Connection, asked: Asked, names: Sequence[str], found: Sequence[Finding]) -> None:
     from halo.compiler.checks.catalogue import CHECKS, Examiner
 
     sys.setrecursionlimit(20_000)
     so_far = list(found)
     try:
-        examiner = Examiner(compiled)
+        examiner = Examiner(*asked)
         for name in names:
             said = examiner.step(name, so_far)
             so_far += said if name in CHECKS else ()
