@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import random
 import re
+from itertools import pairwise
 from typing import Any
 
 from independent import SLACK, Loss, slope
@@ -35,7 +36,7 @@ def direction(rng: random.Random, file: File, found: Finding) -> None:
                 continue
             if "jump" not in found.reason and "stop" not in str(file):
                 _moved(rng, loss, i, place, found.value or "")
-            assert (found.value != "up" or pull <= scale) and (found.value != "down" or pull >= -scale) and (found.value != "none" or abs(pull) <= scale), pull
+            assert agrees(found.value or "", pull, scale), pull
 
 
 def _moved(rng: random.Random, loss: Loss, i: int, place: str, way: str) -> None:
@@ -45,7 +46,12 @@ def _moved(rng: random.Random, loss: Loss, i: int, place: str, way: str) -> None
     t = rng.randrange(len(tokens))
     tokens[t] *= mpf(rng.uniform(0, 1))
     change, slack = Loss(loss.file, loss.parameters, moved).total() - loss.total(), SLACK * (1 + abs(loss.total()))
-    assert (way != "up" or change <= slack) and (way != "down" or change >= -slack) and (way != "none" or abs(change) <= slack), change
+    assert agrees(way, change, slack), change
+
+
+def agrees(way: str, change: mpf, slack: mpf) -> bool:
+    """Whether the loss moves as it should where a log-probability that goes `way` is raised."""
+    return {"up": change <= slack, "down": change >= -slack, "none": abs(change) <= slack}.get(way, True)
 
 
 def partition(rng: random.Random, file: File, found: Finding) -> None:
@@ -191,7 +197,7 @@ def one_sign_and_concave(values: dict[mpf, mpf]) -> bool:
 
 def rises(values: dict[mpf, mpf], sign: int = 1) -> bool:
     slack, ordered = _slack(values), [sign * values[t] for t in sorted(values)]
-    return all(a <= b + slack for a, b in zip(ordered, ordered[1:], strict=False))
+    return all(a <= b + slack for a, b in pairwise(ordered))
 
 
 def bends(values: dict[mpf, mpf], sign: int = 1) -> bool:

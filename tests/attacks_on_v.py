@@ -158,10 +158,7 @@ def _mixed(loss: Loss, h: mpf, p: mpf) -> mpf:
     example = copy.deepcopy(loss.batch[0])
     paired = loss.file["feedback"] == "paired"
     own, other = ("chosen", "rejected") if paired else ("completion", "mismatched")
-    if loss.file["reference_point"] in ("none", "gamma"):
-        base = mpf(0)
-    else:
-        base = loss.at(loss.file["reward"], 0, other)
+    base = mpf(0) if loss.file["reference_point"] in ("none", "gamma") else loss.at(loss.file["reward"], 0, other)
     n = len(example[own]["logp"])
     scores = []
     for logp in (-100, -101, -200):

@@ -13,7 +13,7 @@ from mpmath import mp, mpf
 
 from halo.objective.formula import Formula, Name, Number, parse
 
-DIGITS, STEP, SLACK = 120, mpf(10) ** -40, mpf(10) ** -30
+DIGITS, STEP, SLACK, ZERO = 120, mpf(10) ** -40, mpf(10) ** -30, mpf(0)
 
 
 class TooLarge(Exception):
@@ -30,7 +30,7 @@ class Loss:
     file: dict[str, Any]
     parameters: dict[str, mpf]
     batch: list[dict[str, Any]]
-    shift: mpf = mpf(0)
+    shift: mpf = ZERO
     frozen: Loss | None = field(default=None, repr=False)
 
     def total(self) -> mpf:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from halo.cli.arguments import Arguments, split
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, SettingsError, nearest
+from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
+
+if TYPE_CHECKING:  # the algebra is loaded once there is something to compare
+    from halo.compiler.checks.signal import Side
 
 HELP = """halo diff A B [--reference uniform-sequence|uniform-token] [--set NAME=VALUE ...] [--json]
 
@@ -33,26 +40,26 @@ def run(arguments: list[str]) -> int:
         return 0
     if len(given.words) != 2:
         raise SettingsError("missing-key", f"expected two objectives, got {len(given.words)}", hint="such as halo diff dpo rdpo")
-    from halo.compiler.checks.relations import relation
-    from halo.compiler.checks.signal import Side
+    from halo.compiler.checks.relations import related
 
-    sides = []
-    for word in given.words:
-        name, reference, pins = _taken_apart(word, given)
-        compiled = compile_source(name, {k: float(v) for k, v in pins.items()}, find_objective)
-        sides.append(Side(compiled, pins, reference if compiled.declared.needs.reference else ""))
+    sides = [side(word, given.flags.get("--reference") or "", given.parameters) for word in given.words]
     _check_set(given, [side.compiled for side in sides])
-    found = relation(*sides)
+    found = related(sides[0], sides[1])
     print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if "--json" in given.flags else str(found), end="")
     return 1 if found.word == "undecided" else 0
 
 
-def _taken_apart(word: str, given: Arguments) -> tuple[str, str, dict[str, Fraction]]:
-    """Name, reference and fixed parameters of one side: `dpo@uniform-token,beta=1/10`."""
+def side(word: str, reference: str = "", parameters: Mapping[str, float] = MappingProxyType({})) -> Side:
+    """One side as it is written: `dpo`, `dpo@uniform-token`, `mine.yaml@beta=1/10`; `parameters` it does not have are not its.
+
+    Raises SettingsError, or ObjectiveError of the objective.
+    """
+    from halo.compiler.checks.signal import Side
+
     name, _, settings = word.rpartition("@") if "@" in word.rpartition("/")[2] else (word, "", "")
-    reference = _reference(given.flags.get("--reference") or "", "--reference")
-    known = _parameters(name)
-    pins = {key: Fraction(str(value)) for key, value in given.parameters.items() if key in known}
+    reference = _reference(reference, "--reference")
+    known = set(load(name, find_objective).declaration.parameters)
+    pins = {key: Fraction(str(value)) for key, value in parameters.items() if key in known}
     for part in filter(None, settings.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
@@ -62,7 +69,8 @@ def _taken_apart(word: str, given: Arguments) -> tuple[str, str, dict[str, Fract
             pins[key] = Fraction(value)
         except (ValueError, ZeroDivisionError):
             raise SettingsError("wrong-value", f"{part!r} is not name=number", place=Place(word), hint="such as beta=1/10") from None
-    return name, reference, pins
+    compiled = compile_source(name, {k: float(v) for k, v in pins.items()}, find_objective)
+    return Side(compiled, pins, reference if compiled.declared.needs.reference else "")
 
 
 def _reference(text: str, place: str) -> str:
@@ -71,12 +79,6 @@ def _reference(text: str, place: str) -> str:
     if text and text not in REFERENCES:
         raise SettingsError("wrong-value", f"there is no reference {text!r}", place=Place(place), hint=nearest(text, REFERENCES))
     return text
-
-
-def _parameters(name: str) -> set[str]:
-    from halo.objective.loading import load
-
-    return set(load(name, find_objective).declaration.parameters)
 
 
 def _check_set(given: Arguments, compiled: list[CompiledObjective]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from halo.compiler.checks.algebra import OutOfReach
 from halo.compiler.checks.examination import Kin
-from halo.compiler.checks.relations import plain_word, sentence, special_case
+from halo.compiler.checks.relations import mutual_word, sentence, special_case
 from halo.compiler.checks.signal import MARK, Side, Unreadable, signal
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import HaloError
@@ -61,4 +61,4 @@ def _relative(side: Side, other: Side) -> Kin | None:
         back, _ = special_case(general, mine)
     except (Unreadable, OutOfReach):
         return None
-    return Kin(other.name, plain_word(proved) if back else "special-case", sentence("this", general, proved))
+    return Kin(other.name, mutual_word(proved) if back else "special-case", sentence("this", general, proved))

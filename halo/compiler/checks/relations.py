@@ -17,6 +17,7 @@ from halo.compiler.checks.proof import Proved, Prover
 from halo.compiler.checks.scalar import is_number
 from halo.compiler.checks.signal import MARK, NotPairs, Reading, Side, Signal, Unreadable, signal
 from halo.compiler.checks.substitution import Search
+from halo.compiler.checks.supervisor import SECONDS, answers
 from halo.compiler.graph import Node, text
 
 Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]
@@ -79,6 +80,16 @@ def relation(left: Side, right: Side) -> Relation:
         return Relation(left.name, right.name, "undecided", f"how {left.name} and {right.name} are related", hypotheses=hypotheses, reason=str(problem))
 
 
+def related(left: Side, right: Side, seconds: float = SECONDS) -> Relation:
+    """As `relation`, in a process of its own that is ended after so many seconds."""
+    stopped = Relation(left.name, right.name, "undecided", f"how {left.name} and {right.name} are related", reason=f"stopped by the clock after {seconds:g} s")
+    return next(answers(_only, (left, right), seconds), stopped)
+
+
+def _only(left: Side, right: Side) -> Iterator[Relation]:
+    yield relation(left, right)
+
+
 def _readings(left: Side, right: Side) -> tuple[Reading, Reading] | str:
     """How each side's examples are read, or why they cannot be compared."""
     graphs = left.compiled.declared, right.compiled.declared
@@ -111,7 +122,7 @@ def _decided(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Relati
     forward, missed = special_case(left, right)
     backward, missed_too = special_case(right, left)
     if forward and backward:
-        return _mutual(left, right, forward, hypotheses)
+        return _related(mutual_word(forward), left, right, left, right, forward, hypotheses)
     if forward or backward:
         special, general, proved = (left, right, forward) if forward else (right, left, backward)
         assert proved is not None
@@ -161,14 +172,10 @@ def _filled(witness: Witness, left: str, right: str) -> tuple[str, dict[str, str
 # -- words -----------------------------------------------------------------------------------------------------------------
 
 
-def _mutual(left: Signal, right: Signal, proved: Proved, hypotheses: tuple[str, ...]) -> Relation:
-    same_names = all(_bare(value) == name for name, value in proved.candidate.values.items())
-    word: Word = "renamed" if not same_names else plain_word(proved)
-    return _related(word, left, right, left, right, proved, hypotheses)
-
-
-def plain_word(proved: Proved) -> Word:
-    """The relation of two objectives whose parameters correspond."""
+def mutual_word(proved: Proved) -> Word:
+    """The relation of two objectives each of which is a special case of the other."""
+    if any(_bare(value) != name for name, value in proved.candidate.values.items()):
+        return "renamed"
     if not is_number(proved.candidate.scale, 1):
         return "scaled"
     return "equal" if proved.values else "shifted"

@@ -194,7 +194,7 @@ class Search:
         error, scale, rest = self.fit(target, given, x)
         stalled = 0
         for _ in range(40):
-            if error < 1e-12 or not math.isfinite(error) or not free or stalled > 2:
+            if error < 1e-12 or not math.isfinite(error) or not free or stalled > 6:
                 break
             columns = [self._slope(target, given, x, i, rest) for i in free]
             if any(column is None for column in columns):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -66,38 +67,53 @@ def _supervised(compiled: CompiledObjective, seconds: float, known: Known | None
     return Examination(compiled.objective.name, tuple(found), stopped=tuple(stopped), **concluded)
 
 
-def _until_stopped(asked: Asked, names: Sequence[str], found: list[Finding], seconds: float) -> Any:
+def _until_stopped(asked: Asked, names: Sequence[str], found: list[Finding], seconds: float) -> Iterator[tuple[str, Any]]:
     """Each step's name and answer; ends early when a step outlasts the clock."""
-    method = "fork" if sys.platform == "linux" else "spawn"
-    context: Any = multiprocessing.get_context(method)
+    return islice(answers(_steps, (*asked, tuple(names), tuple(found)), seconds), len(names))
+
+
+def _steps(compiled: CompiledObjective, known: Known | None, names: Sequence[str], found: Sequence[Finding]) -> Iterator[tuple[str, Any]]:
+    from halo.compiler.checks.catalogue import CHECKS, Examiner
+
+    so_far, examiner = list(found), Examiner(compiled, known)
+    for name in names:
+        said = examiner.step(name, so_far)
+        so_far += said if name in CHECKS else ()
+        yield name, said
+
+
+# -- a process under a clock -----------------------------------------------------------------------------------------------
+
+
+def answers(question: Callable[..., Iterator[Any]], arguments: Sequence[Any], seconds: float) -> Iterator[Any]:
+    """What `question(*arguments)` yields in a process of its own, which is ended when one answer takes longer than `seconds`.
+
+    Raises RuntimeError with the traceback of an exception there.
+    """
+    context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     ours, theirs = context.Pipe(duplex=False)
-    worker = context.Process(target=_work, args=(theirs, asked, tuple(names), tuple(found)), daemon=True)
+    worker = context.Process(target=_answer, args=(theirs, question, arguments), daemon=True)
     worker.start()
     theirs.close()
     try:
-        for _ in names:
-            if not ours.poll(seconds):
-                return
-            name, said = ours.recv()
-            if name == "bug":
+        while ours.poll(seconds):
+            kind, said = ours.recv()
+            if kind == "bug":
                 raise RuntimeError(f"a check failed:\n{said}")
-            yield name, said
+            if kind == "end":
+                return
+            yield said
     finally:
         worker.kill()
         worker.join()
         ours.close()
 
 
-def _work(pipe: Connection, asked: Asked, names: Sequence[str], found: Sequence[Finding]) -> None:
-    from halo.compiler.checks.catalogue import CHECKS, Examiner
-
+def _answer(pipe: Connection, question: Callable[..., Iterator[Any]], arguments: Sequence[Any]) -> None:
     sys.setrecursionlimit(20_000)
-    so_far = list(found)
     try:
-        examiner = Examiner(*asked)
-        for name in names:
-            said = examiner.step(name, so_far)
-            so_far += said if name in CHECKS else ()
-            pipe.send((name, said))
+        for said in question(*arguments):
+            pipe.send(("answer", said))
+        pipe.send(("end", None))
     except Exception:
         pipe.send(("bug", traceback.format_exc()))
