@@ -158,12 +158,12 @@ def _mixed(loss: Loss, h: mpf, p: mpf) -> mpf:
     example = copy.deepcopy(loss.batch[0])
     paired = loss.file["feedback"] == "paired"
     own, other = ("chosen", "rejected") if paired else ("completion", "mismatched")
-    base = mpf(0) if loss.file["reference_point"] in ("none", "gamma") else loss.at(loss.file["reward"], 0, other)
+    base = mpf(0) if loss.file["reference_point"] in ("none", "gamma") else loss.at(loss.key("reward", other, ""), 0, other)
     n = len(example[own]["logp"])
     scores = []
     for logp in (-100, -101, -200):
         example[own]["logp"] = [mpf(logp)] * n
-        scores.append(Loss(loss.file, loss.parameters, [example]).at(loss.file["reward"], 0, "chosen" if paired else "desirable"))
+        scores.append(Loss(loss.file, loss.parameters, [example]).at(loss.key("reward", "chosen" if paired else "desirable", ""), 0, "chosen" if paired else "desirable"))
     rate = scores[0] - scores[1]
     if not rate or abs(scores[2] - scores[0] + 100 * rate) > SLACK * 10**4:
         raise ValueError("the score is not linear in a log-probability")
@@ -171,7 +171,7 @@ def _mixed(loss: Loss, h: mpf, p: mpf) -> mpf:
     if logp >= 0:
         raise ValueError("no such difference")
     example[own]["logp"] = [logp] * n
-    if abs(Loss(loss.file, loss.parameters, [example]).at(loss.file["reward"], 0, "chosen" if paired else "desirable") - base - h) > SLACK * 10**4:
+    if abs(Loss(loss.file, loss.parameters, [example]).at(loss.key("reward", "chosen" if paired else "desirable", ""), 0, "chosen" if paired else "desirable") - base - h) > SLACK * 10**4:
         raise ValueError("no such difference")
     other_outcome = {**example, "chosen": example["rejected"], "rejected": example["chosen"]} if paired else {**example, "label": "undesirable"}
     sides = [Loss(loss.file, loss.parameters, [outcome]).total() for outcome in (example, other_outcome)]

@@ -48,24 +48,25 @@ class Loss:
         return result
 
     def item(self, i: int, role: str) -> mpf:
-        def key(name: str, default: Any) -> str:
-            value = self.file.get(name, default)
-            return str(value[role] if isinstance(value, dict) else value)
+        value = self.at(self.key("value", role, ""), i, role, {"z": self.z(i, role)})
+        return self.at(self.key("weight", role, 1), i, role) * int(self.key("sign", role, 0)) * value + self.at(self.key("constant", role, 0), i, role)
 
-        value = self.at(key("value", ""), i, role, {"z": self.z(i, role)})
-        return self.at(key("weight", 1), i, role) * int(key("sign", 0)) * value + self.at(key("constant", 0), i, role)
+    def key(self, name: str, role: str, default: Any) -> str:
+        """What a key of the file says of a role."""
+        value = self.file.get(name, default)
+        return str(value[role] if isinstance(value, dict) else value)
 
     def z(self, i: int, role: str) -> mpf:
-        point, margin = self.file["reference_point"], self.file.get("margin", 0)
+        point = self.key("reference_point", role, "none")
         against = self.reward(i, "rejected") if point == "rejected" else mpf(0) if point == "none" else self.at(point, i, role)
-        return self.reward(i, role) - against - self.at(margin[role] if isinstance(margin, dict) else margin, i, role)
+        return self.reward(i, role) - against - self.at(self.key("margin", role, 0), i, role)
 
     def reward(self, i: int, role: str) -> mpf:
-        score = self.at(self.file["reward"], i, role)
+        score = self.at(self.key("reward", role, ""), i, role)
         if i == 0 and self.shift:
-            per_token = self.file["reward"].startswith("mean(")
+            per_token = self.key("reward", role, "").startswith("mean(")
             score += self.shift / len(self.of(i, role)["logp"]) if per_token else self.shift
-        return self.at(self.file.get("normalizer", 1), i, role) * score
+        return self.at(self.key("normalizer", role, 1), i, role) * score
 
     def of(self, i: int, role: str) -> dict[str, Any]:
         return self.batch[i]["completion" if role in ("desirable", "undesirable") else role]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 from typing import Any
 
 from mpmath import mpf
+
+from halo.objective.schema import Interval
 
 DOMAINS = {"beta": "(0, inf)", "gamma": "[0, inf)", "eps": "[0, 0.5)", "alpha": "(0, 1)", "lam": "(-inf, inf)"}
 DEFAULTS = {"beta": 0.5, "gamma": 0.25, "eps": 0.125, "alpha": 0.5, "lam": -1}
@@ -82,7 +85,26 @@ def parameters_of(rng: random.Random, file: dict[str, Any]) -> dict[str, mpf]:
         "beta": lambda: rng.choice(["0.1", "1", "3.5", "0.01"]), "gamma": lambda: rng.choice(["0", "0", "0.5", "4", "30"]), "eps": lambda: rng.choice(["0", "0.1", "0.49"]),
         "alpha": lambda: rng.choice(["0.001", "0.3", "0.97"]), "lam": lambda: rng.choice(["-7", "-0.1", "0", "0.2", "3"]),
     }  # fmt: skip
-    return {name: mpf(drawn[name]()) for name in file["parameters"]}
+    return {name: inside(rng, row["domain"]) if row["domain"] != DOMAINS.get(name) else mpf(drawn[name]()) for name, row in file["parameters"].items()}
+
+
+def inside(rng: random.Random, domain: str) -> mpf:
+    """A number of an interval as it is written, ends that belong to it included."""
+    interval = Interval.parse(domain)
+    low, high = interval.low, interval.high
+    ends = [end for end, closed in ((low, interval.low_closed), (high, interval.high_closed)) if end is not None and closed]
+    if ends and rng.random() < 0.2:
+        return fraction(rng.choice(ends))
+    share = mpf(rng.choice(["0.002", "0.1", "0.4", "0.7", "0.98"]))
+    if low is not None and high is not None:
+        return fraction(low) + (fraction(high) - fraction(low)) * share
+    if low is None and high is None:
+        return mpf(rng.choice(["-7", "-0.1", "0", "0.2", "3"]))
+    return fraction(low) + share * rng.choice([1, 8]) if low is not None else fraction(high) - share * rng.choice([1, 8])
+
+
+def fraction(number: Fraction) -> mpf:
+    return mpf(number.numerator) / number.denominator
 
 
 def tokens(rng: random.Random, n: int) -> list[mpf]:
@@ -98,7 +120,8 @@ def completion(rng: random.Random, n: int = 0) -> dict[str, list[mpf]]:
 def batch(rng: random.Random, file: dict[str, Any], size: int, label: str | None = None) -> list[dict[str, Any]]:
     result = []
     for _ in range(size):
-        columns = {"trust": mpf(rng.choice(["0", "0.2", "1", "6"])), "delta": mpf(rng.choice(["-9", "-0.4", "0", "1", "5"])), "soft": mpf(rng.choice(["0", "0.1", "0.5", "1"]))}
+        columns = {name: inside(rng, row["domain"]) for name, row in file.get("columns", {}).items() if name not in COLUMNS}
+        columns |= {"trust": mpf(rng.choice(["0", "0.2", "1", "6"])), "delta": mpf(rng.choice(["-9", "-0.4", "0", "1", "5"])), "soft": mpf(rng.choice(["0", "0.1", "0.5", "1"]))}
         if file["feedback"] == "paired":
             result.append({"chosen": completion(rng), "rejected": completion(rng), **columns})
         else:

@@ -11,7 +11,6 @@ from attacks import swapped, tied
 from attacks_on_v import role_of, v
 from independent import Loss, slope
 from mpmath import mp, mpf
-from random_objectives import DEFAULTS
 
 from halo.compiler.checks.findings import Finding
 
@@ -46,7 +45,7 @@ def witnessed(file: File, witness: dict[str, str], label: str | None = None, suf
     for role in ("chosen", "rejected") if file["feedback"] == "paired" else ("completion", "mismatched"):
         example[role] = _tokens(known, role)
     example |= {c: number(known.get(c, known.get(f"example.{c}", Fraction(1)))) for c in file["columns"]}
-    return Loss(file, {p: number(known.get(p, Fraction(str(DEFAULTS[p])))) for p in file["parameters"]}, [example])
+    return Loss(file, {p: number(known.get(p, Fraction(str(row["default"])))) for p, row in file["parameters"].items()}, [example])
 
 
 def _tokens(known: dict[str, Fraction], role: str) -> dict[str, list[mpf]]:

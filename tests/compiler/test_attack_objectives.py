@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import attacks
-import attacks_on_v
 import yaml
-from independent import DIGITS, TooLarge
-from mpmath import mp
+from attacked import SECONDS, Stopped, attacked, clock
 from random_objectives import completed, labelled, paired
-from witnesses import confirm
 
 from halo.compiler.checks.catalogue import CHECKS, Examiner
 from halo.compiler.checks.findings import Finding
@@ -30,31 +23,6 @@ from halo.plugin.objectives import find_objective
 
 HOW_MANY = int(os.environ.get("HALO_ATTACK_OBJECTIVES", "25"))
 SEED = int(os.environ.get("HALO_ATTACK_SEED", "20270115"))
-SECONDS = 20
-"""For one step of an examination, as under `halo check`."""
-
-PROOFS = {**attacks.PROOFS, **attacks_on_v.PROOFS}
-REFUTATIONS = {**attacks.REFUTATIONS, **attacks_on_v.REFUTATIONS}
-
-
-class Stopped(Exception):
-    """By the clock."""
-
-
-@contextmanager
-def clock(seconds: int) -> Iterator[None]:
-    def ring(*_: Any) -> None:
-        raise Stopped
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def examined(file: dict[str, Any], directory: Path) -> tuple[list[Finding], list[str]] | None:
     """The findings and the names of steps that did not come back; None for what does not compile."""
     path = directory / f"{file['name']}.yaml"
@@ -71,29 +39,6 @@ def examined(file: dict[str, Any], directory: Path) -> tuple[list[Finding], list
         except Stopped:
             stopped.append(name)
     return found, stopped
-
-
-def attacked(rng: random.Random, file: dict[str, Any], finding: Finding) -> str:
-    """Fails where the finding is wrong; else says what was done with it."""
-    name = finding.check.split(".")[0]
-    core = name == "halo" and finding.scope == "core"
-    try:
-        with clock(SECONDS), mp.workdps(DIGITS):
-            if finding.verdict == "proved" and name in PROOFS and not core:
-                PROOFS[name](rng, file, finding)
-                return "attacked"
-            if finding.verdict == "refuted" and name in REFUTATIONS:
-                REFUTATIONS[name](rng, file, finding)
-                return "attacked"
-            if finding.verdict == "refuted" and confirm(file, finding):
-                return "confirmed"
-    except (TooLarge, Stopped):
-        return "too large"
-    except ValueError as no:
-        if "score" in str(no) or "such difference" in str(no):  # the attack's own: it has no hold on this objective
-            return "out of reach"
-        raise
-    return "not attacked"
 
 
 def standard(file: dict[str, Any], finding: Finding) -> bool:

@@ -16,7 +16,7 @@ from mpmath import mp, mpf
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import CONCAVE, CONSTANT, UP, Box, Calculus
-from halo.compiler.checks.points import FloatMath, Line, points, sure_value, surely_below, values
+from halo.compiler.checks.points import FloatMath, Line, at_kink, points, sure_value, surely_below, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
 from halo.compiler.checks.span import REALS, Span
 from halo.compiler.checks.verdict import PROVED as PROVED
@@ -275,14 +275,18 @@ def is_free_of(s: Scalars, node: Node, x: Node, box: Box) -> bool | None:
     return is_zero(s, s.call("sub", s.substitute(node, {x: elsewhere}), node), {**box, elsewhere: box.get(x, REALS)})
 
 
-def nonzero_point(node: Node, box: Box, tries: int = 48) -> tuple[dict[Node, Fraction], mpf] | None:
-    """A point where the scalar is surely not 0, and its value there; the most promising ones by floats are tried first."""
-    tried = points(box, variables(node), 48)
+def nonzero_point(node: Node, box: Box, tries: int = 48, off_kinks_of: Node | None = None) -> tuple[dict[Node, Fraction], mpf] | None:
+    """A point where the scalar is surely not 0, and its value there; the most promising ones by floats are tried first.
+
+    A slope at a kink of its curve is a convention: points at a kink of `off_kinks_of` are left out.
+    """
+    others = variables(off_kinks_of) if off_kinks_of is not None else []
+    tried = points(box, list(dict.fromkeys([*variables(node), *others])), 48)
     rough = [abs(float(values([node], point, FloatMath)[node])) for point in tried]
     order = sorted(range(len(tried)), key=lambda i: (-_promise(rough[i]), i))
     for i in order[:tries]:
         value = sure_value(node, tried[i])
-        if value is not None and abs(value) > mpf(10) ** -25:
+        if value is not None and abs(value) > mpf(10) ** -25 and not (off_kinks_of is not None and at_kink(off_kinks_of, tried[i])):
             return tried[i], value
     return None
 

@@ -224,7 +224,7 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
                 continue
             slope = s.derivative(by_length, v)
             verdict = is_free_of(s, by_length, v, view.box)
-            point = nonzero_point(slope, view.box) if verdict is False else None
+            point = nonzero_point(slope, view.box, off_kinks_of=by_length) if verdict is False else None
             if verdict is False and point is None:  # the slope is 0 almost everywhere: the length moves a step
                 yield Finding("length_neutral", REFUTED, f"at fixed mean log-probability the length of {v.slot} moves a step of the loss", scope=scope)
                 break
