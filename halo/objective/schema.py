@@ -95,13 +95,30 @@ class Paper(Strict):
     equation: StrictStr | None = Field(None, description="which equation this file writes")
 
 
-class Expect(Strict):
-    """What the author believes; a refuted belief fails the compile."""
+Believed = Literal["proved", "refuted"]
 
-    halo: Literal["proved", "refuted"] | None = None
-    log_partition_cancels: Literal["proved", "refuted"] | None = None
+
+class Expect(Strict):
+    """What the author believes: of each proposition of `halo check` its verdict. `direction` and `at_reference` say what it is."""
+
+    domain: Literal["proved"] | None = None
+    units: Literal["proved"] | None = None
+    reach: Literal["proved"] | None = None
+    monotone: Believed | None = None
+    concave_on_gains: Believed | None = None
+    halo: Believed | None = None
     direction: dict[str, Literal["up", "down", "both", "none"]] | None = None
+    log_partition_cancels: Believed | None = None
     at_reference: ByRole | None = None
+    finite_optimum: Believed | None = None
+    preference_link: Believed | None = None
+    bounded: Believed | None = None
+    saturates: Believed | None = None
+    lipschitz: Believed | None = None
+    no_overflow: Believed | None = None
+    length_neutral: Believed | None = None
+    symmetry: Believed | None = None
+    stop_gradient_effect: Believed | None = None
 
 
 class Declaration(Slots):

@@ -14,13 +14,15 @@ import pytest
 from mpmath import mp, mpf
 
 from halo.cli.main import main
-from halo.compiler.checks.catalogue import examined, findings
+from halo.compiler.checks.catalogue import CHECKS, examined, findings
 from halo.compiler.checks.decide import Question, Verdict
 from halo.compiler.checks.points import sure_value
 from halo.compiler.checks.scalar import Scalars
 from halo.compiler.checks.span import POSITIVE, REALS, Span
 from halo.compiler.pipeline import compile_source
+from halo.errors import ObjectiveError
 from halo.objective.formula import Formula, Name, Number, parse
+from halo.objective.schema import Expect
 from halo.plugin.objectives import find_objective
 
 BOX = {"b": POSITIVE, "e": Span(Fraction(0), Fraction(1, 2), False, True), "a": Span(Fraction(0), Fraction(1), True, True)}
@@ -195,6 +197,26 @@ def test_no_direction_is_proved_through_a_spread_over_the_batch() -> None:
     verdicts = {f.check: f.verdict for f in findings(compile_source("discopop_dbaql", None, find_objective))}
     assert verdicts["direction.chosen"] != "proved"
     assert verdicts["direction.rejected"] != "proved"
+
+
+def test_every_proposition_can_be_expected() -> None:
+    assert list(Expect.model_fields) == list(CHECKS)
+
+
+@pytest.mark.parametrize(("expected", "met"), [
+    ("finite_optimum: proved", True), ("finite_optimum: refuted", False), ("no_overflow: proved", True), ("preference_link: proved", True),
+    ("symmetry: proved", False), ("saturates: refuted", True), ("stop_gradient_effect: refuted", False),
+])  # fmt: skip
+def test_any_verdict_is_held_against_what_is_expected(tmp_path: Path, expected: str, met: bool) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"name: mine\nextends: ipo\nexpect: {{{expected}}}\n")
+    (belief,) = examined(compile_source(file, None, find_objective)).beliefs
+    assert belief.met is met
+
+
+def test_that_a_loss_has_no_value_cannot_be_expected(tmp_path: Path) -> None:
+    with pytest.raises(ObjectiveError, match="proved"):
+        compile_source("name: mine\nextends: dpo\nexpect: {domain: refuted}\n", None, find_objective)
 
 
 def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

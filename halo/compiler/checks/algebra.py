@@ -16,13 +16,12 @@ import sympy
 from mpmath import mp
 from sympy import Expr, Integer, Poly, Rational, Symbol
 
+from halo.compiler.checks.budgets import MAX_BITS, MAX_DEGREE, MAX_SYMBOLS, MAX_TERMS
 from halo.compiler.checks.calculus import Box
 from halo.compiler.checks.polynomial import Budget, constant_sign
 from halo.compiler.checks.scalar import is_number
 from halo.compiler.checks.span import NONNEGATIVE, POSITIVE, REALS, Span, coarse, monotone_image
 from halo.compiler.graph import Node
-
-MAX_TERMS, MAX_DEGREE, MAX_BITS, MAX_SYMBOLS = 400, 40, 4_000, 14
 
 
 class OutOfReach(Exception):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from halo.compiler.checks import definition, gradients, losses, optimum, values
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_zero
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Outcome, is_zero
 from halo.compiler.checks.examination import NEVER, Belief, Examination
 from halo.compiler.checks.findings import Check, Finding, Subject
 from halo.compiler.checks.kinship import Known, kin
@@ -90,15 +90,23 @@ def beliefs(compiled: CompiledObjective, found: Sequence[Finding]) -> list[Belie
     if expect is None:
         return []
     result = []
-    for name, wanted in (("halo", expect.halo), ("log_partition_cancels", expect.log_partition_cancels)):
-        if wanted is not None:
-            verdict = next((f.verdict for f in found if f.check == name and f.scope != "core"), UNDECIDED)
+    for name in CHECKS:
+        wanted = getattr(expect, name)
+        if isinstance(wanted, str) and name != "at_reference":
+            verdict = _of_all([f.verdict for f in found if f.check == name and f.scope != "core"])
             result.append(Belief(name, wanted, verdict, verdict == wanted))
     for role, way in (expect.direction or {}).items():
         value = next((f.value or f.verdict for f in found if f.check == f"direction.{role}"), "no such direction")
         result.append(Belief(f"direction.{role}", way, value, value == way))
     result += _at_reference(compiled, found)
     return result
+
+
+def _of_all(verdicts: Sequence[Outcome]) -> Outcome:
+    """Of a proposition that was asked of several parts: proved of all, or refuted of one."""
+    if REFUTED in verdicts:
+        return REFUTED
+    return PROVED if verdicts and UNDECIDED not in verdicts else UNDECIDED
 
 
 def _at_reference(compiled: CompiledObjective, found: Sequence[Finding]) -> Iterator[Belief]:

@@ -15,6 +15,7 @@ from math import inf
 from mpmath import mp, mpf
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
+from halo.compiler.checks.budgets import MAX_SPLITS
 from halo.compiler.checks.calculus import CONCAVE, CONSTANT, UP, Box, Calculus
 from halo.compiler.checks.points import FloatMath, Line, at_kink, points, sure_value, surely_below, values
 from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
@@ -25,8 +26,6 @@ from halo.compiler.checks.verdict import UNDECIDED as UNDECIDED
 from halo.compiler.checks.verdict import Outcome as Outcome
 from halo.compiler.checks.verdict import Verdict as Verdict
 from halo.compiler.graph import Node, text
-
-MAX_SPLITS = 4
 
 
 def shown(node: Node) -> str:

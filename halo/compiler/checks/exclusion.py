@@ -17,6 +17,7 @@ from mpmath import mp, mpf
 from sympy import Poly
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
+from halo.compiler.checks.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_RATIOS
 from halo.compiler.checks.calculus import Box, Calculus
 from halo.compiler.checks.decide import is_zero, number, sign_of
 from halo.compiler.checks.points import sure_value
@@ -27,7 +28,6 @@ from halo.compiler.checks.substitution import Floats, places, sampled, short, wa
 from halo.compiler.graph import Node, text
 
 CHOICES = 14
-CHEAP, ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID = 200, 8, 5, 100
 
 
 @dataclass(frozen=True)
@@ -179,12 +179,12 @@ class Exclusion:
             if all(g > 1e-7 for g in gaps) or all(g < -1e-7 for g in gaps):
                 promising.append((self._strangeness(slopes[i], slopes[j]), -min(map(abs, gaps)), i, j))
         self.promising = [(slopes[i], slopes[j]) for _, _, i, j in sorted(promising)]
-        return self._first_apart(self.promising[:CHEAP], by_algebra=False)
+        return self._first_apart(self.promising[:MAX_RATIOS], by_algebra=False)
 
     def _by_algebra(self, slopes: Sequence[Slope]) -> Witness | None:
         """As `_by_ratio`, with what takes longer, where the exponentials are few and near."""
         simple = [(a, b) for a, b in self.promising if {a.point, b.point} <= set(self.near) and _exponentials(a.right, b.right) <= MAX_EXPONENTIALS]
-        return self._first_apart(simple[:ATTEMPTS], by_algebra=True)
+        return self._first_apart(simple[:MAX_ATTEMPTS], by_algebra=True)
 
     def _first_apart(self, pairs: Sequence[tuple[Slope, Slope]], by_algebra: bool) -> Witness | None:
         for a, b in pairs:

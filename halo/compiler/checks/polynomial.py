@@ -13,13 +13,12 @@ from fractions import Fraction
 from itertools import product
 from math import inf, lcm
 
+from halo.compiler.checks.budgets import MAX_BOXES, MAX_PRODUCTS
 from halo.compiler.checks.span import Span
 
 Terms = Mapping[tuple[int, ...], Fraction]
 """Coefficient by powers, one power for each variable."""
 
-MAX_BOXES = 80
-MAX_PRODUCTS = 300_000  # of coefficients, in all the questions to one algebra: about half a second
 
 
 class Spent(Exception):

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from halo.compiler.checks.algebra import OutOfReach
+from halo.compiler.checks.budgets import MAX_CANDIDATES
 from halo.compiler.checks.exclusion import Exclusion, Witness
 from halo.compiler.checks.proof import Proved, Prover
 from halo.compiler.checks.scalar import is_number
@@ -21,7 +22,6 @@ from halo.compiler.checks.supervisor import SECONDS, answers
 from halo.compiler.graph import Node, text
 
 Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]
-TRIED = 8
 LISTS = ("ranked", "scored")
 ON_PAIRS = "on lists of two completions, best as chosen and worst as rejected"
 AS_PAIRS = "with each pair given as one desirable and one undesirable answer"
@@ -139,7 +139,7 @@ def _decided(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Relati
 def special_case(left: Signal, right: Signal) -> tuple[Proved | None, str]:
     """Values of the right's parameters for which it teaches what the left does; else what was found but does not hold."""
     prover, missed = Prover(left, right), ""
-    for candidate in islice(Search(left, right).candidates(), TRIED):
+    for candidate in islice(Search(left, right).candidates(), MAX_CANDIDATES):
         outside = prover.outside(candidate)
         if outside:
             missed = missed or f"{_written(candidate.values, right)} would do, but that is {outside}"

@@ -11,12 +11,10 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from halo.compiler.checks.budgets import MAX_BITS
 from halo.compiler.graph import Builder, Node, topological
 from halo.objective.formula import Formula, Name, Number, parse
 from halo.objective.vocabulary import FUNCTIONS
-
-MAX_BITS = 4_000
-"""Numbers are folded into one up to this length: a chain of powers would have no end."""
 
 LEAVES = ("number", "parameter", "input", "reduce")
 """A reduction that survives as a scalar is opaque: a variable with a known definition."""
