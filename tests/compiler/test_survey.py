@@ -17,8 +17,8 @@ from halo.compiler.pipeline import compile_source
 from halo.plugin.objectives import find_objective
 
 YES = ["dpo", "dpo_sigmoid", "robust_dpo", "rso_hinge", "gpo_exponential", "gpo_truncated_quadratic", "gpo_savage", "cauchy_po", "ln_dpo", "rdpo", "simpo", "kto", "kto_risk_neutral", "kto_no_reference", "discopop_cell", "spin", "step_dpo", "tr_dpo", "sdpo"]
-NOT_V = ["cdpo", "ipo", "ipo_mean", "mmpo", "exo_pair", "apo_down", "sppo", "simper", "focalpo", "discopop_lrml", "discopop_padll", "reward_aware_sq", "reward_aware_forward_kl", "reward_aware_backward_kl", "rebel", "dro_v", "qrpo", "npo", "ppo_offline", "kto_concave", "bco_pair", "nca_pair"]
-NOT_FORM = ["sft", "sft_sum", "csft", "unlikelihood", "rrhf", "slic_hf", "slic_hf_gold", "odpo", "cpo", "cpo_token_nll", "cpo_simpo", "orpo", "orpo_code", "alphapo", "tpo", "tpo_l", "arpo", "dpo_shift", "dpop", "iterative_rpo", "rpo", "cal_dpo", "kto_no_z0", "apo_zero", "f_dpo_forward_kl", "f_dpo_js", "f_dpo_alpha", "chi_po", "discopop_aql", "discopop_dbaql", "discopop_aqfl", "discopop_pfl", "dr_dpo", "humanline_kto"]
+NOT_V = ["cdpo", "ipo", "ipo_mean", "mmpo", "exo_pair", "sppo", "simper", "focalpo", "discopop_lrml", "discopop_padll", "reward_aware_sq", "reward_aware_forward_kl", "reward_aware_backward_kl", "rebel", "dro_v", "qrpo", "npo", "ppo_offline", "kto_concave", "bco_pair", "nca_pair"]
+NOT_FORM = ["sft", "sft_sum", "csft", "unlikelihood", "rrhf", "slic_hf", "slic_hf_gold", "odpo", "cpo", "cpo_token_nll", "cpo_simpo", "orpo", "orpo_code", "alphapo", "tpo", "tpo_l", "arpo", "dpo_shift", "dpop", "iterative_rpo", "rpo", "cal_dpo", "kto_no_z0", "apo_zero", "f_dpo_forward_kl", "f_dpo_js", "f_dpo_alpha", "chi_po", "discopop_aql", "discopop_dbaql", "discopop_aqfl", "discopop_pfl", "dr_dpo", "humanline_kto", "apo_down"]
 UNDECIDED = ["dpo_pl", "ld_dpo", "sampo", "humanline_dpo", "kto_pair"]
 """The survey says of each but the last that it is none; of `kto_pair`, "Y-ish". halo cannot yet say."""
 QUESTIONS = ("monotone", "concave_on_gains")

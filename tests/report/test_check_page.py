@@ -198,7 +198,7 @@ def test_marks_in_words() -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pages"
     assert main(["check", "dpo", "--report", str(out)]) == 0
-    assert capsys.readouterr().out == f"{out}/dpo.html: 14 proved, 4 refuted; 5 of 5 expectations met\n"
+    assert capsys.readouterr().out == f"{out}/dpo.html: 14 proved, 4 refuted; 8 of 8 expectations met\n"
     first = (out / "dpo.html").read_bytes()
     assert [file.name for file in out.iterdir()] == ["dpo.html"]
     assert main(["check", "dpo", "ipo", f"--report={out}"]) == 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from halo.compiler.checks import definition, gradients, losses, optimum, values
+from halo.compiler.checks import definition, gradients, invariance, losses, optimum, reach, values
 from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Outcome, is_zero
 from halo.compiler.checks.examination import NEVER, Belief, Examination
 from halo.compiler.checks.findings import Check, Finding, Subject
@@ -18,12 +18,12 @@ from halo.compiler.pipeline import CompiledObjective
 CHECKS: dict[str, Check] = {
     "domain": losses.domain,
     "units": losses.units,
-    "reach": losses.reach,
+    "reach": reach.reach,
     "monotone": values.monotone,
     "concave_on_gains": values.concave_on_gains,
     "halo": definition.halo,
     "direction": gradients.direction,
-    "log_partition_cancels": losses.log_partition_cancels,
+    "log_partition_cancels": invariance.log_partition_cancels,
     "at_reference": losses.at_reference,
     "finite_optimum": optimum.finite_optimum,
     "preference_link": optimum.preference_link,
@@ -31,8 +31,8 @@ CHECKS: dict[str, Check] = {
     "saturates": values.saturates,
     "lipschitz": values.lipschitz,
     "no_overflow": losses.no_overflow,
-    "length_neutral": losses.length_neutral,
-    "symmetry": losses.symmetry,
+    "length_neutral": invariance.length_neutral,
+    "symmetry": invariance.symmetry,
     "stop_gradient_effect": gradients.stop_gradient_effect,
 }
 """In the order of the report. A check that has no meaning for an objective (a link without pairs) yields nothing."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from halo.compiler.checks import definition, gradients, losses, values
+from halo.compiler.checks import definition, gradients, losses, reach, values
 from halo.compiler.checks.decide import sign_of
 from halo.compiler.checks.examination import Belief
 from halo.compiler.checks.findings import Check, Finding, Subject
@@ -28,7 +28,7 @@ Believed = Callable[[CompiledObjective, Sequence[Finding]], list[Belief]]
 
 RELEVANT: dict[str, Check] = {
     "domain": losses.domain,
-    "reach": losses.reach,
+    "reach": reach.reach,
     "halo": definition.halo,
     "bounded": values.bounded,
     "no_overflow": losses.no_overflow,
