@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
 from fractions import Fraction
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mpmath import mp, mpf
@@ -238,6 +240,15 @@ def test_units_that_do_not_fit_are_a_finding(tmp_path: Path, capsys: pytest.Capt
     assert [(f["check"], f["verdict"]) for f in mine["findings"]] == [("units", "refuted")]
     assert "mine.yaml:3:9: the length is divided out twice in the reward; mean(...) divides" in mine["findings"][0]["reason"]
     assert len(dpo["findings"]) > 15
+
+
+def test_verdicts_repeat_whatever_the_order_of_sets() -> None:
+    def reports(seed: str) -> list[Any]:
+        command = [sys.executable, "-m", "halo", "check", "dpo", "kto", "exo_pair", "rrhf", "--json", "--fresh"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        return [[{**f, "milliseconds": 0} for f in report["findings"]] for report in json.loads(done.stdout)]
+
+    assert reports("1") == reports("4242")
 
 
 def test_json_and_no_torch() -> None:

@@ -103,7 +103,7 @@ def symmetry(subject: Subject) -> Iterator[Finding]:
     gap = s.call("sub", s.call("add", *likelihoods), s.number(1))
     verdict = is_zero(s, gap, view.box)
     if verdict is True:
-        yield Finding("symmetry", PROVED, "exp(-loss) and that of the swapped pair add up to 1: a Bradley-Terry likelihood")
+        yield Finding("symmetry", PROVED, f"exp(-loss) and that of the swapped pair{' (lists of two)' if view.is_list else ''} add up to 1: a Bradley-Terry likelihood")
         return
     point = nonzero_point(gap, view.box)
     if verdict is False and point:

@@ -107,7 +107,8 @@ def _at_reference(subject: Subject, label: str) -> Finding:
         names = ", ".join(sorted({str(s) for s in algebra.pretty(form).free_symbols if "." in str(s)}))
         return Finding(check, outcome, f"with policy = reference the loss still depends on the data ({names})", witness=difference)
     value = str(_neat(algebra.pretty(form)))
-    return Finding(check, PROVED, f"with policy = reference the loss is {value}{_gradient_there(subject, tied, label)}", value)
+    of_two = " of a list of two" if tied.is_list else ""
+    return Finding(check, PROVED, f"with policy = reference the loss{of_two} is {value}{_gradient_there(subject, tied, label)}", value)
 
 
 def _neat(expression: sympy.Expr) -> sympy.Expr:
@@ -168,6 +169,7 @@ def where_equal(s: Scalars, node: Node) -> Node:
         if v.op == "reduce":
             swap[v] = where_equal(s, v.args[0]) if v.batch else s.make(op="reduce", args=(where_equal(s, v.args[0]),), data=v.data, slot=v.slot)
     return s.substitute(node, swap)
+
 
 # -- floating point ------------------------------------------------------------------------------------------------------------
 
