@@ -38,14 +38,20 @@ class Loss:
         return mp.fsum(self.example(i) for i in range(len(self.batch))) / len(self.batch)
 
     def example(self, i: int) -> mpf:
-        example = self.batch[i]
-        label = example.get("label")
-        role = label or "chosen"
-        result = self.item(i, role)
+        result = mp.fsum(Loss(term, self.parameters, self.batch, self.shift, self.frozen).items(i) for term in self.terms())
         for regularizer in self.file.get("regularizers", {}).values():
             weight = self.at(regularizer.get("weight", "1"), i, regularizer["role"])
             result += weight * self.at(regularizer["expression"], i, regularizer["role"])
         return result
+
+    def terms(self) -> list[dict[str, Any]]:
+        """The file once for each of its terms, which replace keys of the top level."""
+        return [{**self.file, **term} for term in self.file.get("terms", {"": {}}).values()]
+
+    def items(self, i: int) -> mpf:
+        """The sum over the completions of one example that a term judges."""
+        own = self.batch[i].get("label") or self.file.get("role", "chosen")
+        return mp.fsum(self.item(i, role) for role in (own if isinstance(own, list) else [own]))
 
     def item(self, i: int, role: str) -> mpf:
         value = self.at(self.key("value", role, ""), i, role, {"z": self.z(i, role)})
@@ -69,7 +75,9 @@ class Loss:
         return self.at(self.key("normalizer", role, 1), i, role) * score
 
     def of(self, i: int, role: str) -> dict[str, Any]:
-        return self.batch[i]["completion" if role in ("desirable", "undesirable") else role]
+        """The completion that a role names."""
+        found: dict[str, Any] = self.batch[i]["completion" if role in ("desirable", "undesirable") else role]
+        return found
 
     def at(self, text: Any, i: int, role: str, more: dict[str, mpf] | None = None) -> Any:
         return self.value(parse(text), i, role, more or {})

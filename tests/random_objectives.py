@@ -122,6 +122,7 @@ def batch(rng: random.Random, file: dict[str, Any], size: int, label: str | None
     for _ in range(size):
         columns = {name: inside(rng, row["domain"]) for name, row in file.get("columns", {}).items() if name not in COLUMNS}
         columns |= {"trust": mpf(rng.choice(["0", "0.2", "1", "6"])), "delta": mpf(rng.choice(["-9", "-0.4", "0", "1", "5"])), "soft": mpf(rng.choice(["0", "0.1", "0.5", "1"]))}
+        columns |= {role: completion(rng) for role in file.get("roles", [])}
         if file["feedback"] == "paired":
             result.append({"chosen": completion(rng), "rejected": completion(rng), **columns})
         else:

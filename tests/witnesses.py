@@ -42,7 +42,7 @@ def witnessed(file: File, witness: dict[str, str], label: str | None = None, suf
     if any("(" in k or "sum of" in k for k in known):
         raise Unusable
     example: dict[str, Any] = {"label": label} if label else {}
-    for role in ("chosen", "rejected") if file["feedback"] == "paired" else ("completion", "mismatched"):
+    for role in (*(("chosen", "rejected") if file["feedback"] == "paired" else ("completion", "mismatched")), *file.get("roles", [])):
         example[role] = _tokens(known, role)
     example |= {c: number(known.get(c, known.get(f"example.{c}", Fraction(1)))) for c in file["columns"]}
     return Loss(file, {p: number(known.get(p, Fraction(str(row["default"])))) for p, row in file["parameters"].items()}, [example])

@@ -1,6 +1,6 @@
 """What is said of the shipped objectives is attacked by the evaluator that knows nothing of graphs and vocabularies.
 
-It reads the keys of one term on pairs or labels. Terms of several roles, lists, and words that it does not have are beyond it.
+It reads pairs and labels. Demonstrations, lists, other ways to reduce, and words that it does not have are beyond it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from halo.compiler.pipeline import compile_source
 from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
 
-BEYOND = {"terms", "role", "reduce", "control", "roles"}
+SUMMED = {"completions": "sum", "examples": "mean"}
 PROSE = {"title", "paper", "notes", "aliases", "expect"}
 
 
 def read(name: str) -> dict[str, Any] | None:
     """The objective as the evaluator takes it, or None."""
     file = {k: v for k, v in load(name, find_objective).values.items() if k not in PROSE}
-    if BEYOND & set(file) or file["feedback"] not in ("paired", "labelled"):
+    if "control" in file or file.get("reduce", SUMMED) != SUMMED or file["feedback"] not in ("paired", "labelled"):
+        return None
+    if "value" not in file:  # a v for each term, and findings that speak of one
         return None
     file = {"parameters": {}, "columns": {}, "reference_point": "none", **file}
     if any(column["level"] != "example" for column in file["columns"].values()):
@@ -47,7 +49,7 @@ NAMES = [name for name in find_objective.names() if read(name)]
 
 
 def test_most_of_them_are_within_reach() -> None:
-    assert len(NAMES) >= 40
+    assert len(NAMES) >= 55
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,6 +57,8 @@ def test_what_is_said_of_a_shipped_objective_holds(name: str) -> None:
     file, rng, done = read(name), random.Random(name), Counter[str]()
     assert file is not None
     for finding in findings(compile_source(name, None, find_objective)):
+        if finding.verdict == "refuted" and isinstance(file.get("role"), list):  # the numbers are of one completion's part
+            continue
         try:
             done[attacked(rng, file, finding)] += 1
         except AssertionError as wrong:
