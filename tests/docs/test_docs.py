@@ -57,6 +57,10 @@ def test_the_readme_tree_names_every_room() -> None:
     assert [room for room in rooms if f"  {room}/" not in text and room != "testing"] == []
 
 
+def test_the_readme_counts_the_objectives() -> None:
+    assert f"the {len(find_objective.names())} objectives that are shipped" in (ROOT / "README.md").read_text()
+
+
 def test_the_readme_says_an_error_as_it_is(tmp_path: Path) -> None:
     quoted = re.search(r"halo: (mine.yaml:.*)\n", (ROOT / "README.md").read_text())[1]
     text = next(t for t in blocks("README.md", "yaml") if "name: mine" in t)
