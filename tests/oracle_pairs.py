@@ -363,3 +363,17 @@ def arpo(b: Batch, beta: mpf, lambda_nll: mpf, eta_1: mpf, eta_2: mpf) -> mpf:
         return logistic(beta * l(w) - factor * beta * l(y))
 
     return average(one(w, y) for w, y in pairs(b)) + lambda_nll * token_mean(b["chosen"])
+
+
+# -- sorted over the batch -------------------------------------------------------------------------------------------------
+
+
+def aot(b: Batch, beta: mpf) -> mpf:
+    policy = sorted(l(w) - l(y) for w, y in pairs(b))
+    start = sorted(mp.fsum(w["ref"]) - mp.fsum(y["ref"]) for w, y in pairs(b))
+    return average(logistic(beta * (p - q)) for p, q in zip(policy, start, strict=True))
+
+
+def aot_unpaired(b: Batch, beta: mpf) -> mpf:
+    ranked = zip(sorted(map(u, b["chosen"])), sorted(map(u, b["rejected"])), strict=True)
+    return average(logistic(beta * (w - y)) for w, y in ranked)
