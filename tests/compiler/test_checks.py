@@ -242,6 +242,12 @@ def test_units_that_do_not_fit_are_a_finding(tmp_path: Path, capsys: pytest.Capt
     assert len(dpo["findings"]) > 15
 
 
+def test_nothing_is_said_of_the_optimum_of_a_pair_that_is_sorted_apart() -> None:
+    found = {f.check: f.verdict for f in findings(compile_source("aot_unpaired", None, find_objective))}
+    assert not {"finite_optimum", "preference_link"} & set(found)
+    assert found["symmetry"] == "undecided"
+
+
 def test_verdicts_repeat_whatever_the_order_of_sets() -> None:
     def reports(seed: str) -> list[Any]:
         command = [sys.executable, "-m", "halo", "check", "dpo", "kto", "exo_pair", "rrhf", "--json", "--fresh"]

@@ -91,6 +91,9 @@ def symmetry(subject: Subject) -> Iterator[Finding]:
     if pair is None:
         return
     view, s = subject.view, subject.view.s
+    if any(v.data == "batch sort" for part in subject.parts for v in variables(view.unstopped(view.whole(part)))):
+        yield Finding("symmetry", UNDECIDED, "the loss sorts over the batch: that of one pair is no function of the pair")
+        return
     loss = view.unstopped(view.alone_loss())
     other = dict(zip(pair, pair[::-1], strict=True))
     swap = {v: s.variable(v.data, other[v.slot], v.axes) for v in variables(loss) if v.op == "input" and v.slot in other}

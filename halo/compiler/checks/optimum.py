@@ -66,6 +66,8 @@ def curves(subject: Subject) -> Curves | None:
     if any(part.regularizer for part in subject.parts) or not terms or not all(subject.single(part) for part in terms):
         return None
     s, view = subject.view.s, subject.view
+    if any(v.data == "batch sort" for part in terms for v in variables(view.unstopped(view.whole(part)))):  # no two stay beside each other
+        return None
     h = s.variable("h")
     found = {part.role: _curve(subject, part, h) for part in terms}
     box = {**view.box, h: REALS}
