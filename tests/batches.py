@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,16 @@ Rows = list[list[tuple[float, float]]]
 
 EXTRA = ("prompt", "gold", "retain")
 """Texts of an example beside its completions."""
+
+VOCAB_SIZE = 50
+WORDS = {
+    "entropy": "(0, 3.9)",
+    "ref_entropy": "(0, 3.9)",
+    "log_sum_sq_probs": "(-3.9, 0)",
+    "kl_ref_policy": "[0, inf)",
+    "kl_policy_ref": "[0, inf)",
+}
+"""Full-vocabulary words, as numbers of a token: the loss does not see where they come from. log(50) is 3.91."""
 
 Columns = Mapping[str, Column]
 """What the data supplies beside log-probs: numbers of an example, of a completion or of each token."""
@@ -52,6 +62,7 @@ class Both:
         labels: list[bool] | None = None,
         ranks: list[list[int]] | None = None,
         columns: Columns | None = None,
+        scores: list[list[float]] | None = None,
     ) -> None:
         rng = random.Random(7)  # of its own: the rows of an objective without columns stay what they are
         by_level = {level: {k: c for k, c in (columns or {}).items() if c.level == level} for level in ("example", "completion", "token")}
@@ -78,6 +89,10 @@ class Both:
                 for exact, x in zip(rounded, own[name].double().tolist(), strict=True):
                     exact[name] = [mpf(t) for t in x[: len(exact["logp"])]]
                 own[name] = own[name].reshape(mask.shape)
+            if scores is not None and role == "completion":
+                own["score"] = torch.tensor(scores, dtype=dtype)
+                for exact, x in zip(rounded, own["score"].double().flatten().tolist(), strict=True):
+                    exact["score"] = mpf(x)
             roles[role] = Completions(mask, self.leaves[role], ref, columns=own)
             if ranks and role == "completion":
                 size = len(role_rows[0])
@@ -94,7 +109,7 @@ class Both:
         }
         self.exact["columns"] = {name: [mpf(x) for x in values.double().tolist()] for name, values in examples.items()}
         desirable = torch.tensor(labels) if labels is not None else None
-        self.inputs = LossInputs(roles, desirable, torch.tensor(ranks) if ranks is not None else None, examples)
+        self.inputs = LossInputs(roles, desirable, torch.tensor(ranks) if ranks is not None else None, examples, vocab_size=VOCAB_SIZE)
 
 
 def inside(column: Column, rng: random.Random) -> float:
@@ -125,8 +140,17 @@ def exact_row(row: list[tuple[float, float]], dtype: torch.dtype) -> dict[str, A
     return {"logp": [mpf(x) for x in logp], "ref": [mpf(x) for x in ref]}
 
 
-def batch(feedback: str, kind: str, dtype: torch.dtype, seed: int, extra: tuple[str, ...] = (), columns: Columns | None = None) -> Both:
-    """A batch for `feedback`. kind: random, far_up, far_down, long, sure, impossible."""
+def batch(
+    feedback: str,
+    kind: str,
+    dtype: torch.dtype,
+    seed: int,
+    extra: tuple[str, ...] = (),
+    columns: Columns | None = None,
+    words: Sequence[str] = (),
+) -> Both:
+    """A batch for `feedback`. kind: random, far_up, far_down, long, sure, impossible. `words` are of the full vocabulary."""
+    columns = {**(columns or {}), **{word: Column(level="token", domain=WORDS[word]) for word in words}}
     rng = random.Random(f"{feedback}{kind}{seed}")
     size = 5 if kind == "random" else 2
 
@@ -137,7 +161,7 @@ def batch(feedback: str, kind: str, dtype: torch.dtype, seed: int, extra: tuple[
             sign = towards if kind == "far_up" else -towards
             return ratio_row(rng, rng.choice([1, 4, 40]), 500.0 * sign)
         if kind == "long":
-            return ratio_row(rng, rng.choice([1, 4096]), 40.0 * towards)
+            return ratio_row(rng, rng.choice([1, 256 if feedback == "scored" else 4096]), 40.0 * towards)  # lists of long rows take minutes
         return sure_row(rng, rng.choice([1, 4, 60]), -1e-30 if kind == "sure" else -1e4 / 60)
 
     def rows(towards: int) -> Rows:
@@ -151,8 +175,9 @@ def batch(feedback: str, kind: str, dtype: torch.dtype, seed: int, extra: tuple[
         completion = [row(1 if good else -1) for good in labels]
         mismatched = [ordinary_row(rng, rng.randint(1, 9)) for _ in range(size)]
         return Both({"completion": completion, "mismatched": mismatched}, dtype, labels=labels, columns=columns)
-    if feedback == "ranked":
+    if feedback in ("ranked", "scored"):
         lists = [[row(1 if k < 2 else -1) for k in range(4)] for _ in range(size)]
         ranks = [[rng.randint(1, 3) for _ in range(4)] for _ in range(size)]
-        return Both({"completion": lists}, dtype, ranks=ranks, columns=columns)
+        scores = [[2.75 - 0.75 * rank for rank in ranking] for ranking in ranks] if feedback == "scored" else None
+        return Both({"completion": lists}, dtype, ranks=ranks, columns=columns, scores=scores)
     return Both({"completion": rows(1), **extras}, dtype, columns=columns)

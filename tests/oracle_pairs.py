@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mpmath import mp, mpf
 from oracle import Batch, average, dpo, l, log_sigmoid, n, pairs, sft, sigmoid, simpo, u
@@ -377,3 +378,77 @@ def aot(b: Batch, beta: mpf) -> mpf:
 def aot_unpaired(b: Batch, beta: mpf) -> mpf:
     ranked = zip(sorted(map(u, b["chosen"])), sorted(map(u, b["rejected"])), strict=True)
     return average(logistic(beta * (w - y)) for w, y in ranked)
+
+
+def mpo(b: Batch, beta: mpf, w_p: mpf, w_q: mpf, w_g: mpf, *, frozen: Batch) -> mpf:
+    """BCO's running mean is, at the first step, that of the batch."""
+    delta = average(beta * u(row) for role in ("chosen", "rejected") for row in frozen[role])
+    quality = average(-log_sigmoid(beta * u(w) - delta) - log_sigmoid(delta - beta * u(y)) for w, y in pairs(b))
+    return w_p * dpo(b, beta) + w_q * quality + w_g * sft({"completion": b["chosen"]})
+
+
+def beta_dpo(b: Batch, beta: mpf, alpha: mpf, *, frozen: Batch) -> mpf:
+    """At the first step the running mean, from 0, is a tenth of the batch's."""
+    gap = average(u(w) - u(y) for w, y in pairs(frozen))
+    moved = max(mpf(0.001), beta * (1 + alpha * (gap - gap * (1 - mpf(0.9)))))
+    return dpo(b, moved)
+
+
+def alpha_dpo(b: Batch, beta: mpf, gamma: mpf, alpha: mpf, *, frozen: Batch) -> mpf:
+    gaps = [u(w) / n(w) - u(y) / n(y) for w, y in pairs(frozen)]
+    mean = average(gaps)
+    std = mp.sqrt(mp.fsum((g - mean) ** 2 for g in gaps) / (len(gaps) - 1)) * (1 - mpf(0.9))
+    margins = [beta * (gamma + alpha * (g - mean * (1 - mpf(0.9))) / max(mpf(0.001), std)) for g in gaps]
+    return average(-log_sigmoid(beta * (l(w) / n(w) - l(y) / n(y)) - m) for (w, y), m in zip(pairs(b), margins, strict=True))
+
+
+def seq_kl(row: Any) -> mpf:
+    return mp.fsum(row["kl_ref_policy"])
+
+
+def tdpo1(b: Batch, beta: mpf) -> mpf:
+    return average(-log_sigmoid(beta * (u(w) - u(y)) - beta * (seq_kl(y) - seq_kl(w))) for w, y in pairs(b))
+
+
+def tdpo2(b: Batch, beta: mpf, alpha: mpf) -> mpf:
+    return average(-log_sigmoid(beta * (u(w) - u(y)) - alpha * beta * (seq_kl(y) - seq_kl(w))) for w, y in pairs(b))
+
+
+def tis_dpo(b: Batch, beta: mpf, alpha: mpf) -> mpf:
+    def weighted(row: Any) -> tuple[mpf, mpf]:
+        tokens = list(zip(row["importance"], row["logp"], row["ref"], row["kl_ref_policy"], strict=True))
+        return mp.fsum(i * (p - q) for i, p, q, _ in tokens), mp.fsum(i * d for i, _, _, d in tokens)
+
+    rows = [(weighted(w), weighted(y)) for w, y in pairs(b)]
+    return average(-log_sigmoid(beta * (uw - uy) - alpha * beta * (dy - dw)) for (uw, dw), (uy, dy) in rows)
+
+
+def confidence(row: Any) -> mpf:
+    return average(p - q for p, q in zip(row["logp"], row["log_sum_sq_probs"], strict=True))
+
+
+def wpo_unclamped(b: Batch, beta: mpf, *, frozen: Batch, most: mpf = mp.inf) -> mpf:
+    weights = [min(most, mp.exp(confidence(w) + confidence(y))) for w, y in pairs(frozen)]
+    return average(-weight * log_sigmoid(beta * (u(w) - u(y))) for (w, y), weight in zip(pairs(b), weights, strict=True))
+
+
+def wpo(b: Batch, beta: mpf, *, frozen: Batch) -> mpf:
+    return wpo_unclamped(b, beta, frozen=frozen, most=mpf(1))
+
+
+def dispersion(w: Any, y: Any) -> mpf:
+    """-log of the reference's entropy as a share of that of 50 equally likely tokens."""
+    return -mp.log((average(w["ref_entropy"]) + average(y["ref_entropy"])) / (2 * mp.log(50)))
+
+
+def mallows_po(b: Batch, beta: mpf) -> mpf:
+    return average(-log_sigmoid(beta * dispersion(w, y) * (u(w) - u(y))) for w, y in pairs(b))
+
+
+def rainbowpo(b: Batch, beta: mpf, alpha: mpf, gamma: mpf, lambda_nll: mpf) -> mpf:
+    def p(row: Any) -> mpf:
+        return mp.fsum(a - alpha * q for a, q in zip(row["logp"], row["ref"], strict=True)) / n(row)
+
+    return average(
+        -log_sigmoid(beta * dispersion(w, y) * (p(w) - p(y)) - (1 - alpha) * gamma) - lambda_nll * l(w) / n(w) for w, y in pairs(b)
+    )

@@ -24,15 +24,21 @@ LEFT_OUT = (  # batches at which a formula, as the paper writes it, has no value
     (("f_dpo_forward_kl", "f_dpo_alpha"), ("impossible",), BOTH, "the rewards are exp(5000) and more: infinity - infinity"),
     (("f_dpo_forward_kl", "f_dpo_alpha", "alphapo"), ("far_up", "far_down"), F32, "the rewards are exp(125) to exp(500)"),
     (("f_dpo_forward_kl",), ("far_down",), BOTH, "beside a loss of exp(500) the gradient exp(-500) needs more than the oracle's digits"),
+    (("grpo_offline",), ("far_up", "far_down"), F32, "the ratio of one token is exp(500)"),
+    (("alpha_dpo",), ("impossible",), F32, "the spread of the batch is a difference of two gaps of ten thousand"),
     (("dr_dpo",), ("far_down",), F32, "exp(-100) is a denormal: the mean of exp(-loss) has two digits"),
 )
 LARGEST_TERM: dict[str, Callable[[Any], mpf]] = {
     **dict.fromkeys(("ipo", "ipo_mean"), lambda p: 1 / p["tau"]),
     **dict.fromkeys(("cpo_ipo", "tpo_ipo", "cal_dpo", "cal_dpo_code"), lambda p: 1 / p["beta"]),
     "sppo_hard": lambda p: p["eta"],
-    "dpo_pl": lambda p: p["beta"],
+    **dict.fromkeys(("dpo_pl", "info_nca", "nca_k"), lambda p: p["beta"]),
+    "exo_k": lambda p: p["beta"] * 3 / p["beta_r"],
+    "opo": lambda p: p["beta"] / p["tau"],
+    "grpo_offline": lambda p: p["lambda_kl"],
 }
-"""Losses whose gradient is a difference: its largest term in one example. (h - target)**2 has 2 target, Plackett-Luce beta."""
+"""Losses whose gradient is a difference: its largest term in one example. (h - target)**2 has 2 target, Plackett-Luce beta, a
+log-probability of scores that differ by up to 3 that over their temperature."""
 STEP = mpf(10) ** -80  # of the central difference; its own error is about 1e-160
 
 
@@ -50,7 +56,8 @@ def test_value_and_gradient(name: str, kind: str, dtype: torch.dtype) -> None:
             pytest.skip(reason)
     loss = halo.compile_objective(name)
     extra = tuple(slot for slot in loss.needs.slots if slot in EXTRA)
-    both = batch(loss.feedback, kind, dtype, seed=1, extra=extra, columns=loss.compiled.objective.declaration.columns)
+    declared = loss.compiled.objective.declaration.columns
+    both = batch(loss.feedback, kind, dtype, seed=1, extra=extra, columns=declared, words=loss.needs.words)
     parameters = {key: mpf(value) for key, value in loss.parameters_used.items()}
     formula = oracle.bound(getattr(oracle, name), both.exact, parameters)
     output = loss(both.inputs)
@@ -95,9 +102,13 @@ def derivative(both: Both, row: dict[str, Any], position: int, formula: Any) -> 
 
 
 def cancellation(rewards: dict[str, Any]) -> mpf:
-    """How much larger the two rewards of a pair are than their difference, at worst: that many digits z has lost."""
+    """How much larger the two rewards of a pair are than their difference, at worst: that many digits z has lost.
+
+    Of a list it is the largest reward, the condition of its exponential.
+    """
     if "chosen" not in rewards:
-        return mpf(1)
+        lists = [r.detach().abs().max().item() for r in rewards.values() if r.dim() > 1]
+        return mpf(max([1.0, *lists]))
     chosen, rejected = (rewards[role].detach().double() for role in ("chosen", "rejected"))
     return mpf(float(((chosen.abs() + rejected.abs()) / (chosen - rejected).abs().clamp(min=1e-30)).nan_to_num(1.0).max().clamp(min=1)))
 

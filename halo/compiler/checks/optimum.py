@@ -280,8 +280,9 @@ def _link(subject: Subject, root: Root, check: str, box: dict[Node, Span], p: No
         return Finding(check, PROVED, f"Psi(p) = {value} does not depend on p", value)
     if _finite(root, {**box, p: Span(Fraction(0), Fraction(1))}):
         return Finding(check, PROVED, f"Psi(p) = {value} is continuous on [0, 1] and so bounded: sure preferences are not overfitted", value)
-    for point in points(box, [v for v in box if v.op == "parameter"], 16, subject.view.first):
-        fixed = {g: sympy.Rational(x.numerator, x.denominator) for g in root.pretty.free_symbols for v, x in point.items() if str(g) == v.data}
+    named = {str(g): g for g in root.pretty.free_symbols}
+    for point in points(box, [v for v in box if shown(v) in named and shown(v) != "p"], 16, subject.view.first):
+        fixed = {named[shown(v)]: sympy.Rational(x.numerator, x.denominator) for v, x in point.items()}
         for end in (0, 1):
             symbol = sympy.Symbol("p", real=True)
             there = root.pretty.subs(fixed).subs(symbol, end)

@@ -145,6 +145,10 @@ def _sub(s: Scalars, a: Node, b: Node) -> Node | None:
         return s.number(0)
     if b.op == "apply" and b.data == "neg":
         return s.call("add", a, b.args[0])
+    if b.op == "apply" and b.data == "sub" and b.args[0] is a:
+        return b.args[1]
+    if a.op == "apply" and a.data in ("add", "sub") and a.args[0] is b:
+        return a.args[1] if a.data == "add" else s.call("neg", a.args[1])
     return s.call("neg", b) if is_number(a, 0) else _folded(lambda x, y: x - y)(s, a, b)
 
 

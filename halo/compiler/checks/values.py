@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import wraps
 from math import inf
 
 import sympy
@@ -36,33 +37,48 @@ def question(subject: Subject, value: Node, z: Node, region: Span = REALS) -> Qu
     return Question(subject.view.s, value, z, subject.view.box, region, subject.view.first)
 
 
-def monotone(subject: Subject) -> Iterator[Finding]:
+Judge = Callable[[Subject, str, Node, Node], Finding]
+
+
+def along_z(judge: Judge) -> Callable[[Subject], Iterator[Finding]]:
+    """The check that judges each different v as a function of z, where z can be told from the rest of it."""
+
+    @wraps(judge)
+    def check(subject: Subject) -> Iterator[Finding]:
+        for scope, value, z in distinct(subject):
+            if subject.view.veiled.intersection(variables(value)):
+                yield Finding(judge.__name__, UNDECIDED, "z stands inside a reduction over the list, whose terms are not told apart", None, scope)
+            else:
+                yield judge(subject, scope, value, z)
+
+    return check
+
+
+@along_z
+def monotone(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     """v is non-decreasing on the real line."""
-    for scope, value, z in distinct(subject):
-        yield Finding.of("monotone", question(subject, value, z).monotone(), scope=scope, value=f"v(z) = {shown(value)}")
+    return Finding.of("monotone", question(subject, value, z).monotone(), scope=scope, value=f"v(z) = {shown(value)}")
 
 
-def concave_on_gains(subject: Subject) -> Iterator[Finding]:
+@along_z
+def concave_on_gains(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     """v is concave on (0, oo)."""
-    for scope, value, z in distinct(subject):
-        yield Finding.of("concave_on_gains", question(subject, value, z, POSITIVE).concave(), scope=scope)
+    return Finding.of("concave_on_gains", question(subject, value, z, POSITIVE).concave(), scope=scope)
 
 
-def bounded(subject: Subject) -> Iterator[Finding]:
+@along_z
+def bounded(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     """v is bounded above, so that the loss cannot fall for ever."""
-    for part_scope, value, z in distinct(subject):
-        box = {**subject.view.box, z: reachable(subject, value)}
-        span = Calculus(box).span(value)
-        sign = _sign_of(subject, value)
-        end, word = (span.high, "above") if sign < 0 else (span.low, "below")
-        if end not in (inf, -inf):
-            yield Finding("bounded", PROVED, f"v is bounded {word}: it lies in {span}", str(span), part_scope)
-            continue
-        ends = [_limit(subject, value, z, side) for side, e in ((1, box[z].high), (-1, box[z].low)) if e in (inf, -inf)]
-        if any(e is not None and e == (sympy.oo if sign < 0 else -sympy.oo) for e in ends):
-            yield Finding("bounded", REFUTED, f"v is unbounded {word}: the loss has no lower bound in z", f"limits {_limits(ends)}", part_scope)
-        else:
-            yield Finding("bounded", UNDECIDED, f"no bound of v from {word} was found", None, part_scope)
+    box = {**subject.view.box, z: reachable(subject, value)}
+    span = Calculus(box).span(value)
+    sign = _sign_of(subject, value)
+    end, word = (span.high, "above") if sign < 0 else (span.low, "below")
+    if end not in (inf, -inf):
+        return Finding("bounded", PROVED, f"v is bounded {word}: it lies in {span}", str(span), scope)
+    ends = [_limit(subject, value, z, side) for side, e in ((1, box[z].high), (-1, box[z].low)) if e in (inf, -inf)]
+    if any(e is not None and e == (sympy.oo if sign < 0 else -sympy.oo) for e in ends):
+        return Finding("bounded", REFUTED, f"v is unbounded {word}: the loss has no lower bound in z", f"limits {_limits(ends)}", scope)
+    return Finding("bounded", UNDECIDED, f"no bound of v from {word} was found", None, scope)
 
 
 def reachable(subject: Subject, value: Node) -> Span:
@@ -80,25 +96,20 @@ def _sign_of(subject: Subject, value: Node) -> int:
     return next(part.sign for part in subject.terms if subject.view.unstopped(subject.view.value(part)) is value)
 
 
-def saturates(subject: Subject) -> Iterator[Finding]:
+@along_z
+def saturates(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     """v' tends to 0 at both ends: sure successes and hopeless failures pull no more."""
-    for scope, value, z in distinct(subject):
-        slope = subject.view.s.derivative(value, z)
-        ends = [_limit(subject, slope, z, side) for side in (-1, 1)]
-        said = f"v' tends to {_shown_limit(ends[0])} at -oo and to {_shown_limit(ends[1])} at +oo"
-        if None in ends:
-            yield Finding("saturates", UNDECIDED, "a limit of v' was not found", None, scope)
-        else:
-            yield Finding("saturates", PROVED if ends == [0, 0] else REFUTED, said, f"slopes {_limits(ends)}", scope)
+    slope = subject.view.s.derivative(value, z)
+    ends = [_limit(subject, slope, z, side) for side in (-1, 1)]
+    said = f"v' tends to {_shown_limit(ends[0])} at -oo and to {_shown_limit(ends[1])} at +oo"
+    if None in ends:
+        return Finding("saturates", UNDECIDED, "a limit of v' was not found", None, scope)
+    return Finding("saturates", PROVED if ends == [0, 0] else REFUTED, said, f"slopes {_limits(ends)}", scope)
 
 
-def lipschitz(subject: Subject) -> Iterator[Finding]:
+@along_z
+def lipschitz(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     """|v'| has a bound, the largest pull that one example can have."""
-    for scope, value, z in distinct(subject):
-        yield _lipschitz(subject, scope, value, z)
-
-
-def _lipschitz(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     slope = subject.view.s.derivative(value, z)
     box = {**subject.view.box, z: REALS}
     span = Calculus(box).span(slope)

@@ -32,12 +32,18 @@ INPUT_SPANS = {"logp": NEGATIVE, "ref_logp": NEGATIVE, "old_logp": NEGATIVE, "le
                "entropy": POSITIVE, "ref_entropy": POSITIVE, "log_sum_sq_probs": NEGATIVE,
                "kl_ref_policy": NONNEGATIVE, "kl_policy_ref": NONNEGATIVE, "vocab_size": VOCABULARIES}  # fmt: skip
 """No probability is exactly 0 or 1, so that log-probs are < 0 and entropies > 0."""
+ENTROPIES = ("entropy", "ref_entropy")
+SHARES = Span(Fraction(0), Fraction(1), True)
 SUM_OF = "sum of "
 """What begins the name of the sum over tokens of anything else."""
 TIED = {"ref_logp": "logp", "old_logp": "logp", "ref_entropy": "entropy", "kl_ref_policy": "", "kl_policy_ref": ""}
 """What an input is where reference and sampler equal the policy; "" is 0."""
 NEVER_EMPTY = ("all", "suffix")
 """Populations that the completion at hand belongs to; a mean of no others is 0 whatever is added to each."""
+MAYBE_EMPTY = ("better", "worse")
+"""Populations that may have no member: whatever is asked of them is 0 then."""
+ABOVE = {"rejected": "chosen", "worst": "best"}
+"""Of scored feedback, who has the higher score."""
 MEMBERS = {"best": ("best", "worst"), "worst": ("best", "worst")}
 
 
@@ -77,11 +83,12 @@ class View:
         self.z = self.s.variable("z")
 
         self.inlined: dict[Node, Node] = {}  # z, while it is free in an item, over the inputs
+        self.veiled: set[Node] = set()  # opaque reductions with a z inside that was written out
 
     def variant(self, **modes: Any) -> View:
         """The same graph read in another mode, over the same variables and box."""
         other = replace(self, **modes)
-        other.s, other.box, other.first, other.z = self.s, self.box, self.first, self.z
+        other.s, other.box, other.first, other.z, other.veiled = self.s, self.box, self.first, self.z, self.veiled
         return other
 
     @property
@@ -152,10 +159,26 @@ class View:
         name = TIED.get(node.data, node.data) if self.tied else node.data
         if not name:
             return self.s.number(0)
+        if node.data == "score" and self.graph.feedback == "scored" and slot in ABOVE:
+            return self._lower(self.s.variable("score", ABOVE[slot]), slot)
+        if node.data in ENTROPIES and self.graph.needs.vocab_size:
+            return self._entropy(name, slot, token)
         variable = self.s.variable(name, slot, token)
         span = INPUT_SPANS.get(node.data) if node.data not in self.columns else Span.of(self.columns[node.data])
         self.box[variable] = span or REALS
         return variable
+
+    def _lower(self, score: Node, slot: str) -> Node:
+        """The score of a completion that ranks below the one with this score."""
+        gap = self.s.variable("score gap", slot)
+        self.box[score], self.box[gap] = REALS, POSITIVE
+        return self.s.call("sub", score, gap)
+
+    def _entropy(self, name: str, slot: str, token: tuple[str, ...]) -> Node:
+        """Beside the size of the vocabulary an entropy has its ceiling, the logarithm of it."""
+        size, share = self.s.variable("vocab_size"), self.s.variable(f"{name} / log(vocab_size)", slot, token)
+        self.box[size], self.box[share] = VOCABULARIES, SHARES
+        return self.s.call("mul", self.s.call("log", size), share)
 
     def _slot(self, node: Node, where: Where) -> str:
         if "other" in node.axes:
@@ -173,7 +196,8 @@ class View:
             return self.scalar(node.args[1 if self._holds(node.args[0], where) else 2], where)
         if node in self.shifts:
             return self._shifted(node, where)
-        return self.s.call(node.data, *(self.scalar(a, where) for a in node.args))
+        arguments = [self.scalar(a, where) for a in node.args]
+        return self._quotient(*arguments) if node.data == "div" else self.s.call(node.data, *arguments)
 
     def _shifted(self, reward: Node, where: Where) -> Node:
         """normalizer * (score + c): what log Z(x) does to an implied reward."""
@@ -215,6 +239,10 @@ class View:
 
     def _over_list(self, node: Node, where: Where) -> Node:
         inner, population = self.scalar(node.args[0], where), node.args[1].data if len(node.args) > 1 else ""
+        if self.graph.feedback == "scored" and population in ("worse", "better"):
+            own, other = (self.s.variable("score", slot) for slot in (where.list, where.other))
+            below = self._lower(own, where.other)
+            inner = self.s.substitute(inner, {other: below if population == "worse" else self.s.call("add", own, self.s.call("sub", own, below))})
         slope = self._common_slope(inner)
         if slope is None:
             return self._opaque(node.data, inner, population)
@@ -278,7 +306,23 @@ class View:
         for variable, factor in linear.items():
             summed = self._sum_of(variable) if variable is not None else length
             total = self.s.call("add", total, self.s.call("mul", factor, summed))
-        return self.s.call("div", total, length) if way == "mean" else total
+        return self._quotient(total, length) if way == "mean" else total
+
+    def _quotient(self, a: Node, b: Node) -> Node:
+        """a / b; of a product with b, where b is never 0, what is left of it, so that its range stays known."""
+        span = Calculus(self.box).span(b)
+        rest = self._without(a, b) if span.positive or span.negative else None
+        return self.s.call("div", a, b) if rest is None else rest
+
+    def _without(self, a: Node, factor: Node) -> Node | None:
+        """A product less one factor, or None if it has none such."""
+        if a is factor:
+            return self.s.number(1)
+        for i, inner in enumerate(a.args if a.op == "apply" and a.data == "mul" else ()):
+            rest = self._without(inner, factor)
+            if rest is not None:
+                return self.s.call("mul", a.args[1 - i], rest)
+        return None
 
     def length(self, slot: str) -> Node:
         """The number of scored tokens of a completion."""
@@ -287,8 +331,13 @@ class View:
         return node
 
     def _sum_of(self, token: Node) -> Node:
-        node = self.s.variable(SUMMED.get(token.data, f"{SUM_OF}{token.data}"), token.slot)
+        """A free variable; of what lies between two ends, the length times a mean between them."""
         span = self.box[token]
+        if inf not in (-span.low, span.high):
+            mean = self.s.variable(f"mean of {token.data}", token.slot)
+            self.box[mean] = span
+            return self.s.call("mul", self.length(token.slot), mean)
+        node = self.s.variable(SUMMED.get(token.data, f"{SUM_OF}{token.data}"), token.slot)
         self.box[node] = span if span.nonpositive or span.nonnegative else REALS
         return node
 
@@ -393,9 +442,13 @@ class View:
         return inner if exists else self.s.number(0)
 
     def _opaque(self, way: str, inner: Node, slot: str) -> Node:
-        inner = self.s.substitute(inner, self.inlined) if self.inlined else inner
+        had_z = any(v in self.inlined for v in variables(inner))
+        inner = self.s.substitute(inner, self.inlined) if had_z else inner
         node = self.s.make(op="reduce", args=(inner,), data=way, slot=slot, batch=way.startswith("batch"))
-        self.box[node] = _image(way, Calculus(self.box).span(self.unstopped(inner)))
+        if had_z:
+            self.veiled.add(node)
+        image = _image(way, Calculus(self.box).span(self.unstopped(inner)))
+        self.box[node] = image.joined(Span.point(0)) if slot in MAYBE_EMPTY and way in ("total", "mean", "largest", "smallest") else image
         return node
 
     # -- what the checks ask for -------------------------------------------------------------------------------------
