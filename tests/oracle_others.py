@@ -181,7 +181,7 @@ def grpo_offline(b: Batch, epsilon: mpf, lambda_kl: mpf) -> mpf:
         mean = average(scores)
         std = mp.sqrt(mp.fsum((s - mean) ** 2 for s in scores) / (len(scores) - 1))
         for row in rows:
-            advantage = (row["score"] - mean) / (std + mpf(0.01))
+            advantage = (row["score"] - mean) / (std + mpf("0.01"))
             for new, old in zip(row["logp"], row["ref"], strict=True):
                 ratio = mp.exp(new - old)
                 clipped = min(max(ratio, 1 - epsilon), 1 + epsilon)

@@ -390,15 +390,15 @@ def mpo(b: Batch, beta: mpf, w_p: mpf, w_q: mpf, w_g: mpf, *, frozen: Batch) -> 
 def beta_dpo(b: Batch, beta: mpf, alpha: mpf, *, frozen: Batch) -> mpf:
     """At the first step the running mean, from 0, is a tenth of the batch's."""
     gap = average(u(w) - u(y) for w, y in pairs(frozen))
-    moved = max(mpf(0.001), beta * (1 + alpha * (gap - gap * (1 - mpf(0.9)))))
+    moved = max(mpf("0.001"), beta * (1 + alpha * (gap - gap * (1 - mpf("0.9")))))
     return dpo(b, moved)
 
 
 def alpha_dpo(b: Batch, beta: mpf, gamma: mpf, alpha: mpf, *, frozen: Batch) -> mpf:
     gaps = [u(w) / n(w) - u(y) / n(y) for w, y in pairs(frozen)]
     mean = average(gaps)
-    std = mp.sqrt(mp.fsum((g - mean) ** 2 for g in gaps) / (len(gaps) - 1)) * (1 - mpf(0.9))
-    margins = [beta * (gamma + alpha * (g - mean * (1 - mpf(0.9))) / max(mpf(0.001), std)) for g in gaps]
+    std = mp.sqrt(mp.fsum((g - mean) ** 2 for g in gaps) / (len(gaps) - 1)) * (1 - mpf("0.9"))
+    margins = [beta * (gamma + alpha * (g - mean * (1 - mpf("0.9"))) / max(mpf("0.001"), std)) for g in gaps]
     return average(-log_sigmoid(beta * (l(w) / n(w) - l(y) / n(y)) - m) for (w, y), m in zip(pairs(b), margins, strict=True))
 
 
