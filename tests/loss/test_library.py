@@ -66,7 +66,8 @@ def test_value_at_the_reference(name: str) -> None:
 
 def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
     generator = torch.Generator().manual_seed(0)
-    shape = (4, 3, 6) if loss.feedback == "ranked" else (4, 6)
+    lists = loss.feedback in ("ranked", "scored")
+    shape = (4, 3, 6) if lists else (4, 6)
     mask = torch.rand(shape, generator=generator) < 0.8
     mask[..., 0] = True
     roles = {}
@@ -74,9 +75,12 @@ def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
         logp, ref = (-torch.rand(shape, generator=generator) * 2 - 0.05 for _ in range(2))
         roles[slot] = Completions(mask, logp.to(dtype).requires_grad_(), ref.to(dtype))
         roles[slot].columns = columns_for(loss, "completion", shape[:-1]) | columns_for(loss, "token", shape)
-    ranks = torch.tensor([[1, 2, 2]] * 4) if loss.feedback == "ranked" else None
+        roles[slot].columns |= {word: torch.full(shape, -0.5 if word == "log_sum_sq_probs" else 0.5) for word in loss.needs.words}
+        if loss.feedback == "scored":
+            roles[slot].columns["score"] = torch.tensor([[1.0, 0.5, 0.5]] * 4)
+    ranks = torch.tensor([[1, 2, 2]] * 4) if lists else None
     desirable = torch.tensor([True, False, True, True]) if loss.feedback == "labelled" else None
-    return LossInputs(roles, desirable, ranks, columns_for(loss, "example", (4,)))
+    return LossInputs(roles, desirable, ranks, columns_for(loss, "example", (4,)), vocab_size=50)
 
 
 def columns_for(loss: Any, level: str, shape: tuple[int, ...]) -> dict[str, torch.Tensor]:
@@ -86,13 +90,14 @@ def columns_for(loss: Any, level: str, shape: tuple[int, ...]) -> dict[str, torc
 
 @pytest.mark.parametrize("name", find_objective.names())
 def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
-    loss = halo.compile_objective(name)
+    loss = halo.compile_objective(name).eval()  # what is carried from step to step stays where it is
     low, same = inputs_for(loss, torch.bfloat16), inputs_for(loss, torch.bfloat16)
     wide = LossInputs(
         {k: Completions(c.mask, c.logp.float(), c.ref_logp.float(), columns=c.columns) for k, c in same.roles.items()},
         same.desirable,
         same.ranks,
         same.columns,
+        vocab_size=50,
     )
     output = loss(low)
     assert output.loss.dtype == torch.float32
