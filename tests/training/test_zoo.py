@@ -67,7 +67,8 @@ def rows_for(loss: LossFunction) -> list[dict[str, Any]]:
                 row[name] = inside(column, rng)
             elif "chosen" in row:
                 row |= {f"{side}_{name}": numbers(column, row[side]) for side in ("chosen", "rejected")}
-        row |= dict.fromkeys(declared.roles, row["rejected" if declared.feedback == "demonstrations" else "chosen"])
+        if declared.roles:  # what is to be kept beside what is to be forgotten; else the best text there is
+            row |= dict.fromkeys(declared.roles, row["rejected" if declared.feedback == "demonstrations" else "chosen"])
     return rows
 
 
