@@ -16,6 +16,7 @@ COMMANDS = {
     "diff": "how two objectives are related: equal, scaled, a special case (with the substitution), or different (with numbers)",
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",
     "plot": "value function, loss and gradient weight as a figure",
+    "gallery": "a page and a figure for every objective",
     "list": "the objectives that can be used by name",
     "import": "what a configuration of another framework is in halo",
     "new": "a commented file to start an objective of your own from",

@@ -42,7 +42,7 @@ def write_report(examined: Sequence[Examined], folder: Path) -> list[Path]:
     pages = {file: page(*one, INDEX if several else "") for file, one in zip(files, examined, strict=True)}
     if several:
         pages[INDEX] = index_page([(file, *one) for file, one in zip(files, examined, strict=True)])
-    _write(folder, pages)
+    write_whole(folder, pages)
     return [folder / name for name in pages]
 
 
@@ -64,7 +64,7 @@ def _check_file(file: Path) -> None:
         raise SettingsError("output-folder", message, place=PLACE, hint="name another folder, or move the file away")
 
 
-def _write(folder: Path, pages: Mapping[str, str]) -> None:
+def write_whole(folder: Path, pages: Mapping[str, str]) -> None:
     """Every page under another name first; only when all are on the disk do they take their places."""
     temporary = {name: folder / f".{name}.{os.getpid()}.part" for name in pages}
     try:
