@@ -46,7 +46,9 @@ def _check(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise SettingsError("wrong-value", f"{folder} is not a folder", place=Place("FOLDER"), hint="it is made if it is not there")
     if not folder.absolute().parent.is_dir():
-        raise SettingsError("not-found", f"there is no folder {folder.absolute().parent}", place=Place("FOLDER"), hint="only the last is made")
+        raise SettingsError(
+            "not-found", f"there is no folder {folder.absolute().parent}", place=Place("FOLDER"), hint="only the last is made"
+        )
     if index.exists() and not index.read_text(encoding="utf-8", errors="replace").startswith(FIRST_LINE):
         message = f"{index} is there, and halo did not write it"
         raise SettingsError("output-folder", message, place=Place("FOLDER"), hint="name another folder, or move the file away")

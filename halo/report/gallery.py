@@ -91,4 +91,6 @@ def _cited(paper: Paper | None) -> str:
     if paper is None:
         return ""
     year = str(paper.year or "")
-    return f"[{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}), {year}" if paper.arxiv else f"[{year}]({paper.url})" if paper.url else year
+    return (
+        f"[{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}), {year}" if paper.arxiv else f"[{year}]({paper.url})" if paper.url else year
+    )

@@ -104,7 +104,7 @@ def _at_reference(subject: Subject, label: str) -> Finding:
     if inputs:
         difference = _two_values(tied, loss)
         outcome = REFUTED if difference else UNDECIDED
-        names = ", ".join(sorted({str(s) for s in algebra.pretty(form).free_symbols if "." in str(s)}))
+        names = ", ".join(sorted({str(s) for s in algebra.pretty(form).free_symbols} - set(subject.view.graph.parameters)))
         return Finding(check, outcome, f"with policy = reference the loss still depends on the data ({names})", witness=difference)
     value = str(_neat(algebra.pretty(form)))
     of_two = " of a list of two" if tied.is_list else ""
