@@ -18,7 +18,7 @@ from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.budgets import MAX_SPLITS
 from halo.compiler.checks.calculus import CONCAVE, CONSTANT, UP, Box, Calculus
 from halo.compiler.checks.points import FloatMath, Line, at_kink, points, sure_value, surely_below, values
-from halo.compiler.checks.scalar import Scalars, topological_scalar, variables
+from halo.compiler.checks.scalar import Scalars, is_number, topological_scalar, variables
 from halo.compiler.checks.span import REALS, Span
 from halo.compiler.checks.verdict import PROVED as PROVED
 from halo.compiler.checks.verdict import REFUTED as REFUTED
@@ -246,6 +246,37 @@ def sign_of(node: Node, box: Box) -> int | None:
         return 0 if algebra.is_zero(form) else algebra.sign(form)
     except OutOfReach:
         return None
+
+
+def sign_in_cases(s: Scalars, node: Node, box: Box, depth: int = MAX_SPLITS) -> int | None:
+    """As `sign_of`; where that is not decided, on both sides of each number at which a variable switches a kink."""
+    found = sign_of(node, box)
+    cut = next(filter(None, (_cut(s, inner) for inner in topological_scalar(node))), None) if found is None and depth else None
+    if cut is None:
+        return found
+    kink, v, at, rising = cut
+    low, high = _branches(s, kink, switch(s, kink))
+    left, right = (low, high) if rising else (high, low)
+    region, point = box.get(v, REALS), Span.point(at)
+    cases = [(left, Span(-inf, at)), (right, Span(at, inf)), *([(s.number(0), point)] if kink.data == "sign" else [])]
+    signs = {
+        sign_in_cases(s, s.substitute(node, {kink: branch}), {**box, v: inside}, depth - 1)
+        for branch, side in cases
+        if (inside := region.within(side)) is not None
+    }
+    if None in signs or {1, -1} <= signs:
+        return None
+    return 1 if 1 in signs else -1 if -1 in signs else 0
+
+
+def _cut(s: Scalars, node: Node) -> tuple[Node, Node, Fraction, bool] | None:
+    """A kink that a bare variable switches at a number: the kink, the variable, the number, whether the pair's difference rises with it."""
+    if node.op != "apply" or node.data not in ("min", "max", "relu", "abs", "sign", "where"):
+        return None
+    a, b = switch(s, node)
+    if a.op in ("input", "parameter") and is_number(b):
+        return node, a, b.data, True
+    return (node, b, a.data, False) if b.op in ("input", "parameter") and is_number(a) else None
 
 
 def is_zero(s: Scalars, node: Node, box: Box) -> bool | None:

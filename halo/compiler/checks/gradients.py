@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, is_free_of, jumps, named, nonzero_point, number, shown, sign_of
+from halo.compiler.checks.decide import (
+    PROVED,
+    REFUTED,
+    UNDECIDED,
+    is_free_of,
+    jumps,
+    named,
+    nonzero_point,
+    number,
+    shown,
+    sign_in_cases,
+    sign_of,
+)
 from halo.compiler.checks.decomposition import is_moved_word
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import FloatMath, at_kink, points, sure_value, values
@@ -221,7 +233,7 @@ def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[s
     for part in parts:
         outer = outer_sign(subject.compiled.declared, subject, part)
         for pull in pulls(subject, part, slot, role):
-            found = sign_of(pull, box)
+            found = sign_in_cases(subject.view.s, pull, box)
             if found is None:
                 found = sign_of(_over_inputs(subject, part, pull), box)
             signs.add(None if found is None or outer is None else found * outer)

@@ -18,7 +18,7 @@ from sympy import Expr
 
 from halo.compiler.checks.algebra import Algebra, OutOfReach
 from halo.compiler.checks.calculus import Calculus
-from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, jumps, shown, sign_of
+from halo.compiler.checks.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, jumps, shown, sign_in_cases
 from halo.compiler.checks.findings import Finding, Subject
 from halo.compiler.checks.points import points, sure_value
 from halo.compiler.checks.scalar import Scalars, variables
@@ -156,7 +156,7 @@ def _optimum(subject: Subject, found: Curves, loss: Node, check: str, p: Node | 
     if jumps(s, loss, lambda v: v is h, box):
         return Finding(check, UNDECIDED, "the loss may jump, and no gradient says which side of a jump is lower")
     slope = s.derivative(loss, h)
-    way = sign_of(slope, box)
+    way = sign_in_cases(s, slope, box)
     algebra = Algebra(box)
     try:
         form = algebra.normal(slope)
