@@ -12,8 +12,10 @@ Prints the objective and the command that train what a TRL configuration trains,
 
   halo import trl --loss-type ipo --beta 0.1
   halo import trl --trainer cpo --loss-type simpo --beta 2 --simpo-gamma 1 --cpo-alpha 0 --learning-rate 1e-6
+  halo import trl --loss-type sigmoid,bco_pair,sft --loss-weights 0.8,0.2,1 > mpo.yaml
+  halo import trl --loss-type hinge --f-divergence-type js_divergence > mine.yaml
 
-Trainers and their loss types:
+The last two are no shipped objectives: what is printed is a file of your own. Trainers and their loss types:
 """
 
 
@@ -31,8 +33,12 @@ def run(arguments: list[str]) -> int:
     trainer, loss_type = given.pop("trainer", "dpo"), given.pop("loss_type", None)
     found = translate(trainer, loss_type, given, {**Settings.model_fields, **ALIASES})
     name, declared = found.objective.name, found.objective.declaration
-    flags = [f"--set {key}={value:g}" for key, value in found.parameters.items()]
+    flags = [f"--set {key}={value:g}" for key, value in found.parameters.items() if value != declared.parameters[key].default]
     flags += [f"--{key.replace('_', '-')} {value}" for key, value in found.settings.items()]
+    if found.text is not None:  # all but the objective is a comment: the output is the file
+        print(f"# No shipped objective is this. Save it as {name}.yaml, then:\n#   halo check ./{name}.yaml")
+        print(f"#   halo train {' '.join([f'./{name}.yaml', *flags])}\n{found.text}", end="")
+        return 0
     print(f"{name}: {declared.title or ''}")
     if declared.notes:
         print(f"  {declared.notes}")

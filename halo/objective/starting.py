@@ -29,10 +29,14 @@ def starting_text(name: str, base: Objective) -> str:
 
 def _entry(key: str, value: Any) -> list[str]:
     meaning = Declaration.model_fields[key].description
-    comment = [f"# {meaning}"] if meaning else []
+    return [*([f"# {meaning}"] if meaning else []), *lines_of(key, value)]
+
+
+def lines_of(key: str, value: Any) -> list[str]:
+    """A key of an objective file as YAML: one line, or one for each named entry."""
     if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
-        return [*comment, f"{key}:", *(f"  {name}: {_flow(inner)}" for name, inner in value.items())]
-    return [*comment, f"{key}: {_flow(value)}"]
+        return [f"{key}:", *(f"  {name}: {_flow(inner)}" for name, inner in value.items())]
+    return [f"{key}: {_flow(value)}"]
 
 
 def _flow(value: Any) -> str:
