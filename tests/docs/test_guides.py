@@ -51,6 +51,7 @@ def test_names_and_commands_exist(page: str) -> None:
         "notes",
         "recalled",
         "head",
+        "loss_weights",
     }
     words = set(re.findall(r"`([a-z]\w*_\w*|[a-z]{3,})`", prose))
     checks = {finding.check.split(".")[0] for finding in examine(compile_source("dpo", None, find_objective)).findings}
