@@ -26,7 +26,6 @@ LEFT_OUT = (  # batches at which a formula, as the paper writes it, has no value
     (("f_dpo_forward_kl",), ("far_down",), BOTH, "beside a loss of exp(500) the gradient exp(-500) needs more than the oracle's digits"),
     (("grpo_offline",), ("far_up", "far_down"), F32, "the ratio of one token is exp(500)"),
     (("alpha_dpo",), ("impossible",), F32, "the spread of the batch is a difference of two gaps of ten thousand"),
-    (("dr_dpo",), ("far_down",), F32, "exp(-100) is a denormal: the mean of exp(-loss) has two digits"),
 )
 LARGEST_TERM: dict[str, Callable[[Any], mpf]] = {
     **dict.fromkeys(("ipo", "ipo_mean"), lambda p: 1 / p["tau"]),

@@ -91,11 +91,25 @@ class _Rewriter:
     def simplified(self, node: Node) -> Node:
         if node.op != "apply":
             return node
+        if node.data == "log" and (joined := self.log_of_exponentials(node.args[0])) is not None:
+            return joined
         for pattern, replacement, row in _PARSED:
             found: dict[str, Node] = {}
             if matches(pattern, node, found) and all(self.lower_bound(found[name]) for name in row.positive):
                 return self.made(replacement, found)
         return node
+
+    def log_of_exponentials(self, inner: Node) -> Node | None:
+        """log(mean(exp(x))) and log(sum(exp(x))) over the examples with the largest x outside: exp(-100) is a denormal in float32."""
+        if inner.op != "reduce" or inner.data not in ("mean", "total") or inner.over != ("example",) or len(inner.args) > 1:
+            return None
+        (value,) = inner.args
+        if value.op != "apply" or value.data != "exp":
+            return None
+        (x,), fields = value.args, {"op": "reduce", "over": inner.over, "axes": inner.axes, "batch": inner.batch}
+        largest = self.build.make(op="stop", args=(self.build.make(data="largest", args=(x,), **fields),))
+        below = self.build.apply("exp", self.build.apply("sub", x, largest))
+        return self.build.apply("add", self.build.apply("log", self.build.make(data=inner.data, args=(below,), **fields)), largest)
 
     def made(self, formula: Formula, found: dict[str, Node]) -> Node:
         if isinstance(formula, Name):
