@@ -20,7 +20,7 @@ def halo_data_formats() -> list[DataFormat]:
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
     return [
-        ReferenceStrategy("frozen", "a frozen copy of the model that the policy starts from", _frozen, distributions=True),
+        ReferenceStrategy("frozen", "a frozen copy of the model that the policy starts from", _frozen, distributions=True, starts_as_policy=True),
         ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform, distributions=True),
         ReferenceStrategy("none", "no reference", lambda context: None, supplies=False),
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from halo.errors import Place, SettingsError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +33,20 @@ class FullReference(Reference, Protocol):
         """What the head is given at the position of every scored token (of size tokens x hidden), in the same order."""
 
 
+@runtime_checkable
+class FollowingReference(Reference, Protocol):
+    """One that moves with the policy. Its state is saved with every checkpoint and restored on resume."""
+
+    def follow(self, policy: Any, step: int) -> None:
+        """Called after every optimizer step with the policy's module; `step` counts from 1."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors by name."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes a state back."""
+
+
 class ScoredModel(Protocol):
     """A model wrapped to score rows: called for flat log-probs, or asked for what they are made of."""
 
@@ -49,19 +65,24 @@ class ReferenceContext:
     name         that model's name or folder
     scorer       wraps a model as the policy's scorer is wrapped (same path, same precision)
     vocabulary   number of token ids of the policy's head
+    options      the strategy's options, as given in `--reference name:option=number,...` or by default
     """
 
     load_model: Callable[[], Any]
     name: str
     scorer: Callable[[Any], ScoredModel]
     vocabulary: int
+    options: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ReferenceStrategy:
     """name: what `--reference` calls it; supplies: whether it gives log-probs at all; build: see ReferenceContext.
 
-    distributions  whether it gives whole distributions too (it builds a `FullReference`)
+    distributions     whether it gives whole distributions too (it builds a `FullReference`)
+    starts_as_policy  whether it agrees with the policy before the first step; then the run checks that it does
+    moves             whether it follows the policy (it builds a `FollowingReference`), as `reference: moving` asks
+    options           its numbers with their defaults
     """
 
     name: str
@@ -69,3 +90,21 @@ class ReferenceStrategy:
     build: Callable[[ReferenceContext], Reference | None]
     supplies: bool = True
     distributions: bool = False
+    starts_as_policy: bool = False
+    moves: bool = False
+    options: Mapping[str, float] = field(default_factory=dict)
+
+    def with_options(self, text: str) -> Mapping[str, float]:
+        """The options of `every=64,mixup=0.6`. Raises SettingsError for an unknown name or what is no number."""
+        given = dict(self.options)
+        for entry in filter(None, text.split(",")):
+            name, _, value = entry.partition("=")
+            if name not in given:
+                message = f"the reference {self.name} has no option {name!r}"
+                raise SettingsError("unknown-setting", message, place=Place("--reference"), hint=nearest(name, given))
+            try:
+                given[name] = float(value)
+            except ValueError:
+                message = f"{name}={value} is no number"
+                raise SettingsError("wrong-value", message, place=Place("--reference"), hint=f"such as {self.name}:{name}={self.options[name]:g}") from None
+        return given

@@ -36,7 +36,8 @@ def _page(compiled: CompiledObjective, examination: Examination, has_figure: boo
     lines += [declared.notes, ""] if declared.notes else []
     lines += [f"- {need}" for need in _needs(compiled)]
     data = " --data FILE" * bool(_columns_without_default(declared.columns) or declared.roles)
-    lines += ["", "```sh", f"halo train {name}{data}", "```", "", f"| | check | reason |{table}"]
+    moving = " --reference moving" * compiled.declared.needs.moving
+    lines += ["", "```sh", f"halo train {name}{moving}{data}", "```", "", f"| | check | reason |{table}"]
     return "\n".join(lines)
 
 
@@ -49,7 +50,7 @@ def _needs(compiled: CompiledObjective) -> Iterator[str]:
         yield f"Column `{name}`: a number for each {column.level}, in `{column.domain}`{default}."
     if declared.roles:
         yield f"Further texts: {', '.join(f'`{role}`' for role in declared.roles)}."
-    reference = "one that follows the policy" if needs.moving else "yes" if needs.reference else "none"
+    reference = "one that follows the policy (`halo-align-references` has one)" if needs.moving else "yes" if needs.reference else "none"
     yield f"Reference model: {reference}."
     used = features(compiled)
     if used:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from halo.errors import Place, PluginError, RunFailed, SettingsError
 from halo.loss.function import LossFunction
 from halo.objective.vocabulary import INPUTS
 from halo.plugin.registry import choose, supplied
-from halo.reference.interface import Reference, ReferenceContext
+from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 from halo.scoring.capability import choose_path
 from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, build_rows
@@ -142,7 +142,7 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
     needs = compiled.graph.needs
     if needs.sampler:
         raise PluginError("plugin", f"{compiled.graph.name} needs old_logp, the log-probs of a sampler, which nothing installed supplies")
-    strategy = choose("reference", settings.reference)
+    strategy, _ = chosen_reference(settings)
     if needs.reference and not strategy.supplies:
         raise SettingsError(
             "plugin", f"{compiled.graph.name} needs a reference, and --reference is {settings.reference}", hint="--reference frozen"
@@ -155,12 +155,13 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         message = f"{compiled.graph.name} reads {', '.join(needs.divergences)}: the reference's whole distribution, beside the policy's"
         hint = "log-probs that were computed ahead hold one number for each token; leave the setting out"
         raise SettingsError("wrong-value", message, place=Place("--precompute-ref-log-probs"), hint=hint)
-    if needs.moving and settings.reference == "frozen":
-        raise PluginError(
-            "plugin",
-            f"{compiled.graph.name} needs a reference that follows the policy (moving)",
-            hint="no installed plugin offers one under --reference frozen",
-        )
+    if needs.moving and not strategy.moves:
+        moving = [s.thing.name for s in supplied("reference") if s.thing.moves]
+        hint = f"--reference {moving[0]}" if moving else "the package halo-align-references has one"
+        raise PluginError("plugin", f"{compiled.graph.name} needs a reference that follows the policy, and {strategy.name} does not", hint=hint)
+    if strategy.moves and settings.precompute_ref_log_probs:
+        place = Place("--precompute-ref-log-probs")
+        raise SettingsError("wrong-value", f"--reference {strategy.name} moves", place=place, hint="its log-probs cannot be computed ahead")
 
 
 def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, str]:
@@ -192,6 +193,13 @@ def _world(accelerator: Any) -> World:
     return World(accelerator.process_index, accelerator.num_processes, lambda value: list(gather_object([value])))
 
 
+def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Mapping[str, float]]:
+    """The strategy of `--reference name` or `name:option=number,...`, and its options."""
+    name, _, options = settings.reference.partition(":")
+    strategy: ReferenceStrategy = choose("reference", name)
+    return strategy, strategy.with_options(options)
+
+
 # -- the reference -----------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +210,7 @@ def _attach_reference(run: Run) -> None:
         run.say("reference  none: the objective needs none")
         return
     device, accelerator = run.accelerator.device, run.accelerator
+    strategy, options = chosen_reference(settings)
 
     def wrapped(model: Any) -> _Scored:
         if run.scorer.path == "auto":
@@ -210,14 +219,13 @@ def _attach_reference(run: Run) -> None:
 
     name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
     if settings.precompute_ref_log_probs and settings.reference == "frozen":
-        reference: Reference = _Start(run)  # the policy has not moved yet: it is its own reference
+        reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
     else:
-        reference = choose("reference", settings.reference).build(
-            ReferenceContext(lambda: load_model(name, settings), name, wrapped, vocabulary)
-        )
+        reference = strategy.build(ReferenceContext(lambda: load_model(name, settings), name, wrapped, vocabulary, options))
+    assert reference is not None  # _check_needs asked for one that supplies
     run.step.reference = reference
     run.say(f"reference  {reference.describe()}")
-    if settings.reference == "frozen":
+    if strategy.starts_as_policy:
         _check_agreement(run)
     if settings.precompute_ref_log_probs:
         _precompute(run)

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from halo.errors import RunFailed, SettingsError
+from halo.reference.interface import FollowingReference
 from halo.training.metrics import Sums
+from halo.training.step import Step
 
 STATE = "trainer_state.json"
 
@@ -24,13 +26,15 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def save_checkpoint(
-    output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, loss: Any, sums: Sums, limit: int | None
+    output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, run_step: Step, sums: Sums, limit: int | None
 ) -> Path:
     """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`."""
     final, draft = output / f"checkpoint-{step}", output / f".checkpoint-{step}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     save_model(model, tokenizer, draft)
-    state = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "loss": loss.state_dict()}
+    state = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "loss": run_step.loss.state_dict()}
+    if isinstance(run_step.reference, FollowingReference):
+        state["reference"] = run_step.reference.state_dict()
     state["torch_rng"] = torch.get_rng_state()
     torch.save(state, draft / "optimizer.pt")
     (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
@@ -60,8 +64,8 @@ def find_checkpoint(path: str) -> tuple[Path, Path]:
     return folder, found[-1]
 
 
-def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any, loss: Any) -> tuple[int, Sums]:
-    """Loads weights, optimizer, schedule, the loss's statistics and random state; returns the step and the metrics not yet logged."""
+def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any, run_step: Step) -> tuple[int, Sums]:
+    """Loads weights, optimizer, schedule, the loss's statistics, a moving reference and random state; returns the step and the metrics not yet logged."""
     from safetensors.torch import load_model
 
     missing, unexpected = load_model(model, str(checkpoint / "model.safetensors"), strict=False)
@@ -70,7 +74,9 @@ def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any, loss: 
     state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
-    loss.load_state_dict(state.get("loss", {}))
+    run_step.loss.load_state_dict(state.get("loss", {}))
+    if isinstance(run_step.reference, FollowingReference):
+        run_step.reference.load_state_dict(state["reference"])
     torch.set_rng_state(state["torch_rng"])
     told = json.loads((checkpoint / STATE).read_text())
     return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from halo.errors import Place, RunFailed, SettingsError
+from halo.reference.interface import FollowingReference
 from halo.training.assembly import Run
 from halo.training.card import model_card
 from halo.training.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
@@ -75,6 +76,8 @@ class _Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.scheduler.step()
+        if isinstance(run.step.reference, FollowingReference):
+            run.step.reference.follow(run.model, step + 1)
         self.tokens += judged.tokens * run.step.world.size
         self.sums = added([self.sums, measure(judged.output, judged.inputs, run.compiled.graph.feedback)])
         done = step + 1
@@ -146,7 +149,7 @@ class _Loop:
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
         self._check_same_objective(folder)
-        step, self.sums = restore(checkpoint, self.run.model, self.optimizer, self.scheduler, self.run.step.loss)
+        step, self.sums = restore(checkpoint, self.run.model, self.optimizer, self.scheduler, self.run.step)
         self._forget_after(step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
         return step
@@ -177,7 +180,7 @@ class _Loop:
                 self.run.tokenizer,
                 self.optimizer,
                 self.scheduler,
-                self.run.step.loss,
+                self.run.step,
                 self.sums,
                 self.settings.save_total_limit,
             )

@@ -14,10 +14,14 @@ from halo.plugin.objectives import find_objective
 FOLDER = Path(__file__).parents[2] / "objectives"
 FILES = sorted(FOLDER.glob("*.yaml"))
 KEYS = (
-    "name title paper notes extends feedback reference roles control parameters columns let statistics role reward normalizer "
-    "reference_point margin value sign weight constant reduce terms regularizers aliases expect"
-).split()
-BELIEFS = "halo log_partition_cancels direction at_reference finite_optimum preference_link length_neutral saturates lipschitz symmetry no_overflow".split()
+    "name", "title", "paper", "notes", "extends", "feedback", "reference", "roles", "control", "parameters", "columns", "let", "statistics",
+    "role", "reward", "normalizer", "reference_point", "margin", "value", "sign", "weight", "constant", "reduce", "terms", "regularizers",
+    "aliases", "expect",
+)  # fmt: skip
+BELIEFS = (
+    "halo", "log_partition_cancels", "direction", "at_reference", "finite_optimum", "preference_link", "length_neutral", "saturates",
+    "lipschitz", "symmetry", "no_overflow",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -1,0 +1,56 @@
+"""A reference that follows the policy: an average of where it was, or where it was last (TR-DPO, arXiv:2404.09656, eq. 4 and 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halo.plugin import Place, ReferenceContext, SettingsError
+
+
+class MovingReference:
+    """A second copy of the weights, moved towards the policy's after every so many steps."""
+
+    def __init__(self, context: ReferenceContext) -> None:
+        self._every, self._mixup = context.options["every"], context.options["mixup"]
+        place = Place("--reference")
+        if self._every < 1 or self._every != int(self._every):
+            raise SettingsError("wrong-value", f"every={self._every:g} is no number of steps", place=place, hint="a whole number from 1")
+        if not 0 < self._mixup <= 1:
+            raise SettingsError("wrong-value", f"mixup={self._mixup:g} is no share of the policy", place=place, hint="above 0, up to 1")
+        self._model: Any = context.load_model()
+        self._model.requires_grad_(False)
+        self._score, self._name = context.scorer(self._model), context.name
+
+    @torch.no_grad()
+    def logps(self, rows: Any) -> Tensor:
+        """Flat log-probs of the scored tokens."""
+        return self._score(rows)
+
+    @torch.no_grad()
+    def states(self, rows: Any) -> Any:
+        """Its whole next-token distributions."""
+        return self._score.states(rows)
+
+    def describe(self) -> str:
+        """One line for the run's output."""
+        return f"copy of {self._name} that takes {self._mixup:g} of the policy every {self._every:g} steps"
+
+    @torch.no_grad()
+    def follow(self, policy: Any, step: int) -> None:
+        """Called after every optimizer step, `step` counted from 1."""
+        if step % self._every:
+            return
+        own = dict(self._model.named_parameters())
+        for name, parameter in policy.named_parameters():
+            own[name].lerp_(parameter.detach().to(own[name]), self._mixup)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights, for a checkpoint."""
+        return dict(self._model.state_dict())
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The weights of a checkpoint."""
+        self._model.load_state_dict(state)
