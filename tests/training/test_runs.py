@@ -57,7 +57,8 @@ def asks_for_more(name: str) -> bool:
 def test_every_objective_trains_and_saves_a_loadable_model(name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    data = ["--data", str(tiny.write_lists(tmp_path / "lists.jsonl"))] if name.startswith("rrhf") else ["--data", str(tiny.FEEDBACK)]
+    lists = load(name, find_objective).declaration.feedback in ("ranked", "scored")
+    data = ["--data", str(tiny.write_lists(tmp_path / "lists.jsonl") if lists else tiny.FEEDBACK)]
     folder = tmp_path / "run"
     arguments = [
         "train",
