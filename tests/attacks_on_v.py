@@ -150,7 +150,7 @@ def _preferred(rng: random.Random, file: File) -> Loss:
 
 def _difference(loss: Loss, said: str, p: mpf) -> mpf:
     text = re.sub(r"\bre\(", "(", said.removeprefix("h >= "))
-    return mpf(50) if text == "flat" else loss.at(text, 0, "chosen", {"p": p})
+    return mpf(50) if text == "flat" else mpf(-50) if text == "flat towards -oo" else loss.at(text, 0, "chosen", {"p": p})
 
 
 def _mixed(loss: Loss, h: mpf, p: mpf) -> mpf:

@@ -190,7 +190,7 @@ def _monotone_loss(subject: Subject, loss: Node, slope: Node, algebra: Algebra, 
         return Finding(check, REFUTED, f"the loss of a sure preference keeps falling: its optimum is h = {where}, and nothing but the data stops it", where)
     flat = _flat(subject, slope, h, box, way)
     if flat is not None:
-        return Finding(check, PROVED, "the loss of a sure preference is least, and flat, once h is large enough", flat)
+        return Finding(check, PROVED, f"the loss of a sure preference is least, and flat, once h is {'large' if way < 0 else 'low'} enough", flat)
     return Finding(check, UNDECIDED, f"the loss never rises towards h = {where}, and whether it becomes flat was not decided")
 
 
@@ -200,7 +200,9 @@ def _flat(subject: Subject, slope: Node, h: Node, box: dict[Node, Span], way: in
     far = settled(subject.view.s, slope, h, box, 1 if way < 0 else -1)
     if far.op == "number" and far.data == 0:
         at = switching_at(subject.view.s, slope, h, box)
-        return f"h >= {shown(at)}" if at is not None and way < 0 else "flat"
+        if way > 0:
+            return "flat towards -oo"
+        return f"h >= {shown(at)}" if at is not None else "flat"
     return None
 
 

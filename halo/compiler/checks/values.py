@@ -79,7 +79,8 @@ def bounded(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     if len(ends) == 2 and question(subject, value, z).monotone().proved:
         last = ends[0] if sign < 0 else ends[1]
         if last is not None and last.is_finite:
-            return Finding("bounded", PROVED, f"v never falls and tends to {last} at {'+oo' if sign < 0 else '-oo'}: it is bounded {word}", str(last), scope)
+            lies = f"(-inf, {last}]" if sign < 0 else f"[{last}, inf)"
+            return Finding("bounded", PROVED, f"v never falls and tends to {last} at {'+oo' if sign < 0 else '-oo'}: it is bounded {word}", lies, scope)
     if any(e is not None and e == (sympy.oo if sign < 0 else -sympy.oo) for e in ends):
         return Finding("bounded", REFUTED, f"v is unbounded {word}: the loss has no lower bound in z", f"limits {_limits(ends)}", scope)
     return Finding("bounded", UNDECIDED, f"no bound of v from {word} was found", None, scope)
