@@ -18,9 +18,9 @@ def loss(batch: LossInputs, beta: float, lambda_nll: float) -> LossOutput:
     items = -F.logsigmoid(z)
     # cpo.yaml:13  main = items reduced by {examples: mean}
     term = items.sum() / batch.examples
-    # cpo_token_nll.yaml:6  item of chosen = weight * expression
+    # cpo_token_nll.yaml:7  item of chosen = weight * expression
     nll_items = words.only(chosen.mask, lambda_nll * -chosen.logp)
-    # cpo_token_nll.yaml:6  nll = items reduced by {tokens: mean}
+    # cpo_token_nll.yaml:7  nll = items reduced by {tokens: mean}
     nll_term = words.mean(nll_items, chosen.mask)
     loss = term + nll_term
     return LossOutput(

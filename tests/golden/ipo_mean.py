@@ -6,11 +6,11 @@ from halo.loss.inputs import LossInputs, LossOutput
 
 def loss(batch: LossInputs, tau: float) -> LossOutput:
     chosen, rejected = batch.chosen, batch.rejected
-    # ipo_mean.yaml:5  reward: mean(logp - ref_logp)
+    # ipo_mean.yaml:6  reward: mean(logp - ref_logp)
     chosen_reward = words.mean(chosen.logp - chosen.ref_logp, chosen.mask, -1)
-    # ipo_mean.yaml:5  reward: mean(logp - ref_logp)
+    # ipo_mean.yaml:6  reward: mean(logp - ref_logp)
     rejected_reward = words.mean(rejected.logp - rejected.ref_logp, rejected.mask, -1)
-    # ipo_mean.yaml:5  z = reward - reference_point - margin
+    # ipo_mean.yaml:6  z = reward - reference_point - margin
     z = chosen_reward - rejected_reward - 1 / (2 * tau)
     # ipo.yaml:12  item of chosen = weight * sign * value + constant
     items = z**2

@@ -18,14 +18,14 @@ def loss(batch: LossInputs, beta: float, lambda_d: float, lambda_u: float) -> Lo
     z = completion_reward - reference_point
     # kto.yaml:12  z of desirable items, 0 elsewhere
     desirable_z = words.only(batch.desirable, z)
-    # kto_concave.yaml:5  item of desirable = weight * sign * value + constant
+    # kto_concave.yaml:6  item of desirable = weight * sign * value + constant
     desirable_items = words.only(batch.desirable, -(lambda_d * F.logsigmoid(desirable_z)) + lambda_d)
     # kto.yaml:12  z of undesirable items, 0 elsewhere
     undesirable_z = words.only(batch.undesirable, z)
-    # kto_concave.yaml:5  item of undesirable = weight * sign * value + constant
+    # kto_concave.yaml:6  item of undesirable = weight * sign * value + constant
     undesirable_items = words.only(batch.undesirable, -(lambda_u * F.logsigmoid(-undesirable_z)) + lambda_u)
     items_sum = desirable_items.sum() + undesirable_items.sum()
-    # kto_concave.yaml:5  main = items reduced by {examples: mean}
+    # kto_concave.yaml:6  main = items reduced by {examples: mean}
     loss = items_sum / batch.examples
     return LossOutput(
         loss=loss,

@@ -6,19 +6,19 @@ from halo.loss.inputs import LossInputs, LossOutput
 
 def loss(batch: LossInputs, beta: float, lambda_d: float, lambda_u: float) -> LossOutput:
     completion, mismatched = batch.completion, batch.mismatched
-    # kto_no_reference.yaml:6  reward: mean(logp)
+    # kto_no_reference.yaml:7  reward: mean(logp)
     completion_reward = beta * words.mean(completion.logp, completion.mask, -1)
-    # kto_no_reference.yaml:6  reward: mean(logp)
+    # kto_no_reference.yaml:7  reward: mean(logp)
     mismatched_reward = beta * words.mean(mismatched.logp, mismatched.mask, -1)
-    # kto_no_reference.yaml:7  reference_point: stop(batch_mean(mismatched.reward))
+    # kto_no_reference.yaml:8  reference_point: stop(batch_mean(mismatched.reward))
     reference_point = mismatched_reward.mean().detach()
-    # kto_no_reference.yaml:6  z = reward - reference_point - margin
+    # kto_no_reference.yaml:7  z = reward - reference_point - margin
     z = completion_reward - reference_point
-    # kto_no_reference.yaml:6  z of desirable items, 0 elsewhere
+    # kto_no_reference.yaml:7  z of desirable items, 0 elsewhere
     desirable_z = words.only(batch.desirable, z)
     # kto.yaml:15  item of desirable = weight * sign * value + constant
     desirable_items = words.only(batch.desirable, -(lambda_d * words.sigmoid(desirable_z)) + lambda_d)
-    # kto_no_reference.yaml:6  z of undesirable items, 0 elsewhere
+    # kto_no_reference.yaml:7  z of undesirable items, 0 elsewhere
     undesirable_z = words.only(batch.undesirable, z)
     # kto.yaml:15  item of undesirable = weight * sign * value + constant
     undesirable_items = words.only(batch.undesirable, lambda_u * words.sigmoid(undesirable_z))

@@ -21,13 +21,13 @@ def loss(batch: LossInputs, lambda_or: float) -> LossOutput:
     items = -(lambda_or * F.logsigmoid(z))
     # orpo.yaml:13  main = items reduced by {examples: mean}
     term = items.sum() / batch.examples
-    # orpo_code.yaml:6  item of prompt = weight * expression
+    # orpo_code.yaml:7  item of prompt = weight * expression
     nll_prompt_items = words.only(prompt.mask, -prompt.logp)
-    # orpo_code.yaml:6  item of chosen = weight * expression
+    # orpo_code.yaml:7  item of chosen = weight * expression
     nll_chosen_items = words.only(chosen.mask, -chosen.logp)
     nll_items_sum = nll_prompt_items.sum() + nll_chosen_items.sum()
     nll_items_count = torch.clamp(words.count(nll_prompt_items, prompt.mask) + words.count(nll_chosen_items, chosen.mask), min=1)
-    # orpo_code.yaml:6  nll = items reduced by {tokens: mean}
+    # orpo_code.yaml:7  nll = items reduced by {tokens: mean}
     nll_term = nll_items_sum / nll_items_count
     loss = term + nll_term
     return LossOutput(

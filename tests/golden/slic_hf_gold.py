@@ -16,9 +16,9 @@ def loss(batch: LossInputs, delta: float, lambda_nll: float) -> LossOutput:
     items = -words.minimum(0, z)
     # slic_hf.yaml:13  main = items reduced by {examples: mean}
     term = items.sum() / batch.examples
-    # slic_hf_gold.yaml:7  item of gold = weight * expression
+    # slic_hf_gold.yaml:8  item of gold = weight * expression
     nll_items = lambda_nll * -words.total(gold.logp, gold.mask, -1)
-    # slic_hf_gold.yaml:7  nll = items reduced by {examples: mean}
+    # slic_hf_gold.yaml:8  nll = items reduced by {examples: mean}
     nll_term = nll_items.sum() / batch.examples
     loss = term + nll_term
     return LossOutput(
