@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ from halo.training.step import Judged, Step
 SIZE, STEPS = 6, 10
 RATE = 1e-4
 SLOWER = {"grpo_offline": 2e-5}  # clips where a probability has moved by a hundredth
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Matrices this small are not shared out: beside another run, threads that wait for each other take minutes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Start:
