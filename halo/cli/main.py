@@ -31,8 +31,18 @@ MODULES = {"import": "importing"}
 
 def usage() -> str:
     """The overview that `halo --help` prints."""
-    rows = "\n".join(f"  halo {name:<9} {meaning}" for name, meaning in COMMANDS.items())
+    rows = "\n".join(f"  halo {name:<9} {meaning}" for name, meaning in (COMMANDS | _plugged()).items())
     return f"halo: alignment objectives that are declared, not programmed\n\n{rows}\n\n`halo COMMAND --help` says more. First try: halo train kto\n"
+
+
+def _plugged() -> dict[str, str]:
+    """The commands of plugins; none where a plugin is at fault, so that help lives (`halo plugins` says what is wrong)."""
+    from halo.plugin.registry import supplied
+
+    try:
+        return {item.name: item.thing.meaning for item in supplied("command") if item.name not in COMMANDS}
+    except HaloError:
+        return {}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,11 +72,15 @@ def _dispatched(arguments: list[str]) -> int:
         print(f"halo {__version__}")
         return 0
     name, rest = arguments[0], arguments[1:]
-    if name not in COMMANDS:
-        raise SettingsError("unknown-setting", f"there is no command {name!r}", hint=nearest(name, COMMANDS))
-    command = importlib.import_module(f"halo.cli.{MODULES.get(name, name)}")
-    result: int = command.run(rest)
-    return result
+    if name in COMMANDS:
+        result: int = importlib.import_module(f"halo.cli.{MODULES.get(name, name)}").run(rest)
+        return result
+    from halo.plugin.registry import supplied
+
+    plugged = {item.name: item.thing for item in supplied("command")}
+    if name not in plugged:
+        raise SettingsError("unknown-setting", f"there is no command {name!r}", hint=nearest(name, COMMANDS | plugged))
+    return int(plugged[name].run(rest))
 
 
 def _check_package() -> None:

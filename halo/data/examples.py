@@ -12,9 +12,10 @@ from typing import Any, Literal
 from halo.errors import Place
 
 Kind = Literal["demonstrations", "labelled", "paired", "ranked"]
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+"""One turn: `role`, `content`, and what else the chat template reads (`tool_calls`, `name`, ...)."""
 Text = str | tuple[Message, ...]
-"""A plain text, or chat messages with `role` and `content`."""
+"""A plain text, or chat messages."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Example:
     desirable    labelled: whether the completion is
     texts        extra texts by role, such as gold; columns: what else the row holds in numbers, lists of numbers too
     own          for each completion the numbers that go with it, by name (see `halo.data.columns`); () if there are none
+    tools        JSON schemas of the functions that a chat template may offer
+    source       the name of the set that the row is of, where several are mixed
+
+    An empty prompt is a text of its own: no chat template is applied, and its first token is not scored.
     """
 
     kind: Kind
@@ -37,6 +42,8 @@ class Example:
     texts: Mapping[str, Text] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     own: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    source: str = ""
 
     def picked(self, *indices: int, **changes: Any) -> Example:
         """An example with only these of its completions, and what goes with them."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from halo.data.examples import Example, Text
+from halo.data.examples import Example, Message, Text
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, Place
 
@@ -19,10 +20,23 @@ def text_of(row: Row, column: str, place: Place) -> Text:
     value = row[column]
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and value and all(isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in value):
-        return tuple({"role": str(m["role"]), "content": str(m["content"])} for m in value)
+    if is_messages(value):
+        return tuple(_message(turn) for turn in value)
     shown = "null" if value is None else type(value).__name__
     raise DataError("data-row", f"{column} is {shown}", place=place, hint="a text or a list of {role, content} messages")
+
+
+def is_messages(value: Any) -> bool:
+    """Whether this is a list of chat messages; a turn that only calls tools may have no content."""
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(m, Mapping) and isinstance(m.get("role"), str) and (isinstance(m.get("content"), str) or bool(m.get("tool_calls")))
+        for m in value
+    )  # fmt: skip
+
+
+def _message(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """What the turn holds, without the nulls that a table puts where a turn lacks what another has."""
+    return {"content": ""} | {key: value for key, value in turn.items() if value is not None}
 
 
 def prompt_of(row: Row, place: Place) -> Text:
@@ -33,9 +47,47 @@ def prompt_of(row: Row, place: Place) -> Text:
     return prompt
 
 
+def answer_of(row: Row, column: str, prompt: Text, place: Place) -> Text:
+    """A completion: what follows the prompt, also where the column holds the whole conversation. Raises DataError."""
+    text = text_of(row, column, place)
+    if isinstance(text, str):
+        return text
+    whole = (*messages_of(prompt, "user"),)
+    rest = text[len(whole) :] if [_spoken(m) for m in text[: len(whole)]] == [_spoken(m) for m in whole] else text
+    if not rest or rest[0]["role"] != "assistant":
+        what = "nothing" if not rest else f"a turn of the {rest[0]['role']}"
+        hint = "a completion begins with a turn of the assistant; before it there may be the prompt again, turn by turn"
+        raise DataError("data-row", f"{column} has {what} after the prompt", place=place, hint=hint)
+    return rest
+
+
+def messages_of(text: Text, role: str) -> tuple[Message, ...]:
+    """The text as messages; a plain text is one turn of that role."""
+    return ({"role": role, "content": text},) if isinstance(text, str) else text
+
+
+def _spoken(message: Message) -> tuple[str, str]:
+    return message["role"], str(message["content"]).strip()
+
+
+def tools_of(row: Row, place: Place) -> tuple[Mapping[str, Any], ...]:
+    """The column `tools`: JSON schemas, as objects or as one JSON text. Raises DataError."""
+    value = row.get("tools")
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise DataError("data-row", "tools is a text and no JSON", place=place, hint="a list of JSON schemas") from None
+    if value is None or value == []:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(tool, Mapping) for tool in value):
+        raise DataError("data-row", f"tools is a {type(value).__name__}", place=place, hint="a list of JSON schemas")
+    return tuple(value)
+
+
 def extras(row: Row, used: tuple[str, ...]) -> dict[str, Any]:
     """What else a row holds: texts and numbers, for objectives that ask for them. Whether a number will do is judged then."""
-    others = {key: value for key, value in row.items() if key not in used}
+    others = {key: value for key, value in row.items() if key not in (*used, "tools")}
     return {"texts": {k: v for k, v in others.items() if isinstance(v, str)}, "columns": {k: v for k, v in others.items() if _numeric(v)}}
 
 
@@ -45,9 +97,10 @@ def _numeric(value: Any) -> bool:
 
 
 def read_pair(row: Row, place: Place) -> Example:
-    completions = (text_of(row, "chosen", place), text_of(row, "rejected", place))
+    prompt = prompt_of(row, place)
+    completions = (answer_of(row, "chosen", prompt, place), answer_of(row, "rejected", prompt, place))
     more = extras(row, ("prompt", "chosen", "rejected"))
-    return Example("paired", prompt_of(row, place), completions, place, own=of_sides(more["columns"]), **more)
+    return Example("paired", prompt, completions, place, own=of_sides(more["columns"]), tools=tools_of(row, place), **more)
 
 
 def of_sides(columns: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -60,9 +113,10 @@ def read_label(row: Row, place: Place) -> Example:
     if not isinstance(label, bool):
         hint = "true for desirable, false for undesirable"
         raise DataError("data-row", f"label is {'null' if label is None else repr(label)}", place=place, hint=hint)
-    completion = text_of(row, "completion", place)
+    prompt = prompt_of(row, place)
+    completion = answer_of(row, "completion", prompt, place)
     more = extras(row, ("prompt", "completion", "label"))
-    return Example("labelled", prompt_of(row, place), (completion,), place, desirable=label, own=(more["columns"],), **more)
+    return Example("labelled", prompt, (completion,), place, desirable=label, own=(more["columns"],), tools=tools_of(row, place), **more)
 
 
 def read_ranked(row: Row, place: Place) -> Example:
@@ -72,18 +126,20 @@ def read_ranked(row: Row, place: Place) -> Example:
         raise DataError("data-row", "completions and scores must be lists of one length, at least 2", place=place)
     if any(isinstance(s, bool) or not isinstance(s, (int, float)) or not math.isfinite(s) for s in scores):
         raise DataError("data-row", f"scores {scores} are not all finite numbers", place=place)
-    texts = tuple(text_of({"completions": one}, "completions", place) for one in completions)
+    prompt = prompt_of(row, place)
+    texts = tuple(answer_of({"completions": one}, "completions", prompt, place) for one in completions)
     ranks = tuple(1 + sum(other > score for other in scores) for score in scores)
     more = extras(row, ("prompt", "completions", "scores"))
     lists = {k: v for k, v in more["columns"].items() if isinstance(v, list) and len(v) == len(texts)}
     own = tuple({k: v[i] for k, v in lists.items()} | {"score": score} for i, score in enumerate(scores))
-    return Example("ranked", prompt_of(row, place), texts, place, ranks=ranks, own=own, **more)
+    return Example("ranked", prompt, texts, place, ranks=ranks, own=own, tools=tools_of(row, place), **more)
 
 
 def read_demonstration(row: Row, place: Place) -> Example:
-    completion = text_of(row, "completion", place)
+    prompt = prompt_of(row, place)
+    completion = answer_of(row, "completion", prompt, place)
     more = extras(row, ("prompt", "completion"))
-    return Example("demonstrations", prompt_of(row, place), (completion,), place, own=(more["columns"],), **more)
+    return Example("demonstrations", prompt, (completion,), place, own=(more["columns"],), tools=tools_of(row, place), **more)
 
 
 def is_hh(row: Row) -> bool:
@@ -116,4 +172,4 @@ FORMATS = (
     DataFormat("labels", "labelled", ("prompt", "completion", "label"), read_label),
     DataFormat("demonstrations", "demonstrations", ("prompt", "completion"), read_demonstration),
 )
-"""In the order they are tried: the first whose columns are there and that fits."""
+"""What a main job needs; more come from plugins."""

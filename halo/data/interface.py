@@ -19,8 +19,11 @@ class DataFormat:
     name      what `--data-format` and `halo plugins` call it
     kind      the kind of example it gives
     columns   the columns a row must have
-    fits      whether a row that has the columns really is of this format
+    fits      whether a row that has the columns really is of this format; looks at types, not at whether the row is usable
     read      row, place -> Example; raises DataError at `place` for a row that cannot be used
+
+    Of the formats that fit a set's first row the one is taken whose columns include those of all the others; where
+    there is none, the run stops and names them.
     """
 
     name: str

@@ -137,11 +137,20 @@ def _format(first: tuple[Row, Place], formats: Sequence[DataFormat], name: str |
         if chosen is None:
             raise DataError("data-format", f"there is no data format {name!r}", hint=nearest(name, [f.name for f in formats]))
         return chosen
-    for form in formats:
-        if all(column in row for column in form.columns) and form.fits(row):
-            return form
+    fitting = [form for form in formats if _fits(form, row)]
+    widest = [form for form in fitting if all(set(other.columns) <= set(form.columns) for other in fitting)]
+    if len(widest) == 1:
+        return widest[0]
+    if fitting:
+        names = ", ".join(form.name for form in widest or fitting)
+        message = f"the columns {', '.join(row)} fit several formats: {names}"
+        raise DataError("data-format", message, place=place, hint="--data-format says which")
     known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in formats)
     raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"known are {known}")
+
+
+def _fits(form: DataFormat, row: Row) -> bool:
+    return all(column in row for column in form.columns) and form.fits(row)
 
 
 def _is_content(problem: DataError) -> bool:

@@ -2,14 +2,17 @@
 
 from halo.backends.interface import Backend, BackendContext
 from halo.data.examples import Example, Message, Text
-from halo.data.interface import DataFormat
+from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
+from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, HaloError, Place, SettingsError
+from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy
 
 __all__ = [
     "Backend",
     "BackendContext",
+    "Command",
     "DataError",
     "DataFormat",
     "Example",
@@ -21,7 +24,16 @@ __all__ = [
     "Reference",
     "ReferenceContext",
     "ReferenceStrategy",
+    "Row",
     "SettingsError",
     "Text",
+    "answer_of",
+    "extras",
     "hookimpl",
+    "is_messages",
+    "messages_of",
+    "of_sides",
+    "prompt_of",
+    "text_of",
+    "tools_of",
 ]

@@ -23,6 +23,7 @@ KINDS = {
     "reference": "halo_reference_strategies",
     "backend": "halo_backends",
     "objectives": "halo_objective_folders",
+    "command": "halo_commands",
 }
 
 

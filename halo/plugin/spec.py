@@ -8,6 +8,7 @@ import pluggy
 
 from halo.backends.interface import Backend
 from halo.data.interface import DataFormat
+from halo.plugin.command import Command
 from halo.reference.interface import ReferenceStrategy
 
 PROJECT = "halo"
@@ -33,3 +34,7 @@ class Hooks:
     @hookspec
     def halo_objective_folders(self) -> list[Path]:  # type: ignore[empty-body]
         """Called when an objective is looked up by name: folders of YAML files."""
+
+    @hookspec
+    def halo_commands(self) -> list[Command]:  # type: ignore[empty-body]
+        """Called when the command line holds a word that is none of core's, and for `halo --help`: further commands."""

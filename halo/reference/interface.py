@@ -61,18 +61,25 @@ class ScoredModel(Protocol):
 class ReferenceContext:
     """What a strategy may use to build its reference.
 
-    load_model   loads the model that the policy starts from, anew
+    load_model   loads the reference's model anew: the one that the policy starts from, or that of `--reference-model`
     name         that model's name or folder
     scorer       wraps a model as the policy's scorer is wrapped (same path, same precision)
     vocabulary   number of token ids of the policy's head
-    options      the strategy's options, as given in `--reference name:option=number,...` or by default
+    options      the strategy's options, as given in `--reference name:option=value,...` or by default
+    policy       the policy at work, scored as in a training step; `policy_model` is its module
+    fingerprint  of the weights of `name`: equal for equal weights, wherever they lie
+    numerics     what else log-probs depend on, such as "float32 sdpa packed cpu"
     """
 
     load_model: Callable[[], Any]
     name: str
     scorer: Callable[[Any], ScoredModel]
     vocabulary: int
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float | str] = field(default_factory=dict)
+    policy: ScoredModel | None = None
+    policy_model: Any = None
+    fingerprint: Callable[[], str] = lambda: ""
+    numerics: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,8 @@ class ReferenceStrategy:
     distributions     whether it gives whole distributions too (it builds a `FullReference`)
     starts_as_policy  whether it agrees with the policy before the first step; then the run checks that it does
     moves             whether it follows the policy (it builds a `FollowingReference`), as `reference: moving` asks
-    options           its numbers with their defaults
+    loads_model       whether it reads the weights of `ReferenceContext.name`, which the run then names with their fingerprint
+    options           numbers or texts, with their defaults; the default says which of the two an option is
     """
 
     name: str
@@ -92,19 +100,24 @@ class ReferenceStrategy:
     distributions: bool = False
     starts_as_policy: bool = False
     moves: bool = False
-    options: Mapping[str, float] = field(default_factory=dict)
+    loads_model: bool = False
+    options: Mapping[str, float | str] = field(default_factory=dict)
 
-    def with_options(self, text: str) -> Mapping[str, float]:
-        """The options of `every=64,mixup=0.6`. Raises SettingsError for an unknown name or what is no number."""
+    def with_options(self, text: str) -> Mapping[str, float | str]:
+        """The options of `every=64,mixup=0.6`. Raises SettingsError for an unknown name or what is no number where one is wanted."""
         given = dict(self.options)
         for entry in filter(None, text.split(",")):
             name, _, value = entry.partition("=")
             if name not in given:
                 message = f"the reference {self.name} has no option {name!r}"
                 raise SettingsError("unknown-setting", message, place=Place("--reference"), hint=nearest(name, given))
-            try:
-                given[name] = float(value)
-            except ValueError:
-                message = f"{name}={value} is no number"
-                raise SettingsError("wrong-value", message, place=Place("--reference"), hint=f"such as {self.name}:{name}={self.options[name]:g}") from None
+            given[name] = value if isinstance(self.options[name], str) else self._number(name, value)
         return given
+
+    def _number(self, name: str, value: str) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            message = f"{name}={value} is no number"
+            hint = f"such as {self.name}:{name}={self.options[name]:g}"
+            raise SettingsError("wrong-value", message, place=Place("--reference"), hint=hint) from None

@@ -193,7 +193,7 @@ def _world(accelerator: Any) -> World:
     return World(accelerator.process_index, accelerator.num_processes, lambda value: list(gather_object([value])))
 
 
-def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Mapping[str, float]]:
+def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Mapping[str, float | str]]:
     """The strategy of `--reference name` or `name:option=number,...`, and its options."""
     name, _, options = settings.reference.partition(":")
     strategy: ReferenceStrategy = choose("reference", name)

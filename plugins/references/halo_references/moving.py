@@ -14,7 +14,7 @@ class MovingReference:
     """A second copy of the weights, moved towards the policy's after every so many steps."""
 
     def __init__(self, context: ReferenceContext) -> None:
-        self._every, self._mixup = context.options["every"], context.options["mixup"]
+        self._every, self._mixup = float(context.options["every"]), float(context.options["mixup"])
         place = Place("--reference")
         if self._every < 1 or self._every != int(self._every):
             raise SettingsError("wrong-value", f"every={self._every:g} is no number of steps", place=place, hint="a whole number from 1")
