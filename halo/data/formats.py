@@ -148,14 +148,17 @@ def is_hh(row: Row) -> bool:
 
 def read_hh(row: Row, place: Place) -> Example:
     """Two transcripts with a common beginning: the last assistant turn of each is the completion."""
-    (prompt, chosen), (other, rejected) = (_last_turn(row[column], place) for column in ("chosen", "rejected"))
+    (prompt, chosen), (other, rejected) = (_last_turn(row[column], column, place) for column in ("chosen", "rejected"))
     if prompt != other:
         raise DataError("data-row", "the transcripts differ before their last turn", place=place)
     more = extras(row, ("chosen", "rejected"))
     return Example("paired", prompt, (chosen, rejected), place, own=of_sides(more["columns"]), **more)
 
 
-def _last_turn(transcript: str, place: Place) -> tuple[Text, str]:
+def _last_turn(transcript: Any, column: str, place: Place) -> tuple[Text, str]:
+    if not isinstance(transcript, str):
+        shown = "null" if transcript is None else type(transcript).__name__
+        raise DataError("data-row", f"{column} is {shown}", place=place, hint="a transcript, a text that begins with \\n\\nHuman:")
     parts = HH_TURN.split(transcript)[1:]
     roles = ["user" if name == "Human" else "assistant" for name in parts[::2]]
     contents = [content.strip() for content in parts[1::2]]
