@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,6 +21,7 @@ from halo.plugin import ReferenceContext, ReferenceStrategy
 from halo.plugin.objectives import find_objective
 from halo.plugin.registry import given
 from halo.scoring.packed import register
+from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, LISTS, POLICY, embedded_feedback
 from halo.training.assembly import assemble
@@ -63,6 +64,11 @@ def tokenized(feedback: str = "paired", slots: tuple[str, ...] = ("chosen", "rej
     rows, _, _ = read_examples(str(source), FORMATS)
     converted, _ = convert(rows[:count], feedback)
     return prepare(converted, template(), slots, {}, None, seed=0)[0][:count]
+
+
+def rows_of(examples: Sequence[TokenizedExample], slots: tuple[str, ...] = ("chosen", "rejected")) -> RowBatch:
+    """The rows of these slots, as a reference's `logps` is given them."""
+    return build_rows(examples, slots)[0]
 
 
 def reference_context(strategy: ReferenceStrategy, options: str = "", model: Any = None) -> ReferenceContext:

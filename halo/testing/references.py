@@ -13,7 +13,7 @@ from torch import Tensor
 from halo.data.tokenizing import TokenizedExample
 from halo.plugin import FollowingReference, FullReference, ReferenceStrategy
 from halo.scoring.rows import RowBatch, build_rows
-from halo.testing.parts import policy, reference_context, require, tokenized, train_steps
+from halo.testing.parts import policy, reference_context, require, rows_of, tokenized, train_steps
 
 NEAR = 1e-4
 """Nats: two ways through one float32 model differ by about 1e-6 in a token."""
@@ -81,8 +81,7 @@ def _check_logps(reference: Any, say: _Say) -> None:
     """Count, type, range, no gradient; and the same numbers in whatever order and grouping the rows come."""
     examples = tokenized(count=4)
     for slots in (SLOTS, ("prompt", *SLOTS)):
-        rows, _ = build_rows(examples, slots)
-        _check_flat(reference.logps(rows), sum(_count(e, s) for e in examples for s in slots), slots, say)
+        _check_flat(reference.logps(rows_of(examples, slots)), sum(_count(e, s) for e in examples for s in slots), slots, say)
     together = _by_example(reference, [examples], SLOTS)
     ways = {
         "one example at a time": _by_example(reference, [[example] for example in examples], SLOTS),
@@ -113,7 +112,7 @@ def _scored(model: Any, rows: RowBatch) -> Tensor:
 
 
 def _check_starts(reference: Any, model: Any, say: _Say) -> None:
-    rows, _ = build_rows(tokenized(count=4), SLOTS)
+    rows = rows_of(tokenized(count=4), SLOTS)
     worst = float((reference.logps(rows) - _scored(model, rows)).abs().max())
     say.unless(
         worst <= NEAR, f"says starts_as_policy=True and differs from the policy by {worst:.3g} nats in a token before the first step"
@@ -122,7 +121,7 @@ def _check_starts(reference: Any, model: Any, say: _Say) -> None:
 
 def _check_states(reference: Any, model: Any, say: _Say) -> None:
     """Whole distributions that add up to 1, over the policy's vocabulary, and that the log-probs come from."""
-    rows, _ = build_rows(tokenized(count=4), SLOTS)
+    rows = rows_of(tokenized(count=4), SLOTS)
     states, flat, vocabulary = reference.states(rows), reference.logps(rows), model.get_output_embeddings().weight.shape[0]
     say.unless(states.vocabulary == vocabulary, f"states(rows) is over {states.vocabulary} tokens, the policy's head has {vocabulary}")
     columns = states.scored(("entropy", "log_sum_sq_probs"))
@@ -142,7 +141,7 @@ def _check_states(reference: Any, model: Any, say: _Say) -> None:
 
 def _check_moves(strategy: ReferenceStrategy, options: str, reference: Any, model: Any, follows: int, say: _Say) -> None:
     """It moves when the policy has moved, leaves the policy alone, and its state brings it back to the bit."""
-    rows, _ = build_rows(tokenized(count=4), SLOTS)
+    rows = rows_of(tokenized(count=4), SLOTS)
     before = reference.logps(rows)
     for step in range(1, follows + 1):
         _nudge(model, step)

@@ -112,10 +112,10 @@ def test_a_row_of_cores_that_is_taken() -> None:
     """Three columns of four, all of which core's labels have too, and a row that has all of them."""
     rows = [{"prompt": "2 + 2", "completion": "4", "label": True, "judge": "a"}] * 2
     wide = replace(SOUND, kind="labelled", columns=("prompt", "completion", "label"), read=lambda row, place: FORMATS[3].read(row, place))
-    with pytest.raises(AssertionError, match="is not taken for it: .* fit several formats: labels, sound"):
+    with pytest.raises(AssertionError, match=r"is not taken for it: .* fit several formats: labels, sound"):
         check_format(wide, rows)
     greedy = replace(wide, columns=("label",), fits=lambda row: "prompt" in row)
-    with pytest.raises(AssertionError, match="is not taken for it: labels"):
+    with pytest.raises(AssertionError, match=r"is not taken for it: labels"):
         check_format(greedy, rows)
 
 
