@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,6 @@ import torch
 from torch import Tensor
 
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.columns import wanted_columns
-from halo.data.conversion import convert
-from halo.data.examples import Example
-from halo.data.preparing import prepare, split
-from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
 from halo.errors import Place, PluginError, RunFailed, SettingsError
 from halo.loss.function import LossFunction
@@ -29,25 +24,26 @@ from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 from halo.scoring.vocabulary import States
 from halo.training.batch import logp_of
+from halo.training.datasets import Data, Say, load_data
+from halo.training.feed import Feed, Table
 from halo.training.models import load_model, load_tokenizer, wants_bf16
 from halo.training.settings import Settings
 from halo.training.step import Step, World
 
-Say = Callable[[str], None]
 AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
 
 
 @dataclass
 class Run:
-    """Everything a run needs, assembled. `train` and `held_out` are tokenized; `step` accumulates a gradient."""
+    """Everything a run needs, assembled. `feed` gives the examples of a step, `step` accumulates its gradient."""
 
     compiled: CompiledObjective
     settings: Settings
     model: Any
     tokenizer: Any
     template: Template
-    train: list[TokenizedExample]
-    held_out: list[TokenizedExample]
+    data: Data
+    feed: Feed
     step: Step
     scorer: Scorer
     accelerator: Any
@@ -62,21 +58,15 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     _check_needs(compiled, settings)
     _check_trackers(settings)
     output = output_folder(compiled.graph.name, settings)
-    examples, held_out = load_examples(compiled, settings, say)
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
-    template = Template.of(tokenizer, settings.chat_template)
-    needs = compiled.graph.needs
-    slots, control = tuple(slot for slot in needs.slots), needs.control
-    columns = wanted_columns(compiled.objective.declaration.columns, needs)
-    train, report = prepare(examples, template, slots, control, settings.max_length, settings.seed, columns)
-    say(f"data       {settings.data}: {report}")
-    evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed, columns)[0] if held_out else []
+    template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
+    data = load_data(compiled, settings, template, say)
     model = load_model(str(settings.model_name_or_path), settings)
     accelerator, why = _accelerator(model, settings, output)
     say(
         f"model      {settings.model_name_or_path}: {sum(p.numel() for p in model.parameters()):,} parameters, {settings.dtype} weights, {why}"
     )
-    scorer = _scorer(model, settings, train, slots, say)
+    scorer = _scorer(model, settings, data.train, tuple(compiled.graph.needs.slots), say)
     world = _world(accelerator)
     torch.manual_seed(settings.seed)
     if settings.gradient_checkpointing:
@@ -86,29 +76,10 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     prepared = accelerator.prepare(scorer)
     world.no_sync = lambda: accelerator.no_sync(prepared)
     step = Step(loss, prepared, None, accelerator.device, world, model.get_output_embeddings().weight.shape[0])
-    run = Run(compiled, settings, model, tokenizer, template, train, evaluation, step, scorer, accelerator, output, say)
+    feed = data.feed(settings, world.size)
+    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, accelerator, output, say)
     _attach_reference(run)
     return run
-
-
-def load_examples(compiled: CompiledObjective, settings: Settings, say: Say) -> tuple[list[Example], list[Example]]:
-    """Training and held-out examples in the kind of feedback the objective wants."""
-    formats = [item.thing for item in supplied("format")]
-
-    def read(source: str) -> list[Example]:
-        examples, left_out, form = read_examples(source, formats, settings.data_split, settings.data_format)
-        if left_out:
-            say(f"data       {len(left_out)} rows left out, the first: {left_out[0]}")
-        if not examples:
-            raise left_out[0]
-        converted, sentence = convert(examples, compiled.graph.feedback)
-        say(f"data       {len(examples)} rows of format {form.name}" + (f"; {sentence} ({len(converted)} examples)" if sentence else ""))
-        return converted
-
-    examples = read(str(settings.data))
-    if settings.eval_data:
-        return examples, read(settings.eval_data)
-    return split(examples, settings.eval_fraction, settings.seed) if settings.eval_fraction else (examples, [])
 
 
 def output_folder(name: str, settings: Settings) -> Path:
@@ -267,8 +238,8 @@ class _Start:
 def _check_agreement(run: Run) -> None:
     """Policy and reference must give the same log-probs before the first step, and no divergence."""
     step, needs = run.step, run.compiled.graph.needs
-    policy = step.measured(run.train[:2], [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
-    reference = step.referenced(run.train[:2])
+    policy = step.measured(run.data.train[:2], [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
+    reference = step.referenced(run.data.train[:2])
     gaps = [(logp_of(policy[slot]) - logp_of(reference[slot])).abs() for slot in step.reference_slots]
     columns = [1 + needs.policy_words.index(word) for word in needs.divergences]
     gaps += [flat[:, columns] for flat in policy.values()] if columns else []
@@ -280,8 +251,8 @@ def _check_agreement(run: Run) -> None:
 def _precompute(run: Run) -> None:
     """Gives every example its reference log-probs, then frees the reference."""
     slots, settings, begun = run.step.reference_slots, run.settings, time.perf_counter()
-    for examples in (run.train, run.held_out):
-        wanted = range(len(examples)) if examples is run.held_out else _reached(run)
+    assert isinstance(run.feed, Table), "a stream was refused before"
+    for examples, wanted in ((run.data.train, run.feed.reached()), (run.data.held_out, list(range(len(run.data.held_out))))):
         for start in range(0, len(wanted), settings.per_device_train_batch_size):
             chosen = wanted[start : start + settings.per_device_train_batch_size]
             flat = run.step.referenced([examples[i] for i in chosen])
@@ -290,14 +261,6 @@ def _precompute(run: Run) -> None:
                 examples[i] = _with_logps(examples[i], flat, cursor)
     run.step.reference = None
     run.facts["reference_seconds"] = time.perf_counter() - begun
-
-
-def _reached(run: Run) -> list[int]:
-    """The training examples that this run will see, on this rank or another."""
-    from halo.training.schedule import Schedule
-
-    schedule = Schedule.of(run.settings, len(run.train), run.step.world.size)
-    return sorted({i for step in range(schedule.total) for i in schedule.indices(step)})
 
 
 def _with_logps(example: TokenizedExample, flat: dict[str, Tensor], cursor: dict[str, int]) -> TokenizedExample:

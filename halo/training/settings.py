@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from halo.data.reading import Source, named
 from halo.errors import Place, SettingsError, nearest
 from halo.objective.document import read_document
 from halo.objective.loading import first_error, read_text
@@ -31,16 +32,24 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model_name_or_path: str | None = Field(None, description="folder or hub name; left out: the embedded policy")
-    data: str | None = Field(None, description="file, datasets folder or hub name; left out: the embedded feedback")
+    data: str | list[Source | str] | None = Field(
+        None, description="file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback"
+    )
     data_format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
+    data_columns: dict[str, str] = Field({}, description="KNOWN=YOURS,...: which of your columns a format's column is read from")
     data_split: str = "train"
     shuffle: bool = Field(True, description="a new order every epoch, from the seed")
-    eval_data: str | None = Field(None, description="held-out feedback, in the same format")
+    group_by_length: bool = Field(False, description="examples of a step are about as long as one another")
+    streaming: bool = Field(False, description="read as training goes on, for sets larger than memory; needs max_steps")
+    shuffle_buffer_size: int = Field(1000, ge=1, description="examples that a stream is shuffled in, and mismatched completions drawn from")
+    eval_data: str | list[Source | str] | None = Field(None, description="held-out feedback, in the same format")
     eval_fraction: float = Field(0.0, ge=0, lt=1, description="share of the prompts held out for evaluation")
     max_length: int | None = Field(1024, ge=2, description="tokens of prompt and completion; longer examples are left out, never cut")
     chat_template: Literal["auto", "always", "never"] = Field(
         "auto", description="auto: plain prompts become one user message where the tokenizer has a template"
     )
+
+    loss_on: Literal["all", "last"] = Field("all", description="which of a completion's assistant turns are trained on")
 
     output_dir: str | None = Field(None, description="left out: a new folder under runs/")
     run_name: str | None = None
@@ -83,6 +92,24 @@ class Settings(BaseModel):
     save_steps: int | None = Field(None, ge=1, description="left out: only at the end")
     save_total_limit: int | None = Field(2, ge=1)
     report_to: list[str] = Field([], description="trackers of accelerate: tensorboard, wandb, ...")
+
+    @field_validator("data_columns", mode="before")
+    @classmethod
+    def _as_map(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part]
+        if not all(equals and known and own for known, equals, own in pairs):
+            raise ValueError(f"{value!r} is not KNOWN=YOURS,...")
+        return {known: own for known, _, own in pairs}
+
+    def sources(self, value: str | list[Source | str] | None) -> list[Source]:
+        """`data` or `eval_data` as sets. Raises DataError if two have one name."""
+        parts = value or []
+        if isinstance(parts, str):
+            parts = [parts] if Path(parts).exists() else [part for part in parts.split(",") if part]
+        given = [Source.model_validate(part) for part in parts]
+        return named(one.model_copy(update={"columns": self.data_columns | one.columns, "format": one.format or self.data_format}) for one in given)
 
     @field_validator("report_to", mode="before")
     @classmethod

@@ -12,7 +12,8 @@ import tiny
 from halo.data.conversion import convert
 from halo.data.examples import Example
 from halo.data.formats import FORMATS
-from halo.data.preparing import order, prepare, split
+from halo.data.mixing import order
+from halo.data.preparing import prepare, split
 from halo.data.reading import read_examples
 from halo.errors import DataError, Place
 
