@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from halo.cli.arguments import Arguments, one_word, split
-from halo.cli.console import Progress, say
+from halo.cli.console import Progress, quieten, say
 from halo.compiler.checks.examination import NEVER
 from halo.compiler.checks.verdict import REFUTED
 from halo.compiler.pipeline import CompiledObjective, compile_source
@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> int:
     settings = _settings(given, compiled)
     if settings.check:
         _hold(compiled)
-    _quieten()
+    quieten()
     from halo.training.assembly import assemble
 
     say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
@@ -129,13 +129,3 @@ def _fields() -> str:
         default = "" if info.default is None else f" [{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
         lines.append(f"  --{name.replace('_', '-'):<32}{default.strip():<12} {info.description or ''}".rstrip())
     return "\n".join(lines) + "\n"
-
-
-def _quieten() -> None:
-    """The libraries' own progress bars and advice would drown the run's lines."""
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()

@@ -28,7 +28,7 @@ def prepare(
     for example in examples:
         result = usable(example, template, slots, control, max_length, columns)
         if isinstance(result, str):
-            report.dropped[result] += 1
+            report.drop(result, example.place)
         else:
             kept.append((example, result))
     report.kept = len(kept)

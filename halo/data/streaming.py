@@ -87,13 +87,13 @@ class Stream:
             except DataError as problem:
                 if not is_content(problem):
                     raise
-                self.report.dropped["with a prompt or transcript that cannot be used"] += 1
+                self.report.drop("with a prompt or transcript that cannot be used", place)
                 continue
             change = change or converter(example, self.feedback)[1]
             for new in change(example):
                 result = usable(new, self.template, self.slots, self.control, self.max_length, self.columns)
                 if isinstance(result, str):
-                    self.report.dropped[result] += 1
+                    self.report.drop(result, new.place)
                 else:
                     self.report.kept += 1
                     yield new, result

@@ -145,10 +145,16 @@ def _rewritten() -> ModelError:
 
 @dataclass
 class Report:
-    """What tokenizing left out, and why."""
+    """What tokenizing left out, and why; `first` is where each reason was met first."""
 
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    first: dict[str, Place] = field(default_factory=dict)
+
+    def drop(self, why: str, place: Place) -> None:
+        """Counts an example that is left out."""
+        self.dropped[why] += 1
+        self.first.setdefault(why, place)
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {why}" for why, count in self.dropped.most_common())

@@ -114,6 +114,8 @@ def added(parts: Iterable[Sums]) -> Sums:
 def means(sums: Sums) -> dict[str, float]:
     """sum / count; labelled margins are the difference of the two sides' means."""
     result = {name: value / count for name, (value, count) in sums.items() if count}
-    if {"rewards/chosen", "rewards/rejected"} <= set(result) and "rewards/margins" not in sums:
-        result["rewards/margins"] = result["rewards/chosen"] - result["rewards/rejected"]
+    for name in list(result):
+        end = name.removeprefix("rewards/chosen")
+        if end != name and f"rewards/rejected{end}" in result and f"rewards/margins{end}" not in sums:
+            result[f"rewards/margins{end}"] = result[name] - result[f"rewards/rejected{end}"]
     return result

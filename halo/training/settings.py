@@ -93,6 +93,17 @@ class Settings(BaseModel):
     save_total_limit: int | None = Field(2, ge=1)
     report_to: list[str] = Field([], description="trackers of accelerate: tensorboard, wandb, ...")
 
+    @field_validator("data", "eval_data")
+    @classmethod
+    def _as_sources(cls, value: Any) -> Any:
+        for part in _parts(value):
+            try:
+                Source.model_validate(part)
+            except ValidationError as problem:
+                error = problem.errors()[0]
+                raise ValueError(f"{'.'.join(map(str, error['loc']))} of {part!r}: {error['msg']}") from None
+        return value
+
     @field_validator("data_columns", mode="before")
     @classmethod
     def _as_map(cls, value: Any) -> Any:
@@ -105,16 +116,19 @@ class Settings(BaseModel):
 
     def sources(self, value: str | list[Source | str] | None) -> list[Source]:
         """`data` or `eval_data` as sets. Raises DataError if two have one name."""
-        parts = value or []
-        if isinstance(parts, str):
-            parts = [parts] if Path(parts).exists() else [part for part in parts.split(",") if part]
-        given = [Source.model_validate(part) for part in parts]
+        given = [Source.model_validate(part) for part in _parts(value)]
         return named(one.model_copy(update={"columns": self.data_columns | one.columns, "format": one.format or self.data_format}) for one in given)
 
     @field_validator("report_to", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return [] if value in ("none", "None", None) else [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+def _parts(value: str | list[Source | str] | None) -> list[Source | str]:
+    if isinstance(value, str):
+        return [value] if Path(value).exists() else [part for part in value.split(",") if part]
+    return value or []
 
 
 def read_settings(file: str | None, flags: Mapping[str, str | None], base: Mapping[str, Any] | None = None) -> Settings:
