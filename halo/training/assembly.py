@@ -13,10 +13,11 @@ from torch import Tensor
 
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.tokenizing import Template, TokenizedExample
-from halo.errors import Place, PluginError, RunFailed, SettingsError
+from halo.errors import HaloError, Place, PluginError, RunFailed, SettingsError
 from halo.loss.function import LossFunction
 from halo.objective.vocabulary import INPUTS
 from halo.plugin.registry import choose, supplied
+from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 from halo.scoring.capability import choose_path
 from halo.scoring.packed import register
@@ -180,26 +181,58 @@ def _attach_reference(run: Run) -> None:
     if not needs.reference:
         run.say("reference  none: the objective needs none")
         return
-    device, accelerator = run.accelerator.device, run.accelerator
-    strategy, options = chosen_reference(settings)
-
-    def wrapped(model: Any) -> _Scored:
-        if run.scorer.path == "auto":
-            register(model)
-        return _Scored(Scorer(model.to(device), run.scorer.path), accelerator)
-
-    name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
+    strategy, _ = chosen_reference(settings)
+    context = reference_context(run)
     if settings.precompute_ref_log_probs and settings.reference == "frozen":
         reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
     else:
-        reference = strategy.build(ReferenceContext(lambda: load_model(name, settings), name, wrapped, vocabulary, options))
+        reference = strategy.build(context)
     assert reference is not None  # _check_needs asked for one that supplies
     run.step.reference = reference
-    run.say(f"reference  {reference.describe()}")
+    run.say(f"reference  {reference.describe()}{_weights(context) if strategy.loads_model else ''}")
     if strategy.starts_as_policy:
         _check_agreement(run)
     if settings.precompute_ref_log_probs:
         _precompute(run)
+
+
+def reference_context(run: Run) -> ReferenceContext:
+    """What this run gives a reference strategy to build from. Nothing is loaded."""
+    settings, accelerator = run.settings, run.accelerator
+    name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
+
+    def wrapped(model: Any) -> _Scored:
+        if run.scorer.path == "auto":
+            register(model)
+        return _Scored(Scorer(model.to(accelerator.device), run.scorer.path), accelerator)
+
+    return ReferenceContext(
+        lambda: load_model(name, settings),
+        name,
+        wrapped,
+        vocabulary,
+        chosen_reference(settings)[1],
+        policy=_Policy(run),
+        policy_model=run.model,
+        fingerprint=lambda: weights_fingerprint(name),
+        numerics=_numerics(run),
+    )
+
+
+def _numerics(run: Run) -> str:
+    """Type of the weights, autocast, attention, path of the scorer, device."""
+    path = {"auto": "packed"}.get(run.scorer.path, run.scorer.path)
+    attention = "sdpa" if path == "packed" else run.model.config._attn_implementation  # packed attention is made of sdpa's
+    autocast = {"no": ""}.get(run.accelerator.mixed_precision, f"{run.accelerator.mixed_precision}-autocast")
+    return " ".join(filter(None, [run.settings.dtype, autocast, attention, path, run.accelerator.device.type]))
+
+
+def _weights(context: ReferenceContext) -> str:
+    """The weights' first digits for the `reference` line; only what keeps log-probs by them insists on having them."""
+    try:
+        return f", weights {context.fingerprint()[:12]}"
+    except (HaloError, OSError) as problem:
+        return f", weights without a fingerprint ({problem})"
 
 
 @dataclass(frozen=True)
@@ -217,19 +250,25 @@ class _Scored:
             return self.scorer.states(rows)
 
 
-class _Start:
-    """The policy before its first step, as its own reference: no second copy of the weights."""
+class _Policy:
+    """The policy at work, scored as in a training step."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
-    @torch.no_grad()
-    def logps(self, rows: RowBatch) -> Tensor:
+    def __call__(self, rows: RowBatch) -> Tensor:
         return self.run.step.score(rows)
 
-    @torch.no_grad()
     def states(self, rows: RowBatch) -> States:
         return _Scored(self.run.scorer, self.run.accelerator).states(rows)
+
+
+class _Start(_Policy):
+    """The policy before its first step, as its own reference: no second copy of the weights."""
+
+    @torch.no_grad()
+    def logps(self, rows: RowBatch) -> Tensor:
+        return self(rows)
 
     def describe(self) -> str:
         return f"{self.run.settings.model_name_or_path} before the first step, scored ahead and then gone"
