@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 from halo.data.examples import Example
 from halo.data.interface import DataFormat, Row
-from halo.errors import DataError, Place, nearest
+from halo.errors import DataError, Place, RowLeftOut, nearest
 
 
 def read_examples(
@@ -17,26 +18,21 @@ def read_examples(
 ) -> tuple[list[Example], list[DataError], DataFormat]:
     """All examples of a source, the rows that had to be left out, and the format that was found.
 
-    A row that is no JSON object or has another type in a column than its format allows raises DataError; a row whose
-    content cannot be trained on (an empty prompt, transcripts that differ early) is returned among the left-out ones.
+    A row that is no JSON object, is of another format than the first, or has another type in a column than its format
+    allows raises DataError; one for which the format raises RowLeftOut is returned among the left-out ones.
     """
     rows = read_rows(source, split)
     first = next(rows, None)
     if first is None:
         raise DataError("empty-file", "there are no rows", place=Place(source))
     form = _format(first, formats, format_name)
-    examples, left_out = [], []
+    examples, left_out = list[Example](), list[DataError]()
     for row, place in _chained(first, rows):
-        missing = [column for column in form.columns if column not in row]
-        if missing:
-            raise DataError("data-row", f"the column {missing[0]!r} is missing", place=place, hint=nearest(missing[0], row))
+        _check_format(row, place, form, first, formats if format_name is None else ())
         try:
             examples.append(form.read(row, place))
-        except DataError as problem:
-            if _is_content(problem):
-                left_out.append(problem)
-            else:
-                raise
+        except RowLeftOut as problem:
+            left_out.append(problem)
     return examples, left_out, form
 
 
@@ -145,17 +141,37 @@ def _format(first: tuple[Row, Place], formats: Sequence[DataFormat], name: str |
         names = ", ".join(form.name for form in widest or fitting)
         message = f"the columns {', '.join(row)} fit several formats: {names}"
         raise DataError("data-format", message, place=place, hint="--data-format says which")
-    known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in formats)
-    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"known are {known}")
+    known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in sorted(formats, key=lambda form: -_likeness(form, row))[:3])
+    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"nearest are {known}")
+
+
+def _likeness(form: DataFormat, row: Row) -> float:
+    """How like a row's columns are to a format's: 1 where it has them all."""
+    return sum(max((SequenceMatcher(None, c, have).ratio() for have in row), default=0.0) for c in form.columns) / len(form.columns)
 
 
 def _fits(form: DataFormat, row: Row) -> bool:
     return all(column in row for column in form.columns) and form.fits(row)
 
 
-def _is_content(problem: DataError) -> bool:
-    """Whether a row is merely unusable (counted and left out) rather than wrongly built (an error)."""
-    return problem.message.startswith(("the prompt is empty", "the transcript"))
+def _check_format(row: Row, place: Place, form: DataFormat, first: tuple[Row, Place], formats: Sequence[DataFormat]) -> None:
+    """Raises DataError for a row that lacks a column of its set's format, or that is of another of the `formats`.
+
+    A row with further columns may be of another format of the same kind: a pair with scores is still a pair.
+    """
+    missing = [column for column in form.columns if column not in row]
+    if not missing and form.fits(row) and row.keys() == first[0].keys():
+        return
+    try:
+        other = _format((row, place), formats, None)
+    except DataError:
+        other = form
+    lacking = f"the column {missing[0]!r} is missing" if missing else ""
+    if other is not form and (missing or not form.fits(row) or other.kind != form.kind):
+        message = f"{lacking}{', and ' if lacking else ''}this row is of format {other.name}, the first ({first[1]}) of {form.name}"
+        raise DataError("data-format", message, place=place, hint="a set holds rows of one format")
+    if missing:
+        raise DataError("data-row", lacking, place=place, hint=nearest(missing[0], row))
 
 
 def _chained(first: tuple[Row, Place], rest: Iterator[tuple[Row, Place]]) -> Iterator[tuple[Row, Place]]:
