@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from halo.data.examples import Example
 from halo.data.files import Placed, read_rows
 from halo.data.interface import DataFormat, Row
-from halo.errors import DataError, Place, nearest
+from halo.errors import DataError, Place, RowLeftOut, nearest
 
 
 class Source(BaseModel):
@@ -56,16 +57,14 @@ class Reader:
     def __init__(self, formats: Sequence[DataFormat], name: str | None = None, columns: Mapping[str, str] | None = None, label: str = "") -> None:
         self._formats, self._name, self._columns, self._label = formats, name, columns or {}, label
         self.format: DataFormat | None = None
-        self._first: Place | None = None
+        self._first: Placed | None = None
 
     def read(self, row: Row, place: Place) -> Example:
-        """The row's example. Raises DataError; see `is_content` for rows that are only left out."""
+        """The row's example. Raises DataError, and RowLeftOut for a row that nothing can be learnt from."""
         row = self._renamed(row, place)
-        if self.format is None:
-            self.format, self._first = _format((row, place), self._formats, self._name), place
-        missing = [column for column in self.format.columns if column not in row]
-        if missing:
-            raise DataError("data-row", f"the column {missing[0]!r} is missing", place=place, hint=nearest(missing[0], row))
+        if self.format is None or self._first is None:
+            self.format, self._first = _format((row, place), self._formats, self._name), (row, place)
+        _check_format(row, place, self.format, self._first, self._formats if self._name is None else ())
         example = self.format.read(row, place)
         return replace(example, source=self._label) if self._label else example
 
@@ -84,8 +83,8 @@ def read_examples(
 ) -> tuple[list[Example], list[DataError], DataFormat]:
     """All examples of a source, the rows that had to be left out, and the format that was found.
 
-    A row that is no JSON object or has another type in a column than its format allows raises DataError; a row whose
-    content cannot be trained on (an empty prompt, transcripts that differ early) is returned among the left-out ones.
+    A row that is no JSON object, is of another format than the first, or has another type in a column than its format
+    allows raises DataError; one for which the format raises RowLeftOut is returned among the left-out ones.
     """
     one = Source.model_validate(source) if isinstance(source, str) else source
     reader = Reader(formats, one.format or format_name, one.columns, one.name)
@@ -93,9 +92,7 @@ def read_examples(
     for row, place in rows_of(one, split):
         try:
             examples.append(reader.read(row, place))
-        except DataError as problem:
-            if not is_content(problem):
-                raise
+        except RowLeftOut as problem:
             left_out.append(problem)
     assert reader.format is not None
     return examples, left_out, reader.format
@@ -142,14 +139,34 @@ def _format(first: Placed, formats: Sequence[DataFormat], name: str | None) -> D
         names = ", ".join(form.name for form in widest or fitting)
         message = f"the columns {', '.join(row)} fit several formats: {names}"
         raise DataError("data-format", message, place=place, hint="--data-format says which")
-    known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in formats)
-    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"known are {known}")
+    known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in sorted(formats, key=lambda form: -_likeness(form, row))[:3])
+    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"nearest are {known}")
+
+
+def _likeness(form: DataFormat, row: Row) -> float:
+    """How like a row's columns are to a format's: 1 where it has them all."""
+    return sum(max((SequenceMatcher(None, c, have).ratio() for have in row), default=0.0) for c in form.columns) / len(form.columns)
 
 
 def _fits(form: DataFormat, row: Row) -> bool:
     return all(column in row for column in form.columns) and form.fits(row)
 
 
-def is_content(problem: DataError) -> bool:
-    """Whether a row is merely unusable (counted and left out) rather than wrongly built (an error)."""
-    return problem.message.startswith(("the prompt is empty", "the transcript"))
+def _check_format(row: Row, place: Place, form: DataFormat, first: Placed, formats: Sequence[DataFormat]) -> None:
+    """Raises DataError for a row that lacks a column of its set's format, or that is of another of the `formats`.
+
+    A row with further columns may be of another format of the same kind: a pair with scores is still a pair.
+    """
+    missing = [column for column in form.columns if column not in row]
+    if not missing and form.fits(row) and row.keys() == first[0].keys():
+        return
+    try:
+        other = _format((row, place), formats, None)
+    except DataError:
+        other = form
+    lacking = f"the column {missing[0]!r} is missing" if missing else ""
+    if other is not form and (missing or not form.fits(row) or other.kind != form.kind):
+        message = f"{lacking}{', and ' if lacking else ''}this row is of format {other.name}, the first ({first[1]}) of {form.name}"
+        raise DataError("data-format", message, place=place, hint="a set holds rows of one format")
+    if missing:
+        raise DataError("data-row", lacking, place=place, hint=nearest(missing[0], row))

@@ -15,9 +15,9 @@ from halo.data.conversion import converter
 from halo.data.examples import Example
 from halo.data.interface import DataFormat
 from halo.data.preparing import usable, with_mismatched
-from halo.data.reading import Reader, Source, is_content, rows_of
+from halo.data.reading import Reader, Source, rows_of
 from halo.data.tokenizing import Report, Template, TokenizedExample
-from halo.errors import DataError
+from halo.errors import DataError, RowLeftOut
 
 Kept = tuple[Example, TokenizedExample]
 
@@ -84,9 +84,7 @@ class Stream:
         for row, place in rows_of(source, self.split, streaming=True):
             try:
                 example = reader.read(row, place)
-            except DataError as problem:
-                if not is_content(problem):
-                    raise
+            except RowLeftOut:
                 self.report.drop("with a prompt or transcript that cannot be used", place)
                 continue
             change = change or converter(example, self.feedback)[1]

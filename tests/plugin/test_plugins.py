@@ -72,7 +72,7 @@ def test_a_name_supplied_twice_names_both_owners(monkeypatch: pytest.MonkeyPatch
         registry.supplied("format")
     registry.loaded.cache_clear()
     monkeypatch.setenv("HALO_DISABLED_PLUGINS", "extra")
-    assert len(registry.supplied("format")) == 5
+    assert "extra" not in {item.plugin for item in registry.supplied("format")}
 
 
 def test_a_broken_plugin_is_named_and_help_lives(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
