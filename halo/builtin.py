@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from halo.backends.interface import Backend, BackendContext
+from halo.cli.main import COMMANDS, run_core
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
+from halo.plugin.command import Command
 from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
@@ -39,6 +42,11 @@ def halo_backends() -> list[Backend]:
 @hookimpl
 def halo_objective_folders() -> list[Path]:
     return [shipped_folder()]
+
+
+@hookimpl
+def halo_commands() -> list[Command]:
+    return [Command(name, meaning, partial(run_core, name)) for name, meaning in COMMANDS.items()]
 
 
 def _frozen(context: ReferenceContext) -> Reference:

@@ -30,20 +30,21 @@ MODULES = {"import": "importing"}
 """Where a command's name is none for a module."""
 
 
+def run_core(name: str, words: list[str]) -> int:
+    """Runs a command of core's, which needs no plugin to be found."""
+    result: int = importlib.import_module(f"halo.cli.{MODULES.get(name, name)}").run(words)
+    return result
+
+
 def usage() -> str:
-    """The overview that `halo --help` prints."""
-    rows = "\n".join(f"  halo {name:<9} {meaning}" for name, meaning in (COMMANDS | _plugged()).items())
-    return f"halo: alignment objectives that are declared, not programmed\n\n{rows}\n\n`halo COMMAND --help` says more. First try: halo train kto\n"
+    """The overview that `halo --help` prints. It lives whatever is wrong with a plugin."""
+    from halo.plugin.registry import collected, loaded
 
-
-def _plugged() -> dict[str, str]:
-    """The commands of plugins; none where a plugin is at fault, so that help lives (`halo plugins` says what is wrong)."""
-    from halo.plugin.registry import supplied
-
-    try:
-        return {item.name: item.thing.meaning for item in supplied("command") if item.name not in COMMANDS}
-    except HaloError:
-        return {}
+    items, mistakes = collected("command")
+    commands = COMMANDS | {item.name: item.thing.meaning for item in items if item.name not in COMMANDS}
+    rows = "\n".join(f"  halo {name:<9} {meaning}" for name, meaning in commands.items())
+    wrong = "A plugin cannot be used; `halo plugins` says which and why.\n" if mistakes or loaded().broken or loaded().mistakes else ""
+    return f"halo: alignment objectives that are declared, not programmed\n\n{rows}\n\n`halo COMMAND --help` says more. First try: halo train kto\n{wrong}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,14 +75,16 @@ def _dispatched(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name in COMMANDS:
-        result: int = importlib.import_module(f"halo.cli.{MODULES.get(name, name)}").run(rest)
-        return result
+        return run_core(name, rest)
     from halo.plugin.registry import supplied
 
-    plugged = {item.name: item.thing for item in supplied("command")}
+    plugged = {item.name: item for item in supplied("command")}
     if name not in plugged:
         raise SettingsError("unknown-setting", f"there is no command {name!r}", hint=nearest(name, COMMANDS | plugged))
-    return int(plugged[name].run(rest))
+    result = plugged[name].thing.run(rest)
+    if not isinstance(result, int):
+        raise plugged[name].owner.mistake(f"the command {name} returned {result!r}, which is no exit code")
+    return result
 
 
 def _check_package() -> None:

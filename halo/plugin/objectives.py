@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from halo.errors import PluginError
-from halo.plugin.registry import supplied
+from halo.plugin.registry import Supplied, supplied, twice
 
 
 def shipped_folder() -> Path:
@@ -25,16 +24,13 @@ class _Finder:
         return sorted(self.files())
 
     def files(self) -> dict[str, Path]:
-        found: dict[str, Path] = {}
+        found: dict[str, tuple[Path, Supplied]] = {}
         for item in supplied("objectives"):
             for file in sorted(item.thing.glob("*.yaml")):
-                if found.setdefault(file.stem, file) != file:
-                    raise PluginError(
-                        "plugin",
-                        f"two plugins supply the objective {file.stem!r}: {found[file.stem]} and {file}",
-                        hint=f"HALO_DISABLED_PLUGINS={item.plugin} switches one off",
-                    )
-        return found
+                first, of = found.setdefault(file.stem, (file, item))
+                if first != file:
+                    raise twice("objective", file.stem, of.owner, item.owner, f", as {first} and {file}")
+        return {name: file for name, (file, _) in found.items()}
 
 
 find_objective = _Finder()

@@ -1,104 +1,203 @@
 """Finds plugins through the entry-point group `halo`, core's own included, and answers "who supplies what".
 
-A plugin that fails to import is named and left out; a misspelt hook or a name supplied twice is an error that names the
-owners. `HALO_DISABLED_PLUGINS` (names, separated by commas) switches plugins off.
+A plugin that cannot be imported is named and left out. What else can be wrong with one is a mistake, one message that names
+plugin, distribution and hook: a misspelt or unmarked hook, a hook that raises or returns the wrong thing, a name given twice.
+Mistakes are raised where something of that kind is asked for. `HALO_DISABLED_PLUGINS` (names, separated by commas) switches plugins off.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
+from halo.backends.interface import Backend
+from halo.data.interface import DataFormat
 from halo.errors import PluginError, nearest
+from halo.plugin.command import Command
 from halo.plugin.spec import PROJECT, Hooks
+from halo.reference.interface import ReferenceStrategy
 
-KINDS = {
-    "format": "halo_data_formats",
-    "reference": "halo_reference_strategies",
-    "backend": "halo_backends",
-    "objectives": "halo_objective_folders",
-    "command": "halo_commands",
+KINDS: dict[str, tuple[str, type]] = {
+    "format": ("halo_data_formats", DataFormat),
+    "reference": ("halo_reference_strategies", ReferenceStrategy),
+    "backend": ("halo_backends", Backend),
+    "objectives": ("halo_objective_folders", Path),
+    "command": ("halo_commands", Command),
 }
+"""What can be supplied: by which hook, as what."""
+HOOKS = tuple(hook for hook, _ in KINDS.values())
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A plugin (the name of its entry point) and the distribution that it came with."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    @classmethod
+    def of(cls, entry: EntryPoint) -> Owner:
+        return cls(entry.name, entry.dist.name, entry.dist.version) if entry.dist else cls(entry.name, "unknown", "")
+
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.distribution} {self.version})"
+
+    def mistake(self, what: str, hint: str = "") -> PluginError:
+        """What is wrong with this plugin."""
+        return PluginError("plugin", f"the plugin {self}: {what}", hint=hint or f"HALO_DISABLED_PLUGINS={self.plugin} switches it off")
 
 
 @dataclass(frozen=True)
 class Supplied:
-    """One thing a plugin supplies: its kind, name, the plugin and the distribution that own it."""
+    """One thing a plugin supplies: its kind, its name and who owns it."""
 
     kind: str
     name: str
-    plugin: str
-    distribution: str
+    owner: Owner
     thing: Any
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's name."""
+        return self.owner.plugin
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The plugins that work, and those that do not with the reason."""
+    """The plugins that work; those that cannot be imported, with the reason; names switched off; what is wrong with those that were loaded."""
 
     manager: pluggy.PluginManager
-    owners: dict[str, str]
-    broken: dict[str, str]
+    owners: dict[str, Owner] = field(default_factory=dict)
+    broken: dict[Owner, str] = field(default_factory=dict)
+    off: dict[str, bool] = field(default_factory=dict)
+    """Every name of HALO_DISABLED_PLUGINS, and whether there is a plugin of that name."""
+    mistakes: list[PluginError] = field(default_factory=list)
 
 
 @cache
 def loaded() -> Loaded:
-    """Loads every plugin once. Raises PluginError for a misspelt hook."""
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(Hooks)
-    off = {name.strip() for name in os.environ.get("HALO_DISABLED_PLUGINS", "").split(",") if name.strip()}
-    owners, broken = dict[str, str](), dict[str, str]()
-    for entry in sorted(entry_points(group=PROJECT), key=lambda e: (e.name != "builtin", e.name)):
-        if entry.name not in off and entry.name not in owners:
-            _load(entry, manager, owners, broken)
+    """Loads every plugin once, core's own first."""
+    state = Loaded(pluggy.PluginManager(PROJECT))
+    state.manager.add_hookspecs(Hooks)
+    entries = sorted(entry_points(group=PROJECT), key=lambda e: (e.name != "builtin", e.name))
+    off = [name.strip() for name in os.environ.get("HALO_DISABLED_PLUGINS", "").split(",") if name.strip()]
+    state.off.update({name: any(entry.name == name for entry in entries) for name in off})
+    for entry in entries:
+        owner = Owner.of(entry)
+        if entry.name in state.owners:
+            what = f"two plugins are called {entry.name!r}: {state.owners[entry.name]} and {owner}"
+            state.mistakes.append(PluginError("plugin", what, hint=f"uninstall one; HALO_DISABLED_PLUGINS={entry.name} switches both off"))
+        elif entry.name not in state.off:
+            _load(entry, owner, state)
+    return state
+
+
+def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
     try:
-        manager.check_pending()
+        plugin = entry.load()
+        state.manager.register(plugin, name=entry.name)
     except pluggy.PluginValidationError as problem:
-        raise PluginError("plugin", str(problem).replace("\n", " "), hint="see docs/plugins.md for the hooks") from None
-    return Loaded(manager, owners, broken)
+        state.manager.unregister(name=entry.name)  # some of its hooks may be in already
+        state.mistakes.append(owner.mistake(" ".join(str(problem).split()), hint="a hook takes no arguments; docs/plugins.md has them all"))
+    except (Exception, SystemExit) as problem:  # whatever a stranger's module raises while it is imported
+        state.broken[owner] = " ".join(f"{type(problem).__name__}: {problem}".split())
+    else:
+        state.owners[entry.name] = owner
+        state.mistakes.extend(_hooks_that_are_none(plugin, owner, state.manager))
 
 
-def _load(entry: EntryPoint, manager: pluggy.PluginManager, owners: dict[str, str], broken: dict[str, str]) -> None:
-    owner = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
-    try:
-        manager.register(entry.load(), name=entry.name)
-        owners[entry.name] = owner
-    except Exception as problem:  # whatever a stranger's module raises while it is imported
-        broken[entry.name] = f"{owner}: {type(problem).__name__}: {problem}"
+def _hooks_that_are_none(plugin: object, owner: Owner, manager: pluggy.PluginManager) -> Iterator[PluginError]:
+    """A marked function of a name that no hook has, and a function of a hook's name that is not marked: neither is ever called."""
+    marked = manager.get_hookcallers(plugin) or []
+    for caller in marked:
+        if not caller.has_spec():
+            yield owner.mistake(f"there is no hook {caller.name!r}", hint=nearest(caller.name, HOOKS))
+    names = {caller.name for caller in marked}
+    for hook in HOOKS:
+        if hook not in names and callable(getattr(plugin, hook, None)):
+            yield owner.mistake(f"{hook} is not marked as a hook", hint="put @hookimpl, of halo.plugin, above it")
 
 
 def supplied(kind: str) -> list[Supplied]:
-    """Everything of one kind. Raises PluginError where two plugins give one name."""
-    found: dict[str, Supplied] = {}
-    for item in _collected(kind):
-        if item.name in found and kind != "objectives":
-            first = found[item.name]
-            message = f"two plugins supply the {kind} {item.name!r}: {first.plugin} ({first.distribution}) and {item.plugin} ({item.distribution})"
-            raise PluginError("plugin", message, hint=f"HALO_DISABLED_PLUGINS={item.plugin} switches one off")
-        found[item.name] = item
-    return list(found.values())
+    """Everything of one kind. Raises PluginError for the first mistake there is."""
+    found, mistakes = collected(kind)
+    for mistake in (*loaded().mistakes, *mistakes):
+        raise mistake
+    return found
 
 
-def _collected(kind: str) -> Iterator[Supplied]:
-    state = loaded()
-    for implementation in getattr(state.manager.hook, KINDS[kind]).get_hookimpls():
-        name = str(implementation.plugin_name)
+def collected(kind: str) -> tuple[list[Supplied], list[PluginError]]:
+    """Everything of one kind, each name once, and what is wrong with what its hooks gave."""
+    state, found, mistakes = loaded(), dict[str, Supplied](), list[PluginError]()
+    for implementation in getattr(state.manager.hook, KINDS[kind][0]).get_hookimpls():
+        owner = state.owners[str(implementation.plugin_name)]
         try:
-            things = implementation.function()
-        except Exception as problem:  # a stranger's hook
-            raise PluginError(
-                "plugin",
-                f"the plugin {name} ({state.owners[name]}) failed in {KINDS[kind]}: {problem!r}",
-                hint=f"HALO_DISABLED_PLUGINS={name} switches it off",
-            ) from problem
+            things = _returned(kind, owner, implementation.function)
+        except PluginError as mistake:
+            mistakes.append(mistake)
+            continue
         for thing in things:
-            yield Supplied(kind, str(getattr(thing, "name", None) or thing), name, state.owners[name], thing)
+            item = Supplied(kind, str(getattr(thing, "name", "") if kind != "objectives" else thing), owner, thing)
+            first = found.setdefault(item.name, item)
+            if first is not item:
+                mistakes.append(twice(kind, item.name, first.owner, owner))
+    return list((found | {item.name: item for item in _GIVEN if item.kind == kind}).values()), mistakes
+
+
+def twice(kind: str, name: str, first: Owner, second: Owner, where: str = "") -> PluginError:
+    """A name that was given twice, with both owners."""
+    message = f"two plugins supply the {kind} {name!r}: {first} and {second}{where}"
+    if first == second:
+        return first.mistake(f"supplies the {kind} {name!r} twice{where}")
+    return PluginError("plugin", message, hint=f"HALO_DISABLED_PLUGINS={second.plugin} switches one off")
+
+
+def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]:
+    """What a hook gives. Raises PluginError, naming plugin, distribution and hook, for what is not as the hook says."""
+    hook, wanted = KINDS[kind]
+    try:
+        things = function()
+    except (Exception, SystemExit) as problem:  # a stranger's hook
+        raise owner.mistake(f"{hook} failed with {type(problem).__name__}: {problem}") from problem
+    if not isinstance(things, list):
+        raise owner.mistake(f"{hook} returned {_shown(things)}", hint=f"a hook returns a list of {wanted.__name__}, [] for none")
+    for thing in things:
+        if not isinstance(thing, wanted):
+            raise owner.mistake(f"{hook} returned a list with {_shown(thing)} in it", hint=f"its entries are each a {wanted.__name__}")
+        if isinstance(thing, Path) and not thing.is_dir():
+            raise owner.mistake(f"{hook} returned {thing}, which is no folder", hint="does the wheel hold it?")
+        if not isinstance(thing, Path) and not NAME.fullmatch(name := str(getattr(thing, "name", ""))):
+            raise owner.mistake(f"{hook} returned the name {name!r}", hint="a name has letters, digits, - and _ only")
+    return things
+
+
+def _shown(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+_GIVEN: list[Supplied] = []
+
+
+@contextmanager
+def given(kind: str, thing: Any) -> Iterator[None]:
+    """For the block, `thing` is supplied too, in the place of what else has its kind and name: for `halo.testing`."""
+    item = Supplied(kind, thing.name, Owner("given", "halo.testing", ""), thing)
+    _GIVEN.append(item)
+    try:
+        yield
+    finally:
+        _GIVEN.remove(item)
 
 
 def choose(kind: str, name: str) -> Any:

@@ -37,4 +37,4 @@ class Hooks:
 
     @hookspec
     def halo_commands(self) -> list[Command]:  # type: ignore[empty-body]
-        """Called when the command line holds a word that is none of core's, and for `halo --help`: further commands."""
+        """Called for `halo --help`, and when the command line holds a word that is none of core's: words after `halo`."""

@@ -257,7 +257,7 @@ def test_not_utf8(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_ending(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, here, "train", "dpo", "--data", rows(here, "a,b", name="data.txt"))
     assert "files ending in .txt are not read" in message
-    assert "give .jsonl or .json" in message
+    assert "these are: .jsonl" in message
 
 
 @pytest.mark.parametrize("objective", ["dpo", "kto", "sft"])

@@ -1,35 +1,38 @@
-"""The door: what is supplied, duplicates, broken and misspelt plugins, switching off."""
+"""The door: what is supplied, duplicates, broken and misspelt plugins, hooks that give the wrong thing, switching off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from halo.cli.main import main
+from halo.cli.main import COMMANDS, main
 from halo.errors import PluginError
-from halo.plugin import DataFormat, hookimpl, registry
+from halo.plugin import Backend, Command, DataFormat, ReferenceStrategy, hookimpl, registry
+from halo.plugin.objectives import find_objective, shipped_folder
+
+CORE = "halo-align 0.1.0"
+OWNER = r"extra \(halo-align-extra 1\.0\)"
 
 
-class Extra:
-    """A plugin that supplies one format."""
-
-    @staticmethod
-    @hookimpl
-    def halo_data_formats() -> list[DataFormat]:
-        return [DataFormat("pairs", "paired", ("a",), lambda row, place: None)]  # type: ignore[arg-type,return-value]
+def format_named(name: str) -> DataFormat:
+    return DataFormat(name, "paired", ("a",), lambda row, place: None)  # type: ignore[arg-type,return-value]
 
 
-class Misspelt:
-    """A hook that does not exist."""
+def plugin(hook: str, gives: Callable[[], Any], marked: bool = True) -> Any:
+    """A plugin with one hook."""
 
-    @staticmethod
-    @hookimpl
-    def halo_data_formatz() -> list[DataFormat]:
-        return []
+    def function() -> Any:
+        return gives()
+
+    return SimpleNamespace(**{hook: hookimpl(function) if marked else function})
 
 
 @pytest.fixture(autouse=True)
@@ -39,55 +42,215 @@ def fresh() -> Iterator[None]:
     registry.loaded.cache_clear()
 
 
-def install(monkeypatch: pytest.MonkeyPatch, name: str, plugin: Any) -> None:
-    """Puts a plugin beside the builtin one; an exception is raised when it is loaded."""
-
-    class Entry:
-        dist = SimpleNamespace(name="halo-align-extra", version="1.0")
-
-        def __init__(self) -> None:
-            self.name = name
-
-        def load(self) -> Any:
-            if isinstance(plugin, Exception):
-                raise plugin
-            return plugin
-
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a plugin beside those that are installed; an exception is raised when it is loaded."""
     real = list(registry.entry_points(group="halo"))
     assert all(isinstance(entry, EntryPoint) for entry in real)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [*real, Entry()])
+    more = []
+
+    def put(thing: Any, name: str = "extra", distribution: str = "halo-align-extra") -> None:
+        def load() -> Any:
+            if isinstance(thing, BaseException):
+                raise thing
+            return thing
+
+        more.append(SimpleNamespace(name=name, load=load, dist=SimpleNamespace(name=distribution, version="1.0")))
+        monkeypatch.setattr(registry, "entry_points", lambda group: [*more, *real])
+        registry.loaded.cache_clear()
+
+    return put
 
 
 def test_core_registers_through_the_same_door(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins"]) == 0
     printed = capsys.readouterr().out
-    assert "builtin  (halo-align" in printed
-    for thing in ("hh, pairs, ranked, labels, demonstrations", "frozen, uniform, none", "single, ddp"):
+    assert f"builtin  ({CORE})" in printed
+    for thing in ("hh, pairs, ranked, labels, demonstrations", "frozen, uniform, none", "single, ddp", ", ".join(COMMANDS)):
         assert thing in printed
 
 
-def test_a_name_supplied_twice_names_both_owners(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, "extra", Extra)
-    with pytest.raises(PluginError, match=r"builtin \(halo-align.*and extra \(halo-align-extra 1.0\)"):
-        registry.supplied("format")
+def test_the_list_as_json(capsys: pytest.CaptureFixture[str], install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    install(plugin("halo_data_formats", lambda: [format_named("mine")]))
+    install(SyntaxError("invalid"), "broken", "other")
+    monkeypatch.setenv("HALO_DISABLED_PLUGINS", "references, extr")
+    assert main(["plugins", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    builtin = next(entry for entry in told["plugins"] if entry["name"] == "builtin")
+    assert builtin["distribution"] == "halo-align"
+    assert builtin["version"] == "0.1.0"
+    assert builtin["supplies"]["objectives"] == sorted(file.stem for file in shipped_folder().glob("*.yaml"))
+    assert builtin["supplies"]["command"] == list(COMMANDS)
+    extra = {"name": "extra", "distribution": "halo-align-extra", "version": "1.0", "supplies": {"format": ["mine"]}}
+    assert extra in told["plugins"]
+    assert told["disabled"] == [{"name": "broken", "distribution": "other", "version": "1.0", "reason": "SyntaxError: invalid"}]
+    assert (told["switched_off"], told["unknown_names"], told["mistakes"]) == (["references"], ["extr"], [])
+
+
+DUPLICATES = {
+    "format": ("halo_data_formats", lambda: [format_named("pairs")]),
+    "reference": ("halo_reference_strategies", lambda: [ReferenceStrategy("frozen", "mine", lambda context: None)]),
+    "backend": ("halo_backends", lambda: [Backend("single", "mine", lambda context: None)]),
+    "command": ("halo_commands", lambda: [Command("train", "mine", lambda words: 7)]),
+}
+
+
+@pytest.mark.parametrize("kind", DUPLICATES)
+def test_a_name_supplied_twice_names_both_owners(
+    kind: str, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = len(registry.supplied(kind))
+    install(plugin(*DUPLICATES[kind]))
+    with pytest.raises(
+        PluginError, match=rf"two plugins supply the {kind} '\w+': builtin \({CORE}\) and {OWNER}; HALO_DISABLED_PLUGINS=extra"
+    ):
+        registry.supplied(kind)
+    assert main(["plugins"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count(f"two plugins supply the {kind}") == 1
+    assert f"builtin  ({CORE})" in said.out  # what is right is still listed
     registry.loaded.cache_clear()
     monkeypatch.setenv("HALO_DISABLED_PLUGINS", "extra")
-    assert "extra" not in {item.plugin for item in registry.supplied("format")}
+    assert len(registry.supplied(kind)) == before
 
 
-def test_a_broken_plugin_is_named_and_help_lives(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    install(monkeypatch, "broken", ImportError("no module named thing"))
-    assert main(["--help"]) == 0
-    assert main(["plugins"]) == 0
-    assert "broken  disabled" in capsys.readouterr().out
+def test_cores_command_is_run_whoever_supplies_its_name(install: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    install(plugin(*DUPLICATES["command"]))
+    assert main(["train", "--help"]) == 0
+    assert "halo train OBJECTIVE" in capsys.readouterr().out
 
 
-def test_a_misspelt_hook_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    install(monkeypatch, "misspelt", Misspelt)
+def test_an_objective_supplied_twice_names_both_owners(
+    install: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dpo.yaml").write_text("name: dpo\n")
+    install(plugin("halo_objective_folders", lambda: [tmp_path]))
+    with pytest.raises(PluginError, match=rf"the objective 'dpo': builtin \({CORE}\) and {OWNER}, as .*dpo.yaml and .*dpo.yaml"):
+        find_objective("kto")
     assert main(["plugins"]) == 2
-    assert "halo_data_formatz" in capsys.readouterr().err
+    assert "the objective 'dpo'" in capsys.readouterr().err
+
+
+def test_two_distributions_with_one_plugin_name(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    install(plugin("halo_data_formats", list))
+    install(plugin("halo_data_formats", list), distribution="other")
+    with pytest.raises(PluginError, match=rf"two plugins are called 'extra': {OWNER} and extra \(other 1.0\)"):
+        registry.supplied("format")
+    monkeypatch.setenv("HALO_DISABLED_PLUGINS", "extra")
+    registry.loaded.cache_clear()
+    assert registry.supplied("format")
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (ImportError("no module\nnamed thing"), "ImportError: no module named thing"),
+        (SyntaxError("invalid syntax"), "SyntaxError: invalid syntax"),
+        (SystemExit(3), "SystemExit: 3"),
+        (RuntimeError("CUDA"), "RuntimeError: CUDA"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_broken_plugin_is_named_and_all_else_lives(
+    problem: BaseException, said: str, install: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(problem)
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out.count("A plugin cannot be used; `halo plugins` says which and why.") == 1
+    assert main(["plugins"]) == 0
+    assert f"extra  (halo-align-extra 1.0)  disabled: it cannot be imported\n  {said}\n" in capsys.readouterr().out
+    assert find_objective("dpo")
+
+
+def test_help_says_nothing_of_plugins_that_work(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "A plugin" not in capsys.readouterr().out
+
+
+def takes_an_argument(context: object) -> list[DataFormat]:
+    return []
+
+
+WRONG = {
+    "misspelt": (plugin("halo_data_formatz", list), "there is no hook 'halo_data_formatz'; did you mean 'halo_data_formats'?"),
+    "unmarked": (plugin("halo_data_formats", list, marked=False), "halo_data_formats is not marked as a hook; put @hookimpl"),
+    "an argument": (SimpleNamespace(halo_data_formats=hookimpl(takes_an_argument)), "a hook takes no arguments"),
+    "raises": (plugin("halo_data_formats", lambda: {}["a"]), "halo_data_formats failed with KeyError: 'a'; HALO_DISABLED_PLUGINS=extra"),
+    "exits": (plugin("halo_data_formats", lambda: sys.exit("bye")), "halo_data_formats failed with SystemExit: bye"),
+    "no list": (plugin("halo_data_formats", lambda: format_named("a")), "halo_data_formats returned a DataFormat; a hook returns a list of DataFormat"),
+    "nothing": (plugin("halo_data_formats", lambda: None), "halo_data_formats returned None; a hook returns a list of DataFormat, [] for none"),
+    "another type": (plugin("halo_data_formats", lambda: ["pairs"]), "halo_data_formats returned a list with a str in it"),
+    "no name": (plugin("halo_data_formats", lambda: [format_named("a b")]), "halo_data_formats returned the name 'a b'"),
+    "twice": (plugin("halo_data_formats", lambda: [format_named("a"), format_named("a")]), "supplies the format 'a' twice"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_with_a_hook_is_one_message(case: str, install: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    thing, said = WRONG[case]
+    install(thing)
+    assert main(["plugins"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("halo: the plugin extra (halo-align-extra 1.0): ")
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    with pytest.raises(PluginError):
+        registry.supplied("format")
+    assert main(["--help"]) == 0
+
+
+def test_a_folder_that_is_none(install: Callable[..., None], tmp_path: Path) -> None:
+    install(plugin("halo_objective_folders", lambda: [tmp_path / "gone"]))
+    with pytest.raises(PluginError, match=r"halo_objective_folders returned /.*gone, which is no folder; does the wheel hold it\?"):
+        registry.supplied("objectives")
+    registry.loaded.cache_clear()
+    install(plugin("halo_objective_folders", lambda: [str(tmp_path)]), name="second")
+    assert any("a list with a str in it; its entries are each a Path" in str(m) for m in registry.collected("objectives")[1])
+
+
+def test_switching_off_a_name_that_there_is_not(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HALO_DISABLED_PLUGINS", "bultin,")
+    assert main(["plugins"]) == 0
+    assert "note: HALO_DISABLED_PLUGINS names 'bultin', which no plugin is called; did you mean 'builtin'?" in capsys.readouterr().out
+
+
+def test_a_command_of_a_plugin(install: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    given: list[list[str]] = []
+
+    def run(words: list[str]) -> Any:
+        given.append(words)
+        return 3 if words else None
+
+    install(plugin("halo_commands", lambda: [Command("mine", "what is mine", run)]))
+    assert main(["--help"]) == 0
+    assert "halo mine      what is mine" in capsys.readouterr().out
+    assert main(["mine", "a", "--help"]) == 3
+    assert given == [["a", "--help"]]
+    assert main(["mine"]) == 2
+    assert "the command mine returned None, which is no exit code" in capsys.readouterr().err
+    assert main(["mien"]) == 2
+    assert "did you mean 'mine'?" in capsys.readouterr().err
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(PluginError, match="did you mean 'frozen'"):
         registry.choose("reference", "frozn")
+
+
+def test_given_takes_the_place_of_what_has_its_name() -> None:
+    mine, before = format_named("pairs"), registry.choose("format", "pairs")
+    with registry.given("format", mine):
+        assert registry.choose("format", "pairs") is mine
+        assert len(registry.supplied("format")) == len({item.name for item in registry.supplied("format")})
+    assert registry.choose("format", "pairs") is before
+
+
+def test_all_hooks_of_all_plugins_import_nothing_heavy() -> None:
+    script = (
+        "import sys; from halo.plugin.registry import KINDS, loaded, supplied;"
+        "found = {item.plugin for kind in KINDS for item in supplied(kind)};"
+        "assert found == set(loaded().owners) and {'builtin', 'references'} <= found, found;"
+        "heavy = {'torch', 'transformers', 'datasets', 'accelerate', 'sympy', 'numpy'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
