@@ -18,6 +18,7 @@ COMMANDS = {
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",
     "plot": "value function, loss and gradient weight as a figure",
     "gallery": "a page and a figure for every objective",
+    "export": "a trained adapter merged into its base, as a whole model",
     "list": "the objectives that can be used by name",
     "import": "what a configuration of another framework is in halo",
     "new": "a commented file to start an objective of your own from",

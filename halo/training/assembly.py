@@ -24,10 +24,11 @@ from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 from halo.scoring.vocabulary import States
+from halo.training.adapters import trains_adapter
 from halo.training.batch import logp_of
 from halo.training.datasets import Data, Say, load_data
 from halo.training.feed import Feed, Table
-from halo.training.models import load_model, load_tokenizer, wants_bf16
+from halo.training.models import check_same_vocabulary, load_model, load_policy, load_tokenizer, wants_bf16
 from halo.training.settings import Settings
 from halo.training.step import Step, World
 
@@ -62,18 +63,15 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
     template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
     data = load_data(compiled, settings, template, say)
-    model = load_model(str(settings.model_name_or_path), settings)
+    torch.manual_seed(settings.seed)  # a new adapter begins with random numbers
+    model = load_policy(str(settings.model_name_or_path), settings)
     accelerator, why = _accelerator(model, settings, output)
-    say(
-        f"model      {settings.model_name_or_path}: {sum(p.numel() for p in model.parameters()):,} parameters, {settings.dtype} weights, {why}"
-    )
+    say(f"model      {settings.model_name_or_path}: {_sizes(model)}, {settings.dtype} weights, {why}")
     scorer = _scorer(model, settings, data.train, tuple(compiled.graph.needs.slots), say)
     world = _world(accelerator)
-    torch.manual_seed(settings.seed)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
-    model.train()
     prepared = accelerator.prepare(scorer)
     world.no_sync = lambda: accelerator.no_sync(prepared)
     step = Step(loss, prepared, None, accelerator.device, world, model.get_output_embeddings().weight.shape[0])
@@ -131,6 +129,9 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         moving = [s.thing.name for s in supplied("reference") if s.thing.moves]
         hint = f"--reference {moving[0]}" if moving else "the package halo-align-references has one"
         raise PluginError("plugin", f"{compiled.graph.name} needs a reference that follows the policy, and {strategy.name} does not", hint=hint)
+    if settings.reference_model_name_or_path and not strategy.loads_model:
+        place = Place("--reference-model-name-or-path")
+        raise SettingsError("wrong-value", f"--reference {strategy.name} loads no model", place=place, hint="--reference frozen")
     if strategy.moves and settings.precompute_ref_log_probs:
         place = Place("--precompute-ref-log-probs")
         raise SettingsError("wrong-value", f"--reference {strategy.name} moves", place=place, hint="its log-probs cannot be computed ahead")
@@ -147,12 +148,18 @@ def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, str
     return accelerator, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
 
 
+def _sizes(model: Any) -> str:
+    whole, trained = (sum(p.numel() for p in model.parameters() if p.requires_grad or not only) for only in (False, True))
+    return f"{whole:,} parameters" + (f", of which {trained:,} are trained" if trained < whole else "")
+
+
 def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots: tuple[str, ...], say: Say) -> Scorer:
     """The policy's scorer, its fast path chosen on the shortest example and checked against the model's own logits."""
     scorer = Scorer(model, "auto")
     shortest = min(train, key=lambda example: example.longest)
     rows, _ = build_rows([shortest], [slot for slot in slots if slot != "prompt"] or slots)
-    path = choose_path(scorer, rows, settings.packing, getattr(torch, settings.dtype))
+    quantised = settings.load_in_4bit or settings.load_in_8bit  # 8-bit products depend on what else is in a batch
+    path = choose_path(scorer, rows, settings.packing, torch.float16 if quantised else getattr(torch, settings.dtype))
     say(f"scoring    log-probs agree with the model's own logits; {path}")
     return scorer
 
@@ -166,8 +173,11 @@ def _world(accelerator: Any) -> World:
 
 
 def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Mapping[str, float | str]]:
-    """The strategy of `--reference name` or `name:option=number,...`, and its options."""
+    """The strategy of `--reference name` or `name:option=value,...`, and its options."""
     name, _, options = settings.reference.partition(":")
+    if name == "auto":
+        under = trains_adapter(settings) and settings.reference_model_name_or_path is None
+        name = "adapter" if under and any(item.name == "adapter" for item in supplied("reference")) else "frozen"
     strategy: ReferenceStrategy = choose("reference", name)
     return strategy, strategy.with_options(options)
 
@@ -183,14 +193,17 @@ def _attach_reference(run: Run) -> None:
         return
     strategy, _ = chosen_reference(settings)
     context = reference_context(run)
-    if settings.precompute_ref_log_probs and settings.reference == "frozen":
+    other = settings.reference_model_name_or_path
+    if other and strategy.loads_model:
+        check_same_vocabulary(run.tokenizer, other, settings)
+    if settings.precompute_ref_log_probs and strategy.name == "frozen" and not other:
         reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
     else:
         reference = strategy.build(context)
     assert reference is not None  # _check_needs asked for one that supplies
     run.step.reference = reference
-    run.say(f"reference  {reference.describe()}{_weights(context) if strategy.loads_model else ''}")
-    if strategy.starts_as_policy:
+    run.say(f"reference  {reference.describe()}{_weights(context) if strategy.loads_model or strategy.starts_as_policy else ''}")
+    if strategy.starts_as_policy and not other:
         _check_agreement(run)
     if settings.precompute_ref_log_probs:
         _precompute(run)
@@ -199,7 +212,7 @@ def _attach_reference(run: Run) -> None:
 def reference_context(run: Run) -> ReferenceContext:
     """What this run gives a reference strategy to build from. Nothing is loaded."""
     settings, accelerator = run.settings, run.accelerator
-    name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
+    name, vocabulary = str(settings.reference_model_name_or_path or settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
 
     def wrapped(model: Any) -> _Scored:
         if run.scorer.path == "auto":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from halo.data.reading import Source, named
 from halo.errors import Place, SettingsError, nearest
@@ -21,6 +21,8 @@ ALIASES = {
     "dataset_name": "data",
     "resume": "resume_from_checkpoint",
     "epochs": "num_train_epochs",
+    "reference_model": "reference_model_name_or_path",
+    "ref_model": "reference_model_name_or_path",
     "batch_size": "per_device_train_batch_size",
     "torch_dtype": "dtype",
 }
@@ -56,7 +58,15 @@ class Settings(BaseModel):
     seed: int = 42
     resume_from_checkpoint: str | None = Field(None, description="a run's folder or one of its checkpoints")
 
-    reference: str = Field("frozen", description="a reference strategy; used only if the objective needs one")
+    use_peft: bool = Field(False, description="train a low-rank adapter; a --model that is an adapter goes on being trained without it")
+    lora_r: int = Field(16, ge=1, description="rank")
+    lora_alpha: int = Field(32, ge=1, description="the adapter counts lora_alpha / lora_r")
+    lora_target_modules: list[str] | None = Field(None, description="names of the layers with an adapter; left out: all linear ones")
+    load_in_4bit: bool = Field(False, description="a base of 4-bit weights (bitsandbytes), under an adapter")
+    load_in_8bit: bool = Field(False, description="a base of 8-bit weights (bitsandbytes), under an adapter")
+
+    reference: str = Field("auto", description="a reference strategy; used only if the objective needs one; auto: frozen, or the base under an adapter")
+    reference_model_name_or_path: str | None = Field(None, description="a reference that is another model than the policy's start")
     precompute_ref_log_probs: bool = Field(False, description="score everything with the reference first, then free it")
     backend: str = Field("ddp", description="single or ddp, or a plugin's")
     packing: bool = Field(True, description="run each prompt once for all its completions, without padding, where the model allows")
@@ -118,6 +128,18 @@ class Settings(BaseModel):
         """`data` or `eval_data` as sets. Raises DataError if two have one name."""
         given = [Source.model_validate(part) for part in _parts(value)]
         return named(one.model_copy(update={"columns": self.data_columns | one.columns, "format": one.format or self.data_format}) for one in given)
+
+    @field_validator("lora_target_modules", mode="before")
+    @classmethod
+    def _as_names(cls, value: Any) -> Any:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @field_validator("load_in_8bit")
+    @classmethod
+    def _one_width(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("load_in_4bit"):
+            raise ValueError("load_in_4bit is set too; give one of them")
+        return value
 
     @field_validator("report_to", mode="before")
     @classmethod
