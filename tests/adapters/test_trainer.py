@@ -160,12 +160,21 @@ def test_what_couples_a_batch_is_refused_in_parts_unless_accepted(tmp_path: Path
 
 
 def test_an_evaluation_is_over_all_examples(tmp_path: Path) -> None:
-    kit = kit_of("dpo")
-    data = kit.with_reference(kit.dataset(rows("dpo")), policy(moved=False))
+    """In batches of 3, 3 and 1, and of lists of different length: an example is an example, however many rows it has."""
+    kit = kit_of("rrhf")
+    shorter = [{**row, "completions": row["completions"][:2], "scores": row["scores"][:2]} for row in rows("rrhf", 3)]
+    data = kit.dataset([*shorter, *rows("rrhf")[3:]])
     _, _, trainer = trained(kit, data, tmp_path, len(data), steps=1, per_device_eval_batch_size=3)
-    after_one_step = own("dpo", data)[0][1]
+    after_one_step = own("rrhf", data)[0][1]
     assert trainer.evaluate()["eval_loss"] == pytest.approx(after_one_step, rel=1e-5)
+
+
+def test_metrics_are_those_since_the_last_call(tmp_path: Path) -> None:
+    kit = kit_of("simpo")
+    data = kit.dataset(rows("simpo"))
+    losses, _, _ = trained(kit, data, tmp_path, len(data))
     metrics = kit.metrics()
+    assert metrics["loss"] == pytest.approx(sum(losses) / 2, rel=1e-6)
     assert metrics["rewards/margins"] == pytest.approx(metrics["rewards/chosen"] - metrics["rewards/rejected"])
     assert kit.metrics() == {}
 
