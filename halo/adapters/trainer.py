@@ -118,7 +118,7 @@ class Kit:
             hint = "kit.with_reference(kit.dataset(rows), model), or for_trainer(..., reference=model)"
             raise SettingsError("missing-key", f"{self.name} needs a reference", hint=hint)
         labels = self._labels(examples)
-        return {"labels": labels, **labels["inputs"]}  # labels first: their first dimension is the batch size of an evaluation
+        return {**labels["inputs"], "labels": labels}
 
     def loss(self, outputs: Any, labels: Labels, num_items_in_batch: Any = None) -> Tensor:
         """This micro-batch's share of the loss of a step; a `compute_loss_func`. Raises SettingsError."""
