@@ -1,0 +1,1 @@
+"""A backend for halo: one process, deterministic algorithms only."""

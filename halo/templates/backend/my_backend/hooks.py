@@ -1,0 +1,18 @@
+"""What this package supplies. halo imports this module and calls what is marked; torch is imported when the backend is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halo.plugin import Backend, BackendContext, hookimpl
+
+
+@hookimpl
+def halo_backends() -> list[Backend]:
+    return [Backend("my-backend", "one process, deterministic algorithms only", _build)]
+
+
+def _build(context: BackendContext) -> Any:
+    from my_backend.deterministic import build
+
+    return build(context)

@@ -1,0 +1,1 @@
+"""A data format for halo: rows with a question, a good and a bad answer."""

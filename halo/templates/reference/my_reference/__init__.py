@@ -1,0 +1,1 @@
+"""A reference for halo: a frozen copy mixed with the uniform distribution."""
