@@ -9,6 +9,8 @@ import torch
 
 from halo.compiler.graph import Needs
 from halo.errors import ModelError
+from halo.training.adapters import base_of, is_adapter, trains_adapter
+from halo.training.assembly import chosen_reference
 from halo.training.settings import Settings
 
 ACTIVATIONS = 18
@@ -36,6 +38,7 @@ def estimate(name: str, settings: Settings, needs: Needs, tokens: int) -> Estima
     """For micro-batches of so many tokens. Raises ModelError for a model whose configuration cannot be read."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    name = base_of(name) if is_adapter(name) else name
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=settings.trust_remote_code)
         with torch.device("meta"):
@@ -44,8 +47,18 @@ def estimate(name: str, settings: Settings, needs: Needs, tokens: int) -> Estima
         first = next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
         raise ModelError("model", f"the configuration of {name!r} cannot be read: {first.strip()}") from problem
     count, size = sum(p.numel() for p in model.parameters()), torch.empty(0, dtype=getattr(torch, settings.dtype)).element_size()
+    trained = _adapter_size(model, settings) if trains_adapter(settings) else count
+    held = count * (0.5 if settings.load_in_4bit else 1 if settings.load_in_8bit else size)
     text = config.get_text_config()
     kept = text.hidden_size * (text.num_hidden_layers if settings.gradient_checkpointing else text.num_hidden_layers * ACTIVATIONS)
     width = 2 if settings.bf16 else size
-    second = needs.reference and not settings.precompute_ref_log_probs and settings.reference.partition(":")[0] == "frozen"
-    return Estimate(count, count * size, count * size, 2 * count * size, count * size * second, tokens * kept * width)
+    second = needs.reference and chosen_reference(settings)[0].loads_model and not settings.precompute_ref_log_probs
+    return Estimate(count, int(held), trained * size, 2 * trained * size, int(held) * second, tokens * kept * width)
+
+
+def _adapter_size(model: Any, settings: Settings) -> int:
+    """Numbers of an adapter on every linear layer but the head, or on those that are named."""
+    head, names = model.get_output_embeddings(), settings.lora_target_modules or ["all-linear"]
+    layers = [m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    named = [m for name, m in model.named_modules() if name.rpartition(".")[2] in names]
+    return settings.lora_r * sum(m.in_features + m.out_features for m in (layers if names == ["all-linear"] else named))
