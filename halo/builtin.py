@@ -14,6 +14,8 @@ from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 
+FROZEN = "a frozen copy of the model that the policy starts from"
+
 
 @hookimpl
 def halo_data_formats() -> list[DataFormat]:
@@ -23,7 +25,7 @@ def halo_data_formats() -> list[DataFormat]:
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
     return [
-        ReferenceStrategy("frozen", "a frozen copy of the model that the policy starts from", _frozen, distributions=True, starts_as_policy=True),
+        ReferenceStrategy("frozen", FROZEN, _frozen, distributions=True, starts_as_policy=True, loads_model=True),
         ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform, distributions=True),
         ReferenceStrategy("none", "no reference", lambda context: None, supplies=False),
     ]

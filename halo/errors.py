@@ -4,6 +4,7 @@
     ├── ObjectiveError     an objective file or formula
     ├── SettingsError      a settings file or a command-line flag
     ├── DataError          a data file, a row, a format
+    │   └── RowLeftOut     a row that nothing can be learnt from: counted, the run goes on
     ├── ModelError         a model, tokenizer or reference that cannot be used
     ├── PluginError        a plugin that cannot be loaded or chosen
     └── RunFailed          a check or a run failed although the input was good: exit code 1
@@ -101,6 +102,10 @@ class SettingsError(HaloError):
 
 class DataError(HaloError):
     """A data file, a row of it, or its format."""
+
+
+class RowLeftOut(DataError):
+    """A row that is built rightly and that nothing can be learnt from (an empty prompt, a tie): counted and left out, the run goes on."""
 
 
 class ModelError(HaloError):

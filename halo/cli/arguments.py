@@ -70,11 +70,16 @@ def _add_parameter(result: Arguments, text: str) -> None:
 
 def one_word(words: list[str], what: str) -> str:
     """The only positional word. Raises SettingsError if there are none or several."""
-    if len(words) != 1:
-        raise SettingsError(
-            "missing-key", f"expected one {what}, got {len(words)}", hint=f"give one {what}" + (f", not {' '.join(words)}" if words else "")
-        )
-    return words[0]
+    return all_words(words, what)[0]
+
+
+def all_words(words: list[str], *what: str) -> list[str]:
+    """The positional words, one for each of `what`. Raises SettingsError if there are more or fewer."""
+    if len(words) != len(what):
+        wanted = " and ".join(f"one {name}" for name in what)
+        hint = f"give {wanted}" + (f", not {' '.join(words)}" if words else "")
+        raise SettingsError("missing-key", f"expected {wanted}, got {len(words)}", hint=hint)
+    return words
 
 
 def no_words(words: list[str], command: str) -> None:

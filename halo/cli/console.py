@@ -65,3 +65,13 @@ class Progress:
         elif now - self.last_line > PLAIN_EVERY or step in (1, total):
             self.last_line = now
             say(text)
+
+
+def quieten() -> None:
+    """The libraries' own progress bars and advice would drown a command's lines."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()

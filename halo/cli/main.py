@@ -12,11 +12,13 @@ from halo.errors import HaloError, SettingsError, nearest
 
 COMMANDS = {
     "train": "train a model with an objective",
+    "data": "a dry run of the data: what is kept, left out and trained on, and what it will take",
     "check": "what can be proved or refuted about an objective, and whether it keeps what its file expects",
     "diff": "how two objectives are related: equal, scaled, a special case (with the substitution), or different (with numbers)",
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",
     "plot": "value function, loss and gradient weight as a figure",
     "gallery": "a page and a figure for every objective",
+    "export": "a trained adapter merged into its base, as a whole model",
     "list": "the objectives that can be used by name",
     "import": "what a configuration of another framework is in halo",
     "new": "an objective or a plugin of your own, to start from",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from halo.cli.arguments import Arguments, one_word, split
-from halo.cli.console import Progress, say
+from halo.cli.arguments import Arguments, all_words, split
+from halo.cli.console import Progress, quieten, say
 from halo.compiler.checks.examination import NEVER
 from halo.compiler.checks.verdict import REFUTED
 from halo.compiler.pipeline import CompiledObjective, compile_source
@@ -38,23 +39,34 @@ Settings (flags take - or _ alike; `halo schema settings` has types and defaults
 
 def run(arguments: list[str]) -> int:
     """Trains; returns 0."""
-    known = {*Settings.model_fields, *ALIASES, "settings", "config"}
-    given = split(arguments, known, lambda name: name in Settings.model_fields and is_flag(name))
-    if given.help:
+    found = asked(arguments)
+    if found is None:
         print(HELP + _fields(), end="")
         return 0
-    source = one_word(given.words, "objective")
-    compiled = compile_source(source, given.parameters, find_objective)  # before torch: a mistake answers at once
-    settings = _settings(given, compiled)
+    compiled, settings, _ = found
     if settings.check:
         _hold(compiled)
-    _quieten()
+    quieten()
     from halo.training.assembly import assemble
 
     say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
     run = assemble(compiled, settings, say)
     _train(run, compiled)
     return 0
+
+
+def asked(arguments: list[str], more: Sequence[str] = ()) -> tuple[CompiledObjective, Settings, list[str]] | None:
+    """The objective and the settings that a command line names, and its further words, one for each of `more`; None where it asks for help.
+
+    Raises HaloError. Imports no torch, so that a mistake answers at once.
+    """
+    known = {*Settings.model_fields, *ALIASES, "settings", "config"}
+    given = split(arguments, known, lambda name: name in Settings.model_fields and is_flag(name))
+    if given.help:
+        return None
+    source, *words = all_words(given.words, "objective", *more)
+    compiled = compile_source(source, given.parameters, find_objective)
+    return compiled, _settings(given, compiled), words
 
 
 def _hold(compiled: CompiledObjective) -> None:
@@ -129,13 +141,3 @@ def _fields() -> str:
         default = "" if info.default is None else f" [{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
         lines.append(f"  --{name.replace('_', '-'):<32}{default.strip():<12} {info.description or ''}".rstrip())
     return "\n".join(lines) + "\n"
-
-
-def _quieten() -> None:
-    """The libraries' own progress bars and advice would drown the run's lines."""
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()

@@ -63,16 +63,23 @@ CONVERSIONS: dict[tuple[Kind, str], tuple[str, Callable[[Example], Iterator[Exam
 }
 
 
-def convert(examples: list[Example], wanted: str) -> tuple[list[Example], str]:
-    """The examples as `wanted` feedback, and one sentence about it (empty if nothing changed). Raises DataError."""
-    kind = examples[0].kind
+def converter(example: Example, wanted: str) -> tuple[str, Callable[[Example], Iterator[Example]]]:
+    """How examples like this one become `wanted` feedback: one sentence about it (empty if nothing changes) and the change. Raises DataError."""
+    kind = example.kind
     if kind == wanted or (kind, wanted) == ("ranked", "scored"):
-        return examples, ""
+        return "", lambda example: iter((example,))
     if (kind, wanted) not in CONVERSIONS:
         possible = ", ".join(sorted({have for have, want in CONVERSIONS if want == wanted} | {wanted}))
         message = f"the objective wants {wanted} feedback, the data is {kind}"
-        raise DataError("data-format", message, place=examples[0].place, hint=f"data of kind {possible} would do")
-    sentence, function = CONVERSIONS[kind, wanted]
+        raise DataError("data-format", message, place=example.place, hint=f"data of kind {possible} would do")
+    return CONVERSIONS[kind, wanted]
+
+
+def convert(examples: list[Example], wanted: str) -> tuple[list[Example], str]:
+    """The examples as `wanted` feedback, and one sentence about it (empty if nothing changed). Raises DataError."""
+    sentence, function = converter(examples[0], wanted)
+    if not sentence:
+        return examples, ""
     converted = [new for example in examples for new in function(example)]
     if not converted:
         message = f"no row gives {wanted} feedback: {sentence}, and there is none"

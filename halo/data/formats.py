@@ -10,7 +10,7 @@ from typing import Any
 
 from halo.data.examples import Example, Message, Text
 from halo.data.interface import DataFormat, Row
-from halo.errors import DataError, Place
+from halo.errors import DataError, Place, RowLeftOut
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):")
 
@@ -40,10 +40,10 @@ def _message(turn: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prompt_of(row: Row, place: Place) -> Text:
-    """The prompt; an empty one is refused."""
+    """The prompt. Raises RowLeftOut for an empty one."""
     prompt = text_of(row, "prompt", place)
     if not prompt or (isinstance(prompt, str) and not prompt.strip()):
-        raise DataError("data-row", "the prompt is empty", place=place)
+        raise RowLeftOut("data-row", "the prompt is empty", place=place)
     return prompt
 
 
@@ -148,22 +148,22 @@ def is_hh(row: Row) -> bool:
 
 def read_hh(row: Row, place: Place) -> Example:
     """Two transcripts with a common beginning: the last assistant turn of each is the completion."""
-    (prompt, chosen), (other, rejected) = (_last_turn(row[column], column, place) for column in ("chosen", "rejected"))
+    (prompt, chosen), (other, rejected) = (_last_turn(row, column, place) for column in ("chosen", "rejected"))
     if prompt != other:
-        raise DataError("data-row", "the transcripts differ before their last turn", place=place)
+        raise RowLeftOut("data-row", "the transcripts differ before their last turn", place=place)
     more = extras(row, ("chosen", "rejected"))
     return Example("paired", prompt, (chosen, rejected), place, own=of_sides(more["columns"]), **more)
 
 
-def _last_turn(transcript: Any, column: str, place: Place) -> tuple[Text, str]:
+def _last_turn(row: Row, column: str, place: Place) -> tuple[Text, str]:
+    transcript = text_of(row, column, place)
     if not isinstance(transcript, str):
-        shown = "null" if transcript is None else type(transcript).__name__
-        raise DataError("data-row", f"{column} is {shown}", place=place, hint="a transcript, a text that begins with \\n\\nHuman:")
+        raise DataError("data-row", f"{column} is a list of messages", place=place, hint="a transcript of Human and Assistant turns")
     parts = HH_TURN.split(transcript)[1:]
     roles = ["user" if name == "Human" else "assistant" for name in parts[::2]]
     contents = [content.strip() for content in parts[1::2]]
     if len(roles) < 2 or roles[-1] != "assistant":
-        raise DataError("data-row", "the transcript does not end with an Assistant turn", place=place)
+        raise RowLeftOut("data-row", "the transcript does not end with an Assistant turn", place=place)
     messages = tuple({"role": r, "content": c} for r, c in zip(roles[:-1], contents[:-1], strict=True))
     return messages, contents[-1]
 

@@ -20,7 +20,8 @@ class DataFormat:
     kind      the kind of example it gives
     columns   the columns a row must have
     fits      whether a row that has the columns really is of this format; looks at types, not at whether the row is usable
-    read      row, place -> Example; raises DataError at `place` for a row that cannot be used
+    read      row, place -> Example; raises at `place` DataError for a row that is built wrongly, which ends the run, and
+              RowLeftOut for one that nothing can be learnt from, which is counted
 
     Of the formats that fit a set's first row the one is taken whose columns include those of all the others; where
     there is none, the run stops and names them.

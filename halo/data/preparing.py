@@ -1,4 +1,4 @@
-"""Examples -> the tokenized training set: filtered with counts, mismatched completions drawn, split and ordered by seed."""
+"""Examples -> the tokenized training set: filtered with counts, mismatched completions drawn, split by seed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,9 @@ def prepare(
     report = Report()
     kept: list[tuple[Example, TokenizedExample]] = []
     for example in examples:
-        if example.kind == "paired" and example.completions[0] == example.completions[1]:
-            report.dropped["pairs of identical completions"] += 1
-            continue
-        result = tokenize(example, template, slots, control, max_length, columns=columns)
+        result = usable(example, template, slots, control, max_length, columns)
         if isinstance(result, str):
-            report.dropped[result] += 1
+            report.drop(result, example.place)
         else:
             kept.append((example, result))
     report.kept = len(kept)
@@ -45,6 +42,15 @@ def prepare(
     if "mismatched" in slots:
         return _with_mismatched(kept, template, slots, control, max_length, seed, columns), report
     return [tokenized for _, tokenized in kept], report
+
+
+def usable(
+    example: Example, template: Template, slots: tuple[str, ...], control: Mapping[str, str], max_length: int | None, columns: Sequence[Wanted]
+) -> TokenizedExample | str:
+    """The example as ids, its mismatched completion left open, or the reason why it cannot be trained on. Raises DataError."""
+    if example.kind == "paired" and example.completions[0] == example.completions[1]:
+        return "pairs of identical completions"
+    return tokenize(example, template, slots, control, max_length, columns=columns)
 
 
 def _with_mismatched(
@@ -61,30 +67,47 @@ def _with_mismatched(
     It is one more completion of the example (slot `mismatched`), so it depends on neither batch size nor ranks. One
     that would be too long is drawn again.
     """
-    if len({tokenized.prompt_key for _, tokenized in kept}) < 2:
-        raise DataError("no-rows", "a mismatched completion needs a second prompt, and all examples have the same", place=kept[0][0].place)
     rng = random.Random(f"mismatched {seed}")
 
-    def drawn(example: Example, own: TokenizedExample) -> TokenizedExample:
-        for _ in range(TRIES):
-            other, tokenized = kept[rng.randrange(len(kept))]
-            while tokenized.prompt_key == own.prompt_key:
-                other, tokenized = kept[rng.randrange(len(kept))]
-            drawn_one = (other.completions[0], other.own[0] if other.own else {})
-            joined = tokenize(example, template, slots, control, max_length, drawn_one, columns)
-            if not isinstance(joined, str):
-                return joined
-        message = f"none of {TRIES} completions of other prompts fits after this prompt within max_length {max_length}"
-        raise DataError("no-rows", message, place=example.place, hint="raise --max-length")
+    def completed(example: Example, own: TokenizedExample) -> TokenizedExample:
+        return with_mismatched(example, own, kept, rng, template, slots, control, max_length, columns)
 
-    return [drawn(example, own) for example, own in kept]
+    return [completed(example, own) for example, own in kept]
 
 
-def order(size: int, seed: int, epoch: int) -> list[int]:
-    """The order of one epoch, from seed and epoch alone."""
-    indices = list(range(size))
-    random.Random(f"order {seed} {epoch}").shuffle(indices)
-    return indices
+def with_mismatched(
+    example: Example,
+    own: TokenizedExample,
+    others: Sequence[tuple[Example, TokenizedExample]],
+    rng: random.Random,
+    template: Template,
+    slots: tuple[str, ...],
+    control: Mapping[str, str],
+    max_length: int | None,
+    columns: Sequence[Wanted] = (),
+) -> TokenizedExample:
+    """The example with the completion of one of the others, of another prompt. Raises DataError if there is none that fits."""
+    for _ in range(TRIES):
+        other = _of_another_prompt(own, others, rng)
+        if other is None:
+            message = "a mismatched completion needs a second prompt, and all examples have the same"
+            raise DataError("no-rows", message, place=example.place, hint="the reference point is measured on answers to other prompts")
+        drawn = (other.completions[0], other.own[0] if other.own else {})
+        joined = tokenize(example, template, slots, control, max_length, drawn, columns)
+        if not isinstance(joined, str):
+            return joined
+    message = f"none of {TRIES} completions of other prompts fits after this prompt within max_length {max_length}"
+    raise DataError("no-rows", message, place=example.place, hint="raise --max-length")
+
+
+def _of_another_prompt(own: TokenizedExample, others: Sequence[tuple[Example, TokenizedExample]], rng: random.Random) -> Example | None:
+    """One of the others at random; the few of another prompt are looked for one by one only where most have the same."""
+    for _ in range(TRIES):
+        example, tokenized = others[rng.randrange(len(others))]
+        if tokenized.prompt_key != own.prompt_key:
+            return example
+    rest = [example for example, tokenized in others if tokenized.prompt_key != own.prompt_key]
+    return rng.choice(rest) if rest else None
 
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:

@@ -1,136 +1,130 @@
-"""A file, a `datasets` folder or a hub name -> rows with their places -> examples."""
+"""Sets of rows -> examples: columns renamed, the format found by the first row, rows that cannot be trained on set apart."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
 from halo.data.examples import Example
+from halo.data.files import Placed, read_rows
 from halo.data.interface import DataFormat, Row
-from halo.errors import DataError, Place, nearest
+from halo.errors import DataError, Place, RowLeftOut, nearest
+
+
+class Source(BaseModel):
+    """One set of rows, as a mapping or as the text `PATH` or `PATH@WEIGHT`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1, description="file, datasets folder or hub name")
+    name: str = Field("", description="what metrics call it; left out: the file's name")
+    weight: float | None = Field(None, gt=0, description="its share of the examples seen, against the other sets' weights; left out: its size")
+    format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
+    columns: dict[str, str] = Field({}, description="column a format knows -> column that the rows have")
+    split: str | None = None
+    subset: str | None = Field(None, description="configuration of a hub set")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        path, at, weight = value.rpartition("@")
+        return {"path": path, "weight": float(weight)} if at and _is_number(weight) else {"path": value}
+
+    @property
+    def label(self) -> str:
+        """Its name in metrics and lines."""
+        return self.name or Path(self.path).name.split(".")[0] or self.path
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+class Reader:
+    """Turns the rows of one set into examples. `format` is known once a row was read."""
+
+    def __init__(self, formats: Sequence[DataFormat], name: str | None = None, columns: Mapping[str, str] | None = None, label: str = "") -> None:
+        self._formats, self._name, self._columns, self._label = formats, name, columns or {}, label
+        self.format: DataFormat | None = None
+        self._first: Placed | None = None
+
+    def read(self, row: Row, place: Place) -> Example:
+        """The row's example. Raises DataError, and RowLeftOut for a row that nothing can be learnt from."""
+        row = self._renamed(row, place)
+        if self.format is None or self._first is None:
+            self.format, self._first = _format((row, place), self._formats, self._name), (row, place)
+        _check_format(row, place, self.format, self._first, self._formats if self._name is None else ())
+        example = self.format.read(row, place)
+        return replace(example, source=self._label) if self._label else example
+
+    def _renamed(self, row: Row, place: Place) -> Row:
+        if not self._columns:
+            return row
+        for known, own in self._columns.items():
+            if own not in row:
+                raise DataError("data-row", f"there is no column {own!r} to read {known} from", place=place, hint=nearest(own, row))
+        moved = set(self._columns.values())
+        return {k: v for k, v in row.items() if k not in moved} | {known: row[own] for known, own in self._columns.items()}
 
 
 def read_examples(
-    source: str, formats: Sequence[DataFormat], split: str = "train", format_name: str | None = None
+    source: str | Source, formats: Sequence[DataFormat], split: str = "train", format_name: str | None = None
 ) -> tuple[list[Example], list[DataError], DataFormat]:
     """All examples of a source, the rows that had to be left out, and the format that was found.
 
-    A row that is no JSON object or has another type in a column than its format allows raises DataError; a row whose
-    content cannot be trained on (an empty prompt, transcripts that differ early) is returned among the left-out ones.
+    A row that is no JSON object, is of another format than the first, or has another type in a column than its format
+    allows raises DataError; one for which the format raises RowLeftOut is returned among the left-out ones.
     """
-    rows = read_rows(source, split)
+    one = Source.model_validate(source) if isinstance(source, str) else source
+    reader = Reader(formats, one.format or format_name, one.columns, one.name)
+    examples, left_out = list[Example](), list[DataError]()
+    for row, place in rows_of(one, split):
+        try:
+            examples.append(reader.read(row, place))
+        except RowLeftOut as problem:
+            left_out.append(problem)
+    assert reader.format is not None
+    return examples, left_out, reader.format
+
+
+def rows_of(source: Source, split: str = "train", streaming: bool = False) -> Iterator[Placed]:
+    """A set's rows. Raises DataError if there are none."""
+    rows = read_rows(source.path, source.split or split, source.subset, streaming)
     first = next(rows, None)
     if first is None:
-        raise DataError("empty-file", "there are no rows", place=Place(source))
-    form = _format(first, formats, format_name)
-    examples, left_out = [], []
-    for row, place in _chained(first, rows):
-        missing = [column for column in form.columns if column not in row]
-        if missing:
-            raise DataError("data-row", f"the column {missing[0]!r} is missing", place=place, hint=nearest(missing[0], row))
-        try:
-            examples.append(form.read(row, place))
-        except DataError as problem:
-            if _is_content(problem):
-                left_out.append(problem)
-            else:
-                raise
-    return examples, left_out, form
+        raise DataError("empty-file", "there are no rows", place=Place(source.path))
+    yield first
+    yield from rows
 
 
-def read_rows(source: str, split: str = "train") -> Iterator[tuple[Row, Place]]:
-    """Rows with `file:line` (JSONL) or `file row N`. Raises DataError for what is no row."""
-    path = Path(source)
-    if path.is_dir():
-        yield from _numbered(_from_disk(path, split), source)
-    elif path.suffix in (".jsonl", ".ndjson"):
-        yield from _json_lines(path)
-    elif path.suffix == ".json":
-        yield from _numbered(_json_array(path), source)
-    elif path.suffix and path.exists():
-        raise DataError("data-format", f"files ending in {path.suffix} are not read", place=Place(source), hint="give .jsonl or .json")
-    elif path.suffix or source.startswith((".", "/")):
-        raise DataError("not-found", f"there is no data file {source}")
-    else:
-        yield from _numbered(_from_hub(source, split), source)
+def named(sources: Iterable[Source]) -> list[Source]:
+    """The sources with the names that metrics use, where there are several. Raises DataError if two have one name."""
+    given = list(sources)
+    if len(given) == 1:
+        return given
+    labels = [source.label for source in given]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise DataError("duplicate-key", f"two sets are called {label!r}", place=Place("data"), hint="give each a name")
+    weights = [source.weight is not None for source in given]
+    if any(weights) and not all(weights):
+        missing = labels[weights.index(False)]
+        raise DataError("missing-key", f"the set {missing!r} has no weight", place=Place("data"), hint="give every set one, or none")
+    return [source.model_copy(update={"name": label}) for source, label in zip(given, labels, strict=True)]
 
 
-def _json_lines(path: Path) -> Iterator[tuple[Row, Place]]:
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError("not-found", f"there is no data file {path}") from None
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if line.strip():
-            yield _parsed(line, Place(str(path), number)), Place(str(path), number)
-
-
-def _parsed(line: bytes, place: Place) -> Row:
-    try:
-        row = json.loads(line)
-    except UnicodeDecodeError as problem:
-        raise DataError("data-row", f"not UTF-8 text (byte {problem.start})", place=place) from None
-    except (json.JSONDecodeError, RecursionError) as problem:
-        what = problem.msg if isinstance(problem, json.JSONDecodeError) else "nested too deeply"
-        raise DataError("data-row", f"not JSON: {what}", place=place, hint="each line is one JSON object") from None
-    if not isinstance(row, dict):
-        raise DataError("data-row", f"a {type(row).__name__}, not a JSON object", place=place)
-    return row
-
-
-def _json_array(path: Path) -> Iterable[Any]:
-    try:
-        rows = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError("not-found", f"there is no data file {path}") from None
-    except ValueError as problem:
-        raise DataError("data-row", f"not JSON: {problem}", place=Place(str(path))) from None
-    if not isinstance(rows, list):
-        raise DataError("data-row", "a .json file holds one array of objects", place=Place(str(path)), hint="one object per line is .jsonl")
-    return rows
-
-
-def _from_disk(path: Path, split: str) -> Iterable[Any]:
-    import datasets
-
-    try:
-        loaded = datasets.load_from_disk(str(path))
-    except FileNotFoundError:
-        raise DataError(
-            "data-format", f"the folder {path} was not saved by datasets", hint="give a .jsonl file or a save_to_disk folder"
-        ) from None
-    return _split(loaded, split, str(path))
-
-
-def _from_hub(name: str, split: str) -> Iterable[Any]:
-    import datasets
-
-    try:
-        return _split(datasets.load_dataset(name), split, name)
-    except Exception as problem:  # the hub's own errors: no network, no such set, gated, ...
-        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise DataError("not-found", f"{name!r} is no file here and cannot be had from the hub: {first}") from None
-
-
-def _split(loaded: Any, split: str, source: str) -> Iterable[Any]:
-    if not isinstance(loaded, dict):
-        return loaded  # type: ignore[no-any-return]
-    if split not in loaded:
-        raise DataError("not-found", f"{source} has no split {split!r}", hint=nearest(split, loaded))
-    return loaded[split]  # type: ignore[no-any-return]
-
-
-def _numbered(rows: Iterable[Any], source: str) -> Iterator[tuple[Row, Place]]:
-    for number, row in enumerate(rows, 1):
-        place = Place(f"{source} row {number}")
-        if not isinstance(row, dict):
-            raise DataError("data-row", f"a {type(row).__name__}, not an object", place=place)
-        yield row, place
-
-
-def _format(first: tuple[Row, Place], formats: Sequence[DataFormat], name: str | None) -> DataFormat:
+def _format(first: Placed, formats: Sequence[DataFormat], name: str | None) -> DataFormat:
     row, place = first
     if name is not None:
         chosen = next((form for form in formats if form.name == name), None)
@@ -145,19 +139,34 @@ def _format(first: tuple[Row, Place], formats: Sequence[DataFormat], name: str |
         names = ", ".join(form.name for form in widest or fitting)
         message = f"the columns {', '.join(row)} fit several formats: {names}"
         raise DataError("data-format", message, place=place, hint="--data-format says which")
-    known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in formats)
-    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"known are {known}")
+    known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in sorted(formats, key=lambda form: -_likeness(form, row))[:3])
+    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"nearest are {known}")
+
+
+def _likeness(form: DataFormat, row: Row) -> float:
+    """How like a row's columns are to a format's: 1 where it has them all."""
+    return sum(max((SequenceMatcher(None, c, have).ratio() for have in row), default=0.0) for c in form.columns) / len(form.columns)
 
 
 def _fits(form: DataFormat, row: Row) -> bool:
     return all(column in row for column in form.columns) and form.fits(row)
 
 
-def _is_content(problem: DataError) -> bool:
-    """Whether a row is merely unusable (counted and left out) rather than wrongly built (an error)."""
-    return problem.message.startswith(("the prompt is empty", "the transcript"))
+def _check_format(row: Row, place: Place, form: DataFormat, first: Placed, formats: Sequence[DataFormat]) -> None:
+    """Raises DataError for a row that lacks a column of its set's format, or that is of another of the `formats`.
 
-
-def _chained(first: tuple[Row, Place], rest: Iterator[tuple[Row, Place]]) -> Iterator[tuple[Row, Place]]:
-    yield first
-    yield from rest
+    A row with further columns may be of another format of the same kind: a pair with scores is still a pair.
+    """
+    missing = [column for column in form.columns if column not in row]
+    if not missing and form.fits(row) and row.keys() == first[0].keys():
+        return
+    try:
+        other = _format((row, place), formats, None)
+    except DataError:
+        other = form
+    lacking = f"the column {missing[0]!r} is missing" if missing else ""
+    if other is not form and (missing or not form.fits(row) or other.kind != form.kind):
+        message = f"{lacking}{', and ' if lacking else ''}this row is of format {other.name}, the first ({first[1]}) of {form.name}"
+        raise DataError("data-format", message, place=place, hint="a set holds rows of one format")
+    if missing:
+        raise DataError("data-row", lacking, place=place, hint=nearest(missing[0], row))

@@ -1,8 +1,9 @@
 """Examples -> token ids with a verified mask of what is scored.
 
 Prompt and completion are tokenized jointly and offsets decide the boundary, so that no merge across it is lost or
-scored wrongly. The completion ends with the end-of-sequence token, which is scored. Nothing is ever cut: an example that
-is too long is left out, with a count.
+scored wrongly. The completion ends with the end-of-sequence token, which is scored. Of a completion of several turns the
+assistant's are scored, all of them or the last one; what a tool or the user says in between never is. Nothing is ever
+cut: an example that is too long is left out, with a count.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from math import inf
+from typing import Any, Literal
 
 from halo.data.columns import Numbers, Wanted, of_completion, of_example
-from halo.data.examples import Example, Text
+from halo.data.examples import Example, Message, Text
+from halo.data.formats import messages_of
 from halo.errors import DataError, ModelError, Place
 
 
@@ -31,6 +34,7 @@ class TokenizedExample:
 
     columns: the example's numbers that the objective wants; own: by slot, for each completion its own.
     ref_logps: the reference's log-probs where they are known beforehand, by slot, completion and scored token.
+    source: the set that the example is of, where several are mixed.
     """
 
     prefix: tuple[int, ...]
@@ -42,6 +46,7 @@ class TokenizedExample:
     columns: Mapping[str, float] = field(default_factory=dict)
     own: Mapping[str, tuple[Numbers, ...]] = field(default_factory=dict)
     ref_logps: Mapping[str, tuple[tuple[float, ...], ...]] | None = None
+    source: str = ""
 
     @property
     def longest(self) -> int:
@@ -50,68 +55,106 @@ class TokenizedExample:
 
 
 @dataclass(frozen=True)
+class Rendered:
+    """The text that the model reads, and which of its characters are scored."""
+
+    text: str
+    spans: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
 class Template:
-    """How texts become model input: the tokenizer, and whether prompts go through its chat template."""
+    """How texts become model input: the tokenizer, whether prompts go through its chat template, which turns are scored."""
 
     tokenizer: Any
     chat: bool
+    loss_on: Literal["all", "last"] = "all"
 
     @classmethod
-    def of(cls, tokenizer: Any, mode: str) -> Template:
+    def of(cls, tokenizer: Any, mode: str, loss_on: Literal["all", "last"] = "all") -> Template:
         """`mode` is auto, always or never. Raises ModelError where a template is wanted and there is none."""
         has = getattr(tokenizer, "chat_template", None) is not None
         if mode == "always" and not has:
             raise ModelError("model", "the tokenizer has no chat template", hint="use --chat-template never, or another tokenizer")
         if tokenizer.eos_token_id is None:
             raise ModelError("model", "the tokenizer has no end-of-sequence token", hint="set eos_token in its configuration")
-        return cls(tokenizer, has and mode != "never")
+        return cls(tokenizer, has and mode != "never", loss_on)
 
-    def rendered(self, prompt: Text, completion: Text, control: str = "") -> tuple[str, str]:
-        """Prompt text and whole text, the end-of-sequence token written out at the end."""
+    def rendered(self, prompt: Text, completion: Text, control: str = "", tools: Sequence[Mapping[str, Any]] = ()) -> Rendered:
+        """Prompt and completion as one text, the end-of-sequence token written out at the end."""
         eos = self.tokenizer.eos_token
-        if not self.chat and isinstance(prompt, str) and isinstance(completion, str):
-            return prompt + control, prompt + control + completion.removesuffix(eos) + eos
-        if not self.chat:
+        plain = prompt == "" or not self.chat
+        if plain and isinstance(prompt, str) and isinstance(completion, str):
+            return Rendered(prompt + control + completion.removesuffix(eos) + eos, ((len(prompt + control), inf),))
+        if plain:
             raise DataError("data-format", "the data holds chat messages", hint="use a tokenizer with a chat template")
-        head = self.prompt(prompt)
-        turns = _messages(prompt, "user") + _messages(completion, "assistant")
-        whole = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        asked = messages_of(prompt, "user")
+        turns = (*asked, *messages_of(completion, "assistant"))
+        scored = [k for k in range(len(asked), len(turns)) if turns[k]["role"] == "assistant"]
+        scored = scored[-1:] if self.loss_on == "last" else scored
+        whole = self._conversation(turns, tools).rstrip()
+        whole = whole if whole.endswith(eos) else whole + eos
+        spans = [self._span(whole, turns, k, tools) for k in scored]
+        spans[-1] = (spans[-1][0], inf)
+        if control:
+            at, step = len(self._beginning(whole, turns[: len(asked)], tools)), len(control)
+            whole, spans = whole[:at] + control + whole[at:], [(low + step, high + step) for low, high in spans]
+        return Rendered(whole, tuple(spans))
+
+    def _span(self, whole: str, turns: Sequence[Message], k: int, tools: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
+        """The characters of an assistant's turn: behind what asks for it, with the mark that ends it."""
+        low, end = len(self._beginning(whole, turns[:k], tools)), self._conversation(turns[: k + 1], tools).rstrip()
+        if k + 1 < len(turns) and not whole.startswith(end):
+            raise _rewritten()
+        return low, len(end)
+
+    def _beginning(self, whole: str, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
+        head = self._conversation(turns, tools, add_generation_prompt=True)
         if not whole.startswith(head):
-            raise ModelError("model", "the chat template does not write the prompt as the beginning of the conversation")
-        answer = whole[len(head) :].rstrip()
-        return head + control, head + control + (answer if answer.endswith(eos) else answer + eos)
+            raise _rewritten()
+        return head
+
+    def _conversation(self, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]], **more: Any) -> str:
+        text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
+        return text
 
     def prompt(self, prompt: Text) -> str:
         """The text after which the model is to answer."""
         if not self.chat:
             assert isinstance(prompt, str)
             return prompt
-        text: str = self.tokenizer.apply_chat_template(_messages(prompt, "user"), tokenize=False, add_generation_prompt=True)
-        return text
+        return self._conversation(messages_of(prompt, "user"), (), add_generation_prompt=True)
 
-    def ids(self, text: str) -> tuple[list[int], list[int]]:
-        """Token ids and the character each ends before, with one BOS if the tokenizer is used with one."""
+    def ids(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids and the characters of each, with one BOS if the tokenizer is used with one."""
         if not self.tokenizer.is_fast:
             raise ModelError("model", "the tokenizer gives no character offsets (it is not a fast one)", hint="convert it with use_fast")
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids, ends = list(encoded["input_ids"]), [end for _, end in encoded["offset_mapping"]]
+        ids, places = list(encoded["input_ids"]), [(low, high) for low, high in encoded["offset_mapping"]]
         bos = self.tokenizer.bos_token_id
         wanted = bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
         if wanted and ids[:1] != [bos]:
-            ids, ends = [bos, *ids], [0, *ends]
-        return ids, ends
+            ids, places = [bos, *ids], [(0, 0), *places]
+        return ids, places
 
 
-def _messages(text: Text, role: str) -> list[dict[str, str]]:
-    return [{"role": role, "content": text}] if isinstance(text, str) else [dict(m) for m in text]
+def _rewritten() -> ModelError:
+    message = "the chat template does not write the turns before an answer as the beginning of the conversation"
+    return ModelError("model", message, hint="what an answer follows would depend on what comes after it; use another template, or --loss-on last")
 
 
 @dataclass
 class Report:
-    """What tokenizing left out, and why."""
+    """What tokenizing left out, and why; `first` is where each reason was met first."""
 
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    first: dict[str, Place] = field(default_factory=dict)
+
+    def drop(self, why: str, place: Place) -> None:
+        """Counts an example that is left out."""
+        self.dropped[why] += 1
+        self.first.setdefault(why, place)
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {why}" for why, count in self.dropped.most_common())
@@ -134,24 +177,24 @@ def tokenize(
     texts = _texts_by_slot(example, slots)
     if mismatched is not None:
         texts["mismatched"] = (mismatched[0],)
-    rows: dict[str, list[tuple[list[int], int]]] = {}
+    rows: dict[str, list[_Row]] = {}
     word = control.get("desirable" if example.desirable else "undesirable", "") if example.desirable is not None else ""
     for slot, completions in texts.items():
         for completion in completions:
-            if not completion or (isinstance(completion, str) and not completion.strip()):
-                return "with an empty completion"
-            rows.setdefault(slot, []).append(_row(template, example.prompt, completion, word))
+            if why := _unusable(completion):
+                return why
+            rows.setdefault(slot, []).append(_row(template, example, completion, word))
     flat = [row for group in rows.values() for row in group]
-    if max_length is not None and max(len(ids) for ids, _ in flat) > max_length:
+    if max_length is not None and max(len(row.ids) for row in flat) > max_length:
         return (
             f"longer than max_length {max_length}"
-            if min(first for _, first in flat) < max_length
+            if min(row.first for row in flat) < max_length
             else f"with a prompt longer than max_length {max_length}"
         )
     result = _shared(example, rows, flat)
     if not columns:
         return result
-    counts = {slot: [len(ids) - first for ids, first in group] for slot, group in rows.items()}
+    counts = {slot: [sum(row.scored) for row in group] for slot, group in rows.items()}
     counts |= {"prompt": [len(result.prefix)]} if "prompt" in slots else {}
     other = mismatched[1] if mismatched is not None else None
     own = {s: tuple(of_completion(example, s, _place_of(s, k), n, columns, other) for k, n in enumerate(c)) for s, c in counts.items()}
@@ -183,24 +226,39 @@ def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[
     return {slot: value for slot, value in texts.items() if slot in slots}
 
 
-def _row(template: Template, prompt: Text, completion: Text, control: str) -> tuple[list[int], int]:
-    """Ids of the whole row and the index of its first scored token."""
-    head, whole = template.rendered(prompt, completion, control)
-    ids, ends = template.ids(whole)
+def _unusable(completion: Text) -> str:
+    """Why a completion cannot be trained on, or nothing."""
+    if isinstance(completion, str):
+        return "" if completion.strip() else "with an empty completion"
+    last = completion[-1] if completion else {"role": "assistant", "content": ""}
+    if last["role"] != "assistant":
+        return "with a completion that does not end with the assistant"
+    return "" if str(last["content"]).strip() or last.get("tool_calls") else "with an empty completion"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Ids of a whole row, which of them are scored, and the first that is (never the very first: nothing predicts it)."""
+
+    ids: list[int]
+    scored: list[bool]
+    first: int
+
+
+def _row(template: Template, example: Example, completion: Text, control: str) -> _Row:
+    rendered = template.rendered(example.prompt, completion, control, example.tools)
+    ids, places = template.ids(rendered.text)
     # a token that straddles the boundary is scored: it is what the model must produce
-    first = next((i for i, end in enumerate(ends) if end > len(head)), len(ids))
-    return ids, max(first, 1)
+    scored = [any(high > begin and low < end for begin, end in rendered.spans) for low, high in places]
+    scored[0] = False
+    return _Row(ids, scored, scored.index(True) if True in scored else len(ids))
 
 
-def _shared(example: Example, rows: Mapping[str, list[tuple[list[int], int]]], flat: list[tuple[list[int], int]]) -> TokenizedExample:
+def _shared(example: Example, rows: Mapping[str, list[_Row]], flat: list[_Row]) -> TokenizedExample:
     """Splits off the longest common prefix; its last token is repeated at the head of every tail."""
-    limit = min(first for _, first in flat)
-    common = next((i for i in range(limit) if len({tuple(ids[i : i + 1]) for ids, _ in flat}) > 1), limit)
+    limit = min(row.first for row in flat)
+    common = next((i for i in range(limit) if len({tuple(row.ids[i : i + 1]) for row in flat}) > 1), limit)
     cut = max(common - 1, 0)
-    tails = {
-        slot: tuple(Tail(tuple(ids[cut:]), tuple(i >= first for i in range(cut, len(ids)))) for ids, first in group)
-        for slot, group in rows.items()
-    }
-    return TokenizedExample(
-        tuple(flat[0][0][:cut]), tails, example.place, str(example.prompt), example.desirable, example.ranks
-    )
+    tails = {slot: tuple(Tail(tuple(row.ids[cut:]), tuple(row.scored[cut:])) for row in group) for slot, group in rows.items()}
+    prefix, key = tuple(flat[0].ids[:cut]), str(example.prompt)
+    return TokenizedExample(prefix, tails, example.place, key, example.desirable, example.ranks, source=example.source)

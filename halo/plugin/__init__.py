@@ -4,7 +4,7 @@ from halo.backends.interface import Backend, BackendContext
 from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
-from halo.errors import DataError, HaloError, Place, SettingsError
+from halo.errors import DataError, HaloError, Place, RowLeftOut, SettingsError, nearest
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy
@@ -25,6 +25,7 @@ __all__ = [
     "ReferenceContext",
     "ReferenceStrategy",
     "Row",
+    "RowLeftOut",
     "SettingsError",
     "Text",
     "answer_of",
@@ -32,6 +33,7 @@ __all__ = [
     "hookimpl",
     "is_messages",
     "messages_of",
+    "nearest",
     "of_sides",
     "prompt_of",
     "text_of",

@@ -40,6 +40,6 @@ def with_defaults(settings: Mapping[str, Any], declaration: Declaration) -> dict
     return chosen
 
 
-def is_starter(model: str | None, data: str | None) -> bool:
+def is_starter(model: str | None, data: object) -> bool:
     """Whether the gold metric of the embedded task applies."""
     return model == str(POLICY) and data in (str(FEEDBACK), str(LISTS))

@@ -115,4 +115,4 @@ def train_steps(objective: str, *, supplies: tuple[tuple[str, Any], ...] = (), *
         run = assemble(compiled, Settings.model_validate(chosen | settings), said.append)
         result = train(run)
         weights = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
-    return Trained(result.history, said, weights, len(run.train))
+    return Trained(result.history, said, weights, len(run.data.train))

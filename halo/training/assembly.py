@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,42 +12,40 @@ import torch
 from torch import Tensor
 
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.columns import wanted_columns
-from halo.data.conversion import convert
-from halo.data.examples import Example
-from halo.data.preparing import prepare, split
-from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
-from halo.errors import Place, PluginError, RunFailed, SettingsError
+from halo.errors import HaloError, Place, PluginError, RunFailed, SettingsError
 from halo.loss.function import LossFunction
 from halo.objective.vocabulary import INPUTS
 from halo.plugin.registry import choose, supplied
+from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 from halo.scoring.capability import choose_path
 from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 from halo.scoring.vocabulary import States
+from halo.training.adapters import trains_adapter
 from halo.training.batch import logp_of
-from halo.training.models import load_model, load_tokenizer, wants_bf16
+from halo.training.datasets import Data, Say, load_data
+from halo.training.feed import Feed, Table
+from halo.training.models import check_same_vocabulary, load_model, load_policy, load_tokenizer, wants_bf16
 from halo.training.settings import Settings
 from halo.training.step import Step, World
 
-Say = Callable[[str], None]
 AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
 
 
 @dataclass
 class Run:
-    """Everything a run needs, assembled. `train` and `held_out` are tokenized; `step` accumulates a gradient."""
+    """Everything a run needs, assembled. `feed` gives the examples of a step, `step` accumulates its gradient."""
 
     compiled: CompiledObjective
     settings: Settings
     model: Any
     tokenizer: Any
     template: Template
-    train: list[TokenizedExample]
-    held_out: list[TokenizedExample]
+    data: Data
+    feed: Feed
     step: Step
     scorer: Scorer
     accelerator: Any
@@ -62,53 +60,25 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     _check_needs(compiled, settings)
     _check_trackers(settings)
     output = output_folder(compiled.graph.name, settings)
-    examples, held_out = load_examples(compiled, settings, say)
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
-    template = Template.of(tokenizer, settings.chat_template)
-    needs = compiled.graph.needs
-    slots, control = tuple(slot for slot in needs.slots), needs.control
-    columns = wanted_columns(compiled.objective.declaration.columns, needs)
-    train, report = prepare(examples, template, slots, control, settings.max_length, settings.seed, columns)
-    say(f"data       {settings.data}: {report}")
-    evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed, columns)[0] if held_out else []
-    model = load_model(str(settings.model_name_or_path), settings)
+    template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
+    data = load_data(compiled, settings, template, say)
+    torch.manual_seed(settings.seed)  # a new adapter begins with random numbers
+    model = load_policy(str(settings.model_name_or_path), settings)
     accelerator, why = _accelerator(model, settings, output)
-    say(
-        f"model      {settings.model_name_or_path}: {sum(p.numel() for p in model.parameters()):,} parameters, {settings.dtype} weights, {why}"
-    )
-    scorer = _scorer(model, settings, train, slots, say)
+    say(f"model      {settings.model_name_or_path}: {_sizes(model)}, {settings.dtype} weights, {why}")
+    scorer = _scorer(model, settings, data.train, tuple(compiled.graph.needs.slots), say)
     world = _world(accelerator)
-    torch.manual_seed(settings.seed)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
-    model.train()
     prepared = accelerator.prepare(scorer)
     world.no_sync = lambda: accelerator.no_sync(prepared)
     step = Step(loss, prepared, None, accelerator.device, world, model.get_output_embeddings().weight.shape[0])
-    run = Run(compiled, settings, model, tokenizer, template, train, evaluation, step, scorer, accelerator, output, say)
+    feed = data.feed(settings, world.size)
+    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, accelerator, output, say)
     _attach_reference(run)
     return run
-
-
-def load_examples(compiled: CompiledObjective, settings: Settings, say: Say) -> tuple[list[Example], list[Example]]:
-    """Training and held-out examples in the kind of feedback the objective wants."""
-    formats = [item.thing for item in supplied("format")]
-
-    def read(source: str) -> list[Example]:
-        examples, left_out, form = read_examples(source, formats, settings.data_split, settings.data_format)
-        if left_out:
-            say(f"data       {len(left_out)} rows left out, the first: {left_out[0]}")
-        if not examples:
-            raise left_out[0]
-        converted, sentence = convert(examples, compiled.graph.feedback)
-        say(f"data       {len(examples)} rows of format {form.name}" + (f"; {sentence} ({len(converted)} examples)" if sentence else ""))
-        return converted
-
-    examples = read(str(settings.data))
-    if settings.eval_data:
-        return examples, read(settings.eval_data)
-    return split(examples, settings.eval_fraction, settings.seed) if settings.eval_fraction else (examples, [])
 
 
 def output_folder(name: str, settings: Settings) -> Path:
@@ -159,6 +129,9 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         moving = [s.thing.name for s in supplied("reference") if s.thing.moves]
         hint = f"--reference {moving[0]}" if moving else "the package halo-align-references has one"
         raise PluginError("plugin", f"{compiled.graph.name} needs a reference that follows the policy, and {strategy.name} does not", hint=hint)
+    if settings.reference_model_name_or_path and not strategy.loads_model:
+        place = Place("--reference-model-name-or-path")
+        raise SettingsError("wrong-value", f"--reference {strategy.name} loads no model", place=place, hint="--reference frozen")
     if strategy.moves and settings.precompute_ref_log_probs:
         place = Place("--precompute-ref-log-probs")
         raise SettingsError("wrong-value", f"--reference {strategy.name} moves", place=place, hint="its log-probs cannot be computed ahead")
@@ -175,12 +148,18 @@ def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, str
     return accelerator, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
 
 
+def _sizes(model: Any) -> str:
+    whole, trained = (sum(p.numel() for p in model.parameters() if p.requires_grad or not only) for only in (False, True))
+    return f"{whole:,} parameters" + (f", of which {trained:,} are trained" if trained < whole else "")
+
+
 def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots: tuple[str, ...], say: Say) -> Scorer:
     """The policy's scorer, its fast path chosen on the shortest example and checked against the model's own logits."""
     scorer = Scorer(model, "auto")
     shortest = min(train, key=lambda example: example.longest)
     rows, _ = build_rows([shortest], [slot for slot in slots if slot != "prompt"] or slots)
-    path = choose_path(scorer, rows, settings.packing, getattr(torch, settings.dtype))
+    quantised = settings.load_in_4bit or settings.load_in_8bit  # 8-bit products depend on what else is in a batch
+    path = choose_path(scorer, rows, settings.packing, torch.float16 if quantised else getattr(torch, settings.dtype))
     say(f"scoring    log-probs agree with the model's own logits; {path}")
     return scorer
 
@@ -194,8 +173,11 @@ def _world(accelerator: Any) -> World:
 
 
 def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Mapping[str, float | str]]:
-    """The strategy of `--reference name` or `name:option=number,...`, and its options."""
+    """The strategy of `--reference name` or `name:option=value,...`, and its options."""
     name, _, options = settings.reference.partition(":")
+    if name == "auto":
+        under = trains_adapter(settings) and settings.reference_model_name_or_path is None
+        name = "adapter" if under and any(item.name == "adapter" for item in supplied("reference")) else "frozen"
     strategy: ReferenceStrategy = choose("reference", name)
     return strategy, strategy.with_options(options)
 
@@ -209,26 +191,61 @@ def _attach_reference(run: Run) -> None:
     if not needs.reference:
         run.say("reference  none: the objective needs none")
         return
-    device, accelerator = run.accelerator.device, run.accelerator
-    strategy, options = chosen_reference(settings)
+    strategy, _ = chosen_reference(settings)
+    context = reference_context(run)
+    other = settings.reference_model_name_or_path
+    if other and strategy.loads_model:
+        check_same_vocabulary(run.tokenizer, other, settings)
+    if settings.precompute_ref_log_probs and strategy.name == "frozen" and not other:
+        reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
+    else:
+        reference = strategy.build(context)
+    assert reference is not None  # _check_needs asked for one that supplies
+    run.step.reference = reference
+    run.say(f"reference  {reference.describe()}{_weights(context) if strategy.loads_model or strategy.starts_as_policy else ''}")
+    if strategy.starts_as_policy and not other:
+        _check_agreement(run)
+    if settings.precompute_ref_log_probs:
+        _precompute(run)
+
+
+def reference_context(run: Run) -> ReferenceContext:
+    """What this run gives a reference strategy to build from. Nothing is loaded."""
+    settings, accelerator = run.settings, run.accelerator
+    name, vocabulary = str(settings.reference_model_name_or_path or settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
 
     def wrapped(model: Any) -> _Scored:
         if run.scorer.path == "auto":
             register(model)
-        return _Scored(Scorer(model.to(device), run.scorer.path), accelerator)
+        return _Scored(Scorer(model.to(accelerator.device), run.scorer.path), accelerator)
 
-    name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
-    if settings.precompute_ref_log_probs and settings.reference == "frozen":
-        reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
-    else:
-        reference = strategy.build(ReferenceContext(lambda: load_model(name, settings), name, wrapped, vocabulary, options))
-    assert reference is not None  # _check_needs asked for one that supplies
-    run.step.reference = reference
-    run.say(f"reference  {reference.describe()}")
-    if strategy.starts_as_policy:
-        _check_agreement(run)
-    if settings.precompute_ref_log_probs:
-        _precompute(run)
+    return ReferenceContext(
+        lambda: load_model(name, settings),
+        name,
+        wrapped,
+        vocabulary,
+        chosen_reference(settings)[1],
+        policy=_Policy(run),
+        policy_model=run.model,
+        fingerprint=lambda: weights_fingerprint(name),
+        numerics=_numerics(run),
+    )
+
+
+def _numerics(run: Run) -> str:
+    """Type of the weights, autocast, attention, path of the scorer, device."""
+    path = {"auto": "packed"}.get(run.scorer.path, run.scorer.path)
+    attention = "sdpa" if path == "packed" else run.model.config._attn_implementation  # packed attention is made of sdpa's
+    autocast = {"no": ""}.get(run.accelerator.mixed_precision, f"{run.accelerator.mixed_precision}-autocast")
+    return " ".join(filter(None, [run.settings.dtype, autocast, attention, path, run.accelerator.device.type]))
+
+
+def _weights(context: ReferenceContext) -> str:
+    """The weights' first digits for the `reference` line; only what keeps log-probs by them insists on having them."""
+    try:
+        return f", weights {context.fingerprint()[:12]}"
+    except (HaloError, OSError) as problem:
+        return f", weights without a fingerprint ({problem})"
 
 
 @dataclass(frozen=True)
@@ -246,19 +263,25 @@ class _Scored:
             return self.scorer.states(rows)
 
 
-class _Start:
-    """The policy before its first step, as its own reference: no second copy of the weights."""
+class _Policy:
+    """The policy at work, scored as in a training step."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
-    @torch.no_grad()
-    def logps(self, rows: RowBatch) -> Tensor:
+    def __call__(self, rows: RowBatch) -> Tensor:
         return self.run.step.score(rows)
 
-    @torch.no_grad()
     def states(self, rows: RowBatch) -> States:
         return _Scored(self.run.scorer, self.run.accelerator).states(rows)
+
+
+class _Start(_Policy):
+    """The policy before its first step, as its own reference: no second copy of the weights."""
+
+    @torch.no_grad()
+    def logps(self, rows: RowBatch) -> Tensor:
+        return self(rows)
 
     def describe(self) -> str:
         return f"{self.run.settings.model_name_or_path} before the first step, scored ahead and then gone"
@@ -267,8 +290,8 @@ class _Start:
 def _check_agreement(run: Run) -> None:
     """Policy and reference must give the same log-probs before the first step, and no divergence."""
     step, needs = run.step, run.compiled.graph.needs
-    policy = step.measured(run.train[:2], [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
-    reference = step.referenced(run.train[:2])
+    policy = step.measured(run.data.train[:2], [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
+    reference = step.referenced(run.data.train[:2])
     gaps = [(logp_of(policy[slot]) - logp_of(reference[slot])).abs() for slot in step.reference_slots]
     columns = [1 + needs.policy_words.index(word) for word in needs.divergences]
     gaps += [flat[:, columns] for flat in policy.values()] if columns else []
@@ -280,8 +303,8 @@ def _check_agreement(run: Run) -> None:
 def _precompute(run: Run) -> None:
     """Gives every example its reference log-probs, then frees the reference."""
     slots, settings, begun = run.step.reference_slots, run.settings, time.perf_counter()
-    for examples in (run.train, run.held_out):
-        wanted = range(len(examples)) if examples is run.held_out else _reached(run)
+    assert isinstance(run.feed, Table), "a stream was refused before"
+    for examples, wanted in ((run.data.train, run.feed.reached()), (run.data.held_out, list(range(len(run.data.held_out))))):
         for start in range(0, len(wanted), settings.per_device_train_batch_size):
             chosen = wanted[start : start + settings.per_device_train_batch_size]
             flat = run.step.referenced([examples[i] for i in chosen])
@@ -290,14 +313,6 @@ def _precompute(run: Run) -> None:
                 examples[i] = _with_logps(examples[i], flat, cursor)
     run.step.reference = None
     run.facts["reference_seconds"] = time.perf_counter() - begun
-
-
-def _reached(run: Run) -> list[int]:
-    """The training examples that this run will see, on this rank or another."""
-    from halo.training.schedule import Schedule
-
-    schedule = Schedule.of(run.settings, len(run.train), run.step.world.size)
-    return sorted({i for step in range(schedule.total) for i in schedule.indices(step)})
 
 
 def _with_logps(example: TokenizedExample, flat: dict[str, Tensor], cursor: dict[str, int]) -> TokenizedExample:

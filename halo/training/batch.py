@@ -24,11 +24,12 @@ class Facts:
     ranks: tuple[int, ...]
     columns: Mapping[str, float]
     own: Mapping[str, tuple[Numbers, ...]]
+    source: str = ""
 
     @classmethod
     def of(cls, example: TokenizedExample, slots: Sequence[str]) -> Facts:
         counts = {slot: scored_counts(example, slot) for slot in slots}
-        return cls(counts, example.desirable, example.ranks, example.columns, example.own)
+        return cls(counts, example.desirable, example.ranks, example.columns, example.own, example.source)
 
     def size(self, slot: str) -> int:
         """Scored tokens of a slot."""

@@ -17,12 +17,13 @@ def model_card(compiled: CompiledObjective, settings: Settings, history: Sequenc
     front = {"base_model": settings.model_name_or_path, "tags": ["halo", compiled.graph.name], "library_name": "transformers"}
     parameters = ", ".join(f"{name} = {value:g}" for name, value in compiled.parameters.items()) or "none"
     cited = f"\nPaper: {paper.title}{f' (arXiv:{paper.arxiv})' if paper.arxiv else ''}.\n" if paper else ""
+    sets = ", ".join(f"`{source.path}`" for source in settings.sources(settings.data))
     last = history[-1] if history else {}
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in last.items())
     return (
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n"
         f"# {declaration.title or compiled.graph.name}\n\n"
-        f"Trained with halo on `{settings.data}` from `{settings.model_name_or_path}`.\n{cited}\n"
+        f"Trained with halo on {sets} from `{settings.model_name_or_path}`.\n{cited}\n"
         f"Objective `{compiled.graph.name}` ({declaration.feedback} feedback), parameters: {parameters}. "
         "`objective.yaml`, `settings.yaml` and the generated `loss.py` in this folder are exactly what ran.\n\n"
         f"| metric at the end | value |\n| --- | --- |\n{rows}\n"

@@ -13,6 +13,7 @@ import torch
 
 from halo.errors import RunFailed, SettingsError
 from halo.reference.interface import FollowingReference
+from halo.training.adapters import TRAINED, is_peft, load_weights
 from halo.training.metrics import Sums
 from halo.training.step import Step
 
@@ -20,8 +21,8 @@ STATE = "trainer_state.json"
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """A folder that `from_pretrained` reads: safetensors, config, tokenizer with its chat template."""
-    model.save_pretrained(folder)
+    """A folder that `from_pretrained` reads: safetensors (of an adapter only its own), config, tokenizer with its chat template."""
+    model.save_pretrained(folder, **({"selected_adapters": [TRAINED]} if is_peft(model) else {}))
     tokenizer.save_pretrained(folder)
 
 
@@ -64,13 +65,20 @@ def find_checkpoint(path: str) -> tuple[Path, Path]:
     return folder, found[-1]
 
 
-def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any, run_step: Step) -> tuple[int, Sums]:
-    """Loads weights, optimizer, schedule, the loss's statistics, a moving reference and random state; returns the step and the metrics not yet logged."""
+def _load_whole(model: Any, checkpoint: Path) -> None:
     from safetensors.torch import load_model
 
     missing, unexpected = load_model(model, str(checkpoint / "model.safetensors"), strict=False)
     if set(missing) - set(getattr(model, "_tied_weights_keys", None) or ()) or unexpected:
         raise RunFailed("resume", f"{checkpoint} does not hold the weights of this model", hint="resume with the settings of that run")
+
+
+def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any, run_step: Step) -> tuple[int, Sums]:
+    """Loads weights, optimizer, schedule, the loss's statistics, a moving reference and random state; returns the step and the metrics not yet logged."""
+    if is_peft(model):
+        load_weights(model, checkpoint)
+    else:
+        _load_whole(model, checkpoint)
     state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])

@@ -18,7 +18,7 @@ from halo.training.assembly import Run
 from halo.training.card import model_card
 from halo.training.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
 from halo.training.metrics import Sums, added, means, measure
-from halo.training.schedule import Schedule
+from halo.training.schedule import share
 
 
 class Observer(Protocol):
@@ -46,9 +46,9 @@ def train(run: Run, observer: Observer | None = None) -> Result:
 class _Loop:
     def __init__(self, run: Run, observer: Observer | None) -> None:
         self.run, self.observer, self.settings = run, observer, run.settings
-        self.schedule = Schedule.of(run.settings, len(run.train), run.step.world.size)
+        self.feed = run.feed
         self.optimizer = _optimizer(run)
-        self.scheduler = _scheduler(run, self.optimizer, self.schedule.total)
+        self.scheduler = _scheduler(run, self.optimizer, self.feed.total)
         self.sums: Sums = {}
         self.history: list[dict[str, float]] = []
         self.started, self.tokens, self.mark = time.perf_counter(), 0, (time.perf_counter(), 0)
@@ -60,7 +60,7 @@ class _Loop:
     def run_all(self) -> Result:
         first = self._resume() if self.settings.resume_from_checkpoint else 0
         self._open()
-        for step in range(first, self.schedule.total):
+        for step in range(first, self.feed.total):
             self._one(step)
         self._close()
         return Result(self.history[-1] if self.history else {}, str(self.run.output), time.perf_counter() - self.started, self.history)
@@ -69,8 +69,8 @@ class _Loop:
 
     def _one(self, step: int) -> None:
         run, settings = self.run, self.settings
-        shares = self.schedule.of_rank(step, run.step.world.rank, settings.per_device_train_batch_size)
-        judged = run.step.run([[run.train[i] for i in share] for share in shares])
+        world = run.step.world
+        judged = run.step.run(share(self.feed.batch(step), world.rank, world.size, settings.per_device_train_batch_size))
         norm = self._clipped_norm()
         rate = self.scheduler.get_last_lr()[0]
         self.optimizer.step()
@@ -79,13 +79,13 @@ class _Loop:
         if isinstance(run.step.reference, FollowingReference):
             run.step.reference.follow(run.model, step + 1)
         self.tokens += judged.tokens * run.step.world.size
-        self.sums = added([self.sums, measure(judged.output, judged.inputs, run.compiled.graph.feedback)])
+        self.sums = added([self.sums, measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources)])
         done = step + 1
-        if done % settings.logging_steps == 0 or done == self.schedule.total:
+        if done % settings.logging_steps == 0 or done == self.feed.total:
             self._log(done, {"grad_norm": norm, "learning_rate": rate})
-        if self._evaluates(done) and run.held_out:
-            self._write({"step": done, "epoch": self.schedule.epoch(done), **evaluate(run)})
-        if settings.save_steps and done % settings.save_steps == 0 and done < self.schedule.total:
+        if self._evaluates(done) and run.data.held_out:
+            self._write({"step": done, "epoch": self.feed.epoch(done), **evaluate(run)})
+        if settings.save_steps and done % settings.save_steps == 0 and done < self.feed.total:
             self._checkpoint(done)
 
     def _clipped_norm(self) -> float:
@@ -99,8 +99,8 @@ class _Loop:
     def _evaluates(self, done: int) -> bool:
         settings = self.settings
         if settings.eval_strategy == "steps":
-            return done % settings.eval_steps == 0 or done == self.schedule.total
-        return settings.eval_strategy == "epoch" and (done % self.schedule.per_epoch == 0 or done == self.schedule.total)
+            return done % settings.eval_steps == 0 or done == self.feed.total
+        return settings.eval_strategy == "epoch" and (done % self.feed.per_epoch == 0 or done == self.feed.total)
 
     # -- logging ---------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class _Loop:
         self.mark = (now, self.tokens)
         record = {
             "step": done,
-            "epoch": self.schedule.epoch(done),
+            "epoch": self.feed.epoch(done),
             **means(self.sums),
             **more,
             "tokens_per_second": tokens / max(seconds, 1e-9),
@@ -118,7 +118,7 @@ class _Loop:
         self.sums = {}
         self._write(record)
         if self.observer and self.is_main:
-            self.observer.progress(done, self.schedule.total, record)
+            self.observer.progress(done, self.feed.total, record)
 
     def _write(self, record: dict[str, float]) -> None:
         self.history.append(record)
@@ -203,13 +203,13 @@ def evaluate(run: Run) -> dict[str, float]:
     """The metrics on the held-out examples, under `eval_` names. Every rank sees all of them."""
     size = run.settings.per_device_eval_batch_size * run.step.world.size
     parts = []
-    for start in range(0, len(run.held_out), size):
-        batch = run.held_out[start : start + size]
+    for start in range(0, len(run.data.held_out), size):
+        batch = run.data.held_out[start : start + size]
         low, high = (len(batch) * r // run.step.world.size for r in (run.step.world.rank, run.step.world.rank + 1))
         if len(batch) < run.step.world.size:
             continue
         judged = run.step.run([batch[low:high]], train=False)
-        parts.append(measure(judged.output, judged.inputs, run.compiled.graph.feedback))
+        parts.append(measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources))
     return {f"eval_{name}": value for name, value in means(added(parts)).items()}
 
 

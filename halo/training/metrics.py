@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from halo.loss.inputs import LossInputs, LossOutput
+from halo.loss.inputs import Completions, LossInputs, LossOutput
 
 Sums = dict[str, tuple[float, float]]
 """metric -> (sum, count)"""
 
 
 @torch.no_grad()
-def measure(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
-    """The metrics of one effective batch. Which there are depends on the objective only, never on the batch."""
+def measure(output: LossOutput, inputs: LossInputs, feedback: str, sources: Sequence[str] = ()) -> Sums:
+    """The metrics of one effective batch. Which there are depends on the objective only, never on the batch.
+
+    Where the examples are of several named sets, those of each set stand under its name too (`rewards/margins/NAME`).
+    """
     result: Sums = {"loss": (output.loss.item() * inputs.examples, inputs.examples)}
     for name, term in output.terms.items():
         if len(output.terms) > 1:
@@ -30,7 +34,23 @@ def measure(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
     if mismatched is not None and mismatched.ref_logp is not None:
         ratio = torch.where(mismatched.mask, mismatched.logp - mismatched.ref_logp, 0.0).sum(-1)
         result["kl"] = _mean_of(ratio)
+    for name in sorted(set(filter(None, sources))):
+        rows = torch.tensor([i for i, source in enumerate(sources) if source == name], device=output.loss.device)
+        own = _completions(_rewards_of(output, rows), _rows_of(inputs, rows), feedback)
+        result |= {f"{metric}/{name}": value for metric, value in own.items()} | {f"examples/{name}": (float(len(rows)), 1.0)}
     return result
+
+
+def _rows_of(inputs: LossInputs, rows: Tensor) -> LossInputs:
+    """Some examples of a batch, as far as metrics read them."""
+    roles = {slot: Completions(c.mask[rows], c.logp[rows]) for slot, c in inputs.roles.items()}
+    desirable = inputs.desirable[rows] if inputs.desirable is not None else None
+    return LossInputs(roles, desirable, inputs.ranks[rows] if inputs.ranks is not None else None)
+
+
+def _rewards_of(output: LossOutput, rows: Tensor) -> LossOutput:
+    """Their rewards; a reward that is sorted over the batch is no example's own and stays where it stands."""
+    return replace(output, rewards={slot: reward[rows] for slot, reward in output.rewards.items()})
 
 
 def _completions(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
@@ -94,6 +114,8 @@ def added(parts: Iterable[Sums]) -> Sums:
 def means(sums: Sums) -> dict[str, float]:
     """sum / count; labelled margins are the difference of the two sides' means."""
     result = {name: value / count for name, (value, count) in sums.items() if count}
-    if {"rewards/chosen", "rewards/rejected"} <= set(result) and "rewards/margins" not in sums:
-        result["rewards/margins"] = result["rewards/chosen"] - result["rewards/rejected"]
+    for name in list(result):
+        end = name.removeprefix("rewards/chosen")
+        if end != name and f"rewards/rejected{end}" in result and f"rewards/margins{end}" not in sums:
+            result[f"rewards/margins{end}"] = result[name] - result[f"rewards/rejected{end}"]
     return result

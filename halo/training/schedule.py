@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from halo.data.preparing import order
+from halo.data.mixing import Mix, grouped
+from halo.data.tokenizing import TokenizedExample
 from halo.training.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """size: examples; per_step: of the effective batch; per_epoch, total: steps; seed: None keeps the data's order."""
+    """per_step: examples of the effective batch; per_epoch, total: steps; lengths: of the examples, to group them by, or ()."""
 
-    size: int
     per_step: int
     per_epoch: int
     total: int
-    seed: int | None
-    world: int
+    mix: Mix
+    lengths: Sequence[int] = ()
+    _epochs: dict[int, list[int]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, settings: Settings, size: int, world: int) -> Schedule:
+    def of(cls, settings: Settings, examples: Sequence[TokenizedExample], world: int) -> Schedule:
         """The last step of an epoch may be smaller; it is left out only if it has fewer examples than there are ranks."""
-        per_step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * world
+        per_step, size = step_size(settings, world), len(examples)
         per_epoch = size // per_step + (size % per_step >= world)
         total = settings.max_steps if settings.max_steps > 0 else max(1, math.ceil(per_epoch * settings.num_train_epochs))
-        return cls(size, per_step, max(1, per_epoch), total, settings.seed if settings.shuffle else None, world)
+        weights = {one.name: one.weight for one in settings.sources(settings.data) if one.weight is not None and one.name}
+        mix = Mix([e.source for e in examples], settings.seed if settings.shuffle else None, weights)
+        lengths = [e.longest for e in examples] if settings.group_by_length else ()
+        return cls(per_step, max(1, per_epoch), total, mix, lengths)
 
     def epoch(self, step: int) -> float:
         """Epochs done after `step` steps."""
@@ -36,16 +43,22 @@ class Schedule:
     def indices(self, step: int) -> list[int]:
         """The whole effective batch of a step (counting from 0)."""
         epoch, position = divmod(step, self.per_epoch)
-        return _order(self.size, self.seed, epoch)[position * self.per_step : (position + 1) * self.per_step]
+        return self._order(epoch)[position * self.per_step : (position + 1) * self.per_step]
 
-    def of_rank(self, step: int, rank: int, micro: int) -> list[list[int]]:
-        """This rank's contiguous share, in micro-batches of at most `micro` examples."""
-        indices = self.indices(step)
-        low, high = (len(indices) * r // self.world for r in (rank, rank + 1))
-        own = indices[low:high]
-        return [own[i : i + micro] for i in range(0, len(own), micro)]
+    def _order(self, epoch: int) -> list[int]:
+        if epoch not in self._epochs:
+            self._epochs.clear()
+            order = self.mix.epoch(epoch)
+            self._epochs[epoch] = grouped(order, self.lengths, self.per_step, self.mix.seed or 0, epoch) if self.lengths else order
+        return self._epochs[epoch]
 
 
-@lru_cache(maxsize=2)
-def _order(size: int, seed: int | None, epoch: int) -> list[int]:
-    return list(range(size)) if seed is None else order(size, seed, epoch)
+def step_size(settings: Settings, world: int) -> int:
+    """Examples of an effective batch."""
+    return settings.per_device_train_batch_size * settings.gradient_accumulation_steps * world
+
+
+def share(batch: Sequence[T], rank: int, world: int, micro: int) -> list[list[T]]:
+    """A rank's contiguous share of an effective batch, in micro-batches of at most `micro` examples."""
+    low, high = (len(batch) * r // world for r in (rank, rank + 1))
+    return [list(batch[i : min(i + micro, high)]) for i in range(low, high, micro)]

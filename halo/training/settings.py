@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from halo.data.reading import Source, named
 from halo.errors import Place, SettingsError, nearest
 from halo.objective.document import read_document
 from halo.objective.loading import first_error, read_text
@@ -20,6 +21,8 @@ ALIASES = {
     "dataset_name": "data",
     "resume": "resume_from_checkpoint",
     "epochs": "num_train_epochs",
+    "reference_model": "reference_model_name_or_path",
+    "ref_model": "reference_model_name_or_path",
     "batch_size": "per_device_train_batch_size",
     "torch_dtype": "dtype",
 }
@@ -31,23 +34,39 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model_name_or_path: str | None = Field(None, description="folder or hub name; left out: the embedded policy")
-    data: str | None = Field(None, description="file, datasets folder or hub name; left out: the embedded feedback")
+    data: str | list[Source | str] | None = Field(
+        None, description="file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback"
+    )
     data_format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
+    data_columns: dict[str, str] = Field({}, description="KNOWN=YOURS,...: which of your columns a format's column is read from")
     data_split: str = "train"
     shuffle: bool = Field(True, description="a new order every epoch, from the seed")
-    eval_data: str | None = Field(None, description="held-out feedback, in the same format")
+    group_by_length: bool = Field(False, description="examples of a step are about as long as one another")
+    streaming: bool = Field(False, description="read as training goes on, for sets larger than memory; needs max_steps")
+    shuffle_buffer_size: int = Field(1000, ge=1, description="examples that a stream is shuffled in, and mismatched completions drawn from")
+    eval_data: str | list[Source | str] | None = Field(None, description="held-out feedback, in the same format")
     eval_fraction: float = Field(0.0, ge=0, lt=1, description="share of the prompts held out for evaluation")
     max_length: int | None = Field(1024, ge=2, description="tokens of prompt and completion; longer examples are left out, never cut")
     chat_template: Literal["auto", "always", "never"] = Field(
         "auto", description="auto: plain prompts become one user message where the tokenizer has a template"
     )
 
+    loss_on: Literal["all", "last"] = Field("all", description="which of a completion's assistant turns are trained on")
+
     output_dir: str | None = Field(None, description="left out: a new folder under runs/")
     run_name: str | None = None
     seed: int = 42
     resume_from_checkpoint: str | None = Field(None, description="a run's folder or one of its checkpoints")
 
-    reference: str = Field("frozen", description="a reference strategy; used only if the objective needs one")
+    use_peft: bool = Field(False, description="train a low-rank adapter; a --model that is an adapter goes on being trained without it")
+    lora_r: int = Field(16, ge=1, description="rank")
+    lora_alpha: int = Field(32, ge=1, description="the adapter counts lora_alpha / lora_r")
+    lora_target_modules: list[str] | None = Field(None, description="names of the layers with an adapter; left out: all linear ones")
+    load_in_4bit: bool = Field(False, description="a base of 4-bit weights (bitsandbytes), under an adapter")
+    load_in_8bit: bool = Field(False, description="a base of 8-bit weights (bitsandbytes), under an adapter")
+
+    reference: str = Field("auto", description="a reference strategy; used only if the objective needs one; auto: frozen, or the base under an adapter")
+    reference_model_name_or_path: str | None = Field(None, description="a reference that is another model than the policy's start")
     precompute_ref_log_probs: bool = Field(False, description="score everything with the reference first, then free it")
     backend: str = Field("ddp", description="single or ddp, or a plugin's")
     packing: bool = Field(True, description="run each prompt once for all its completions, without padding, where the model allows")
@@ -84,10 +103,54 @@ class Settings(BaseModel):
     save_total_limit: int | None = Field(2, ge=1)
     report_to: list[str] = Field([], description="trackers of accelerate: tensorboard, wandb, ...")
 
+    @field_validator("data", "eval_data")
+    @classmethod
+    def _as_sources(cls, value: Any) -> Any:
+        for part in _parts(value):
+            try:
+                Source.model_validate(part)
+            except ValidationError as problem:
+                error = problem.errors()[0]
+                raise ValueError(f"{'.'.join(map(str, error['loc']))} of {part!r}: {error['msg']}") from None
+        return value
+
+    @field_validator("data_columns", mode="before")
+    @classmethod
+    def _as_map(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part]
+        if not all(equals and known and own for known, equals, own in pairs):
+            raise ValueError(f"{value!r} is not KNOWN=YOURS,...")
+        return {known: own for known, _, own in pairs}
+
+    def sources(self, value: str | list[Source | str] | None) -> list[Source]:
+        """`data` or `eval_data` as sets. Raises DataError if two have one name."""
+        given = [Source.model_validate(part) for part in _parts(value)]
+        return named(one.model_copy(update={"columns": self.data_columns | one.columns, "format": one.format or self.data_format}) for one in given)
+
+    @field_validator("lora_target_modules", mode="before")
+    @classmethod
+    def _as_names(cls, value: Any) -> Any:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @field_validator("load_in_8bit")
+    @classmethod
+    def _one_width(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("load_in_4bit"):
+            raise ValueError("load_in_4bit is set too; give one of them")
+        return value
+
     @field_validator("report_to", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return [] if value in ("none", "None", None) else [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+def _parts(value: str | list[Source | str] | None) -> list[Source | str]:
+    if isinstance(value, str):
+        return [value] if Path(value).exists() else [part for part in value.split(",") if part]
+    return value or []
 
 
 def read_settings(file: str | None, flags: Mapping[str, str | None], base: Mapping[str, Any] | None = None) -> Settings:

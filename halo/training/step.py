@@ -46,11 +46,12 @@ class World:
 
 @dataclass
 class Judged:
-    """What a step saw: the loss on the whole effective batch, and how many tokens this rank ran."""
+    """What a step saw: the loss on the whole effective batch, each example's set, and how many tokens this rank ran."""
 
     output: LossOutput
     inputs: LossInputs
     tokens: int
+    sources: tuple[str, ...] = ()
 
 
 class Step:
@@ -93,6 +94,7 @@ class Step:
         if judged is None or self._split(micros):
             output, inputs = self._judged(batch, known, reference)
             judged = Judged(output, inputs, 0)
+        judged.sources = tuple(fact.source for fact in batch.facts)
         judged.tokens = sum(self._tokens(example) for micro in micros for example in micro)
         return judged
 

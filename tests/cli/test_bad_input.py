@@ -213,8 +213,8 @@ def test_settings_file(case: str, here: Path, capsys: pytest.CaptureFixture[str]
 
 # (objective, the lines, file:line, a piece of the message, a piece of the hint)
 DATA = {
-    "unknown columns": ("kto", [{"question": "a", "answer": "b", "good": True}], "data.jsonl:1",
-        "the columns question, answer, good are of no known format", "labels: prompt, completion, label"),
+    "unknown columns": ("kto", [{"prompt": "a", "completed": "b", "label": True}], "data.jsonl:1",
+        "the columns prompt, completed, label are of no known format", "nearest are labels: prompt, completion, label"),
     "wrong kind": ("dpo", [LABEL], "data.jsonl:1", "the objective wants paired feedback, the data is labelled", "data of kind"),
     "no rows": ("kto", [], "data.jsonl", "there are no rows", ""),
     "only empty lines": ("kto", ["", "  "], "data.jsonl", "there are no rows", ""),
@@ -255,9 +255,9 @@ def test_not_utf8(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_ending(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refused(capsys, here, "train", "dpo", "--data", rows(here, "a,b", name="data.csv"))
-    assert "files ending in .csv are not read" in message
-    assert "give .jsonl or .json" in message
+    message = refused(capsys, here, "train", "dpo", "--data", rows(here, "a,b", name="data.txt"))
+    assert "files ending in .txt are not read" in message
+    assert "these are: .jsonl" in message
 
 
 @pytest.mark.parametrize("objective", ["dpo", "kto", "sft"])

@@ -12,9 +12,11 @@ import tiny
 from halo.data.conversion import convert
 from halo.data.examples import Example
 from halo.data.formats import FORMATS
-from halo.data.preparing import order, prepare, split
+from halo.data.interface import DataFormat
+from halo.data.mixing import order
+from halo.data.preparing import prepare, split
 from halo.data.reading import read_examples
-from halo.errors import DataError, Place
+from halo.errors import DataError, Place, RowLeftOut
 
 
 def written(folder: Path, rows: list[Any], name: str = "data.jsonl") -> str:
@@ -72,6 +74,50 @@ def test_bad_rows_are_named(rows: list[Any], message: str, tmp_path: Path) -> No
     with pytest.raises(DataError) as caught:
         read_examples(written(tmp_path, rows), FORMATS)
     assert message in str(caught.value)
+
+
+DEMONSTRATION = {"prompt": "p", "completion": "c"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([LABEL, PAIR], "data.jsonl:2: the column 'completion' is missing, and this row is of format pairs, the first (FILE:1) of labels"),
+        ([DEMONSTRATION, LABEL], "data.jsonl:2: this row is of format labels, the first (FILE:1) of demonstrations; a set holds rows of one format"),
+        ([HH, {"chosen": [{"role": "user", "content": "q"}], "rejected": "r"}], "data.jsonl:2: chosen is a list of messages"),
+    ],
+)
+def test_a_set_holds_rows_of_one_format(rows: list[Any], message: str, tmp_path: Path) -> None:
+    file = written(tmp_path, rows)
+    with pytest.raises(DataError) as caught:
+        read_examples(file, FORMATS)
+    assert message.replace("FILE", file) in str(caught.value)
+
+
+def test_further_columns_of_a_later_row_are_no_other_format(tmp_path: Path) -> None:
+    assert len(read_examples(written(tmp_path, [PAIR, {**PAIR, "chosen_score": 1}, {"id": 3, **PAIR}]), FORMATS)[0]) == 3
+
+
+def test_a_format_that_was_asked_for_is_held_to_its_columns_alone(tmp_path: Path) -> None:
+    examples, _, form = read_examples(written(tmp_path, [DEMONSTRATION, LABEL]), FORMATS, format_name="demonstrations")
+    assert (form.name, [e.kind for e in examples]) == ("demonstrations", ["demonstrations"] * 2)
+
+
+def test_a_format_says_which_rows_are_left_out(tmp_path: Path) -> None:
+    def read(row: Any, place: Place) -> Example:
+        if row["winner"] == "tie":
+            raise RowLeftOut("data-row", "a tie", place=place)
+        return Example("paired", "p", ("c", "r"), place)
+
+    form = DataFormat("judged", "paired", ("winner",), read)
+    examples, left_out, found = read_examples(written(tmp_path, [{"winner": "a"}, {"winner": "tie"}]), (*FORMATS, form))
+    assert (len(examples), found) == (1, form)
+    assert [str(problem).endswith("data.jsonl:2: a tie [data-row]") for problem in left_out] == [True]
+
+
+def test_the_nearest_formats_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nearest are pairs: prompt, chosen, rejected;"):
+        read_examples(written(tmp_path, [{"prompt": "p", "choosen": "c", "rejected": "r"}]), FORMATS)
 
 
 def test_transcripts_that_differ_early_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from batches import inside
 
 import halo
+from halo.data.columns import wanted_columns
 from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
@@ -25,7 +26,6 @@ from halo.loss.inputs import Completions, LossInputs
 from halo.plugin.objectives import find_objective
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import embedded_feedback
-from halo.training.assembly import wanted_columns
 from halo.training.step import Judged, Step
 
 SIZE, STEPS = 6, 10

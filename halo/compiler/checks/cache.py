@@ -15,6 +15,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from halo.cache import cache_folder
 from halo.compiler.checks.examination import Examination
 from halo.compiler.graph import show
 from halo.compiler.pipeline import CompiledObjective
@@ -61,8 +62,7 @@ def _prune(current: Path) -> None:
 
 
 def _folder() -> Path:
-    home = os.environ.get("HALO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "halo"
-    return Path(home) / "checks" / _program()
+    return cache_folder("checks") / _program()
 
 
 @cache

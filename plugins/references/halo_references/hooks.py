@@ -11,7 +11,17 @@ OPTIONS = {"every": 64.0, "mixup": 0.6}
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
     meaning = "a copy that follows the policy: every=STEPS, mixup=SHARE of the policy"
-    return [ReferenceStrategy("moving", meaning, _moving, distributions=True, starts_as_policy=True, moves=True, options=OPTIONS)]
+    under = "the policy without its adapter, or with the one it started from: no second copy of the weights"
+    return [
+        ReferenceStrategy("moving", meaning, _moving, distributions=True, starts_as_policy=True, moves=True, loads_model=True, options=OPTIONS),
+        ReferenceStrategy("adapter", under, _adapter, distributions=True, starts_as_policy=True),
+    ]
+
+
+def _adapter(context: ReferenceContext) -> Reference:
+    from halo_references.adapter import AdapterReference
+
+    return AdapterReference(context)
 
 
 def _moving(context: ReferenceContext) -> Reference:

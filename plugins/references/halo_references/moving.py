@@ -20,6 +20,8 @@ class MovingReference:
             raise SettingsError("wrong-value", f"every={self._every:g} is no number of steps", place=place, hint="a whole number from 1")
         if not 0 < self._mixup <= 1:
             raise SettingsError("wrong-value", f"mixup={self._mixup:g} is no share of the policy", place=place, hint="above 0, up to 1")
+        if context.policy_model is not None and not all(p.requires_grad for p in context.policy_model.parameters()):
+            raise SettingsError("wrong-value", "every weight of the policy must be trained", place=place, hint="without an adapter")
         self._model: Any = context.load_model()
         self._model.requires_grad_(False)
         self._score, self._name = context.scorer(self._model), context.name

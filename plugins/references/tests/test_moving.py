@@ -119,7 +119,7 @@ def test_nothing_is_scored_ahead_by_what_moves(tmp_path: Path, capsys: pytest.Ca
 def test_it_uses_nothing_that_a_stranger_could_not() -> None:
     for file in Path(__file__).parents[1].glob("halo_references/*.py"):
         imported = re.findall(r"^\s*from (halo[.\w]*) import|^\s*import (halo[.\w]*)", file.read_text(), flags=re.M)
-        assert {name for pair in imported for name in pair if name} <= {"halo.plugin", "halo_references.moving"}
+        assert {name for pair in imported for name in pair if name} <= {"halo.plugin", "halo_references.moving", "halo_references.adapter"}
 
 
 def test_it_is_this_packages() -> None:

@@ -1,0 +1,48 @@
+"""When a batch is judged in parts: whether the loss of the whole is a weighted mean of the losses of its parts."""
+
+from __future__ import annotations
+
+import torch
+
+from halo.compiler.graph import LossGraph, Node, topological
+from halo.errors import Place, SettingsError
+
+
+def weighed_by(graph: LossGraph) -> str | None:
+    """What the parts of a batch are weighed by: `examples`, or the slot whose scored tokens count; None if by nothing.
+
+    Halo's own trainer judges the whole effective batch at once and needs no such answer. None stands for what couples
+    examples (a quantity over the batch, a running statistic, an outer function) and for terms of different denominators.
+    """
+    if graph.statistics or any(node.batch for node in topological([graph.loss])):
+        return None
+    found = {_denominator(term) for term in graph.terms.values()}
+    return found.pop() if len(found) == 1 else None
+
+
+def _denominator(term: Node) -> str | None:
+    if term.op == "apply" and term.data == "div" and term.args[1].op == "examples":
+        return "examples"
+    if term.op == "reduce" and term.data == "mean" and term.over == ("example", "token") and term.args[-1].op == "mask":
+        return term.args[-1].slot
+    return None
+
+
+def check_whole(name: str, graph: LossGraph, whole: bool) -> None:
+    """Raises SettingsError where an objective whose parts weigh nothing does not get its batch as a whole."""
+    if whole:
+        return
+    why = "is no mean over examples alone"
+    why = "has a quantity over the whole batch" if any(node.batch for node in topological([graph.loss])) else why
+    why = "carries statistics from batch to batch" if graph.statistics else why
+    message = f"{name} {why}, and this trainer shows it one micro-batch of one process at a time"
+    hint = (
+        "make a step one micro-batch, or accept quantities over the micro-batch with per_micro_batch=True; `halo train` shows it the whole"
+    )
+    raise SettingsError("wrong-value", message, place=Place("gradient_accumulation_steps"), hint=hint)
+
+
+def processes() -> int:
+    """How many processes train together."""
+    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if ready else 1

@@ -1,0 +1,160 @@
+"""`halo data FILE --objective X --model Y`: a dry run of the data. Loads the tokenizer and the model's configuration, writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from halo.cli.arguments import Arguments, split
+from halo.cli.console import quieten
+from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.errors import Place, SettingsError
+from halo.plugin.objectives import find_objective
+from halo.starter.defaults import with_defaults
+from halo.training.settings import ALIASES, Settings, is_flag, read_settings
+
+if TYPE_CHECKING:
+    from halo.data.inspection import Inspection
+    from halo.data.tokenizing import Report, Template, TokenizedExample
+    from halo.training.estimate import Estimate
+
+HELP = """halo data [FILE] --objective OBJECTIVE [--model FOLDER_OR_HUB_NAME] [--rows N] [--json] [--settings FILE] [--SETTING VALUE ...]
+
+What `halo train OBJECTIVE` would read of the data, before anything is trained: rows kept, rows left out and why, labels, prompts and
+lengths, what the template makes of a few rows (what is trained on in colour), memory and steps. Takes the settings of `halo train`.
+--rows shows so many examples (default 2). Of a stream the first 1,000 examples are read. Nothing is written.
+Exit code: 0; 1 if training on this data would be wrong; 2 for bad input.
+"""
+OWN = ("objective", "rows", "json", "settings", "config")
+STREAMED = 1000
+COLOURS = {"prompt": "dim", "chosen": "green", "rejected": "red", "unscored": "yellow"}
+
+
+def run(arguments: list[str]) -> int:
+    """Prints the report."""
+    given = split(arguments, {*Settings.model_fields, *ALIASES, *OWN}, lambda n: n == "json" or (n in Settings.model_fields and is_flag(n)))
+    if given.help:
+        print(HELP, end="")
+        return 0
+    rows = _rows(given.flags.pop("--rows", None) or "2")
+    as_json = given.flags.pop("--json", "") is None
+    compiled = compile_source(_objective(given), given.parameters, find_objective)
+    settings = _settings(given, compiled)
+    said: list[str] = []
+    quieten()
+    template, examples, report = _examples(compiled, settings, said.append)
+    from halo.data.inspection import inspect
+    from halo.training.estimate import estimate
+
+    found = inspect(examples, template, compiled.parameters, compiled.graph.feedback)
+    size = settings.per_device_train_batch_size
+    guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * max(1, found.tokens // found.examples))
+    if as_json:
+        print(json.dumps(asdict(found) | {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess)}, indent=1))
+    else:
+        print("\n".join([*said, *_text(found, report), *_costs(found, guess, settings), ""]))
+        _show(examples[:rows], template)
+        print("\n".join([f"note       {line}" for line in found.notes] + [f"problem    {line}" for line in found.problems]))
+    return 1 if found.problems else 0
+
+
+def _rows(text: str) -> int:
+    if not text.isdigit():
+        raise SettingsError("wrong-value", f"{text!r} is no number of rows", place=Place("--rows"), hint="such as --rows 5")
+    return int(text)
+
+
+def _objective(given: Arguments) -> str:
+    name = given.flags.pop("--objective", None)
+    if not name:
+        raise SettingsError("missing-key", "expected --objective, which says what is read of a row", hint="such as --objective dpo")
+    return name
+
+
+def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
+    if len(given.words) > 1 or (given.words and given.flags.keys() & {"--data", "--dataset"}):
+        raise SettingsError("wrong-value", "expected one file", hint="several sets stand in one word, with commas: a.jsonl,b.jsonl")
+    flags = given.flags | ({"--data": given.words[0]} if given.words else {})
+    file = flags.pop("--settings", None) or flags.pop("--config", None)
+    return read_settings(None, {}, with_defaults(read_settings(file, flags).model_dump(exclude_unset=True), compiled.objective.declaration))
+
+
+def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tuple[Template, Sequence[TokenizedExample], Report]:
+    from halo.data.tokenizing import Template
+    from halo.training.datasets import load_data, tokenized, training_and_held_out
+    from halo.training.models import load_tokenizer
+
+    tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
+    template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
+    say(f"template   {'the chat template of the tokenizer' if template.chat else 'none: prompt and completion are joined as they are'}")
+    if settings.streaming:
+        stream = load_data(compiled, settings, template, say).stream
+        assert stream is not None
+        return template, list(islice(stream, STREAMED)), stream.report
+    examples, _ = training_and_held_out(compiled, settings, say)
+    found, report = tokenized(examples, compiled, settings, template)
+    return template, found, report
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def _text(found: Inspection, report: Report) -> list[str]:
+    from halo.data.inspection import PERCENTS
+
+    lines = [f"kept       {report.kept} examples, {found.prompts} different prompts"]
+    lines += [f"left out   {count} {why}, the first: {report.first[why]}" for why, count in report.dropped.most_common()]
+    if any(found.labels):
+        lines.append(f"labels     {found.labels[0]} desirable, {found.labels[1]} undesirable")
+    lines.append(f"tokens     {found.tokens:,}, of which {found.scored:.0%} are trained on")
+    lines.append("           " + " ".join(f"{f'{p}%' if p < 100 else 'longest':>8}" for p in PERCENTS))
+    lines += [f"  {name:<11}" + " ".join(f"{value:>8,}" for value in values)[2:] for name, values in found.lengths.items()]
+    return lines
+
+
+def _costs(found: Inspection, guess: Estimate, settings: Settings) -> list[str]:
+    from halo.training.schedule import step_size
+
+    steps = -(-found.examples // step_size(settings, 1))
+    total = settings.max_steps if settings.max_steps > 0 else round(steps * settings.num_train_epochs)
+    parts = ", ".join(
+        f"{name} {value / 2**30:.1f}" for name, value in asdict(guess).items() if name != "parameters" and value >= 2**30 / 20
+    )
+    return [
+        f"steps      {total} of {step_size(settings, 1)} examples on one device" + ("" if settings.streaming else f", {steps} to an epoch"),
+        f"memory     about {guess.total / 2**30:.1f} GiB for {guess.parameters:,} parameters" + (f": {parts}" if parts else ""),
+    ]
+
+
+def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
+    """Rows with what is trained on in colour; without colours, what is not trained on inside a completion stands between « and »."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from halo.data.inspection import parts_of
+
+    console = Console(highlight=False, soft_wrap=True)
+    for example in examples:
+        console.print(Text(f"{example.place}" + (f"  ({'' if example.desirable else 'un'}desirable)" if example.desirable is not None else "")))
+        prompt_shown = False
+        for slot, tails in example.tails.items():
+            for tail in tails:
+                (_, prompt), *rest = parts_of(tail, example.prefix, template.tokenizer)
+                if not prompt_shown or slot == "mismatched":
+                    console.print(Text(f"  {'prompt':<11}") + Text(_flat(prompt), style=COLOURS["prompt"]))
+                    prompt_shown = True
+                colour = COLOURS["rejected" if slot == "rejected" or example.desirable is False else "chosen"]
+                line = Text(f"  {slot:<11}")
+                for kind, text in rest:
+                    plain = _flat(text)
+                    line += Text(plain, style=colour) if kind == "scored" else Text(
+                        plain if console.is_terminal else f"«{plain}»", style=COLOURS["unscored"])  # fmt: skip
+                console.print(line)
+    console.print()
+
+
+def _flat(text: str) -> str:
+    return text.replace("\n", "\\n")

@@ -1,0 +1,73 @@
+"""`halo export RUN FOLDER`: a trained adapter merged into its base, as a whole model that needs neither peft nor halo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from halo.cli.arguments import all_words, split
+from halo.cli.console import quieten, say
+from halo.errors import ModelError, Place, SettingsError
+
+HELP = """halo export RUN FOLDER [--dtype float32|bfloat16|float16]
+
+Writes the model of a run (its folder or one of its checkpoints) into the new FOLDER: an adapter merged into its base, a whole model as
+it is; with its tokenizer. --dtype sets the type of the weights (default: that of the run). The sums are made in float32.
+Loads with AutoModelForCausalLM.from_pretrained(FOLDER), without peft. A base that was trained on as 4-bit or 8-bit weights is read in
+its own precision: the merged model is not quantised.
+"""
+TYPES = ("float32", "bfloat16", "float16")
+
+
+def run(arguments: list[str]) -> int:
+    """Exports; returns 0."""
+    given = split(arguments, ("dtype",))
+    if given.help:
+        print(HELP, end="")
+        return 0
+    source, target = map(Path, all_words(given.words, "run", "new folder"))
+    dtype = given.flags.get("--dtype")
+    if dtype is not None and dtype not in TYPES:
+        raise SettingsError("wrong-value", f"{dtype!r} is no type of weights", place=Place("--dtype"), hint=f"one of {', '.join(TYPES)}")
+    if target.exists():
+        raise SettingsError("output-folder", "there is such a folder already", place=Place(str(target)), hint="choose another name")
+    if not source.is_dir():
+        raise ModelError("not-found", f"there is no folder {source}", hint="a run's output folder, or one of its checkpoints")
+    quieten()
+    model, tokenizer, merged = _whole(source, dtype)
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(draft)
+    tokenizer.save_pretrained(draft)
+    os.replace(draft, target)
+    count = sum(p.numel() for p in model.parameters())
+    say(f"{target}: {count:,} parameters, {str(model.dtype).removeprefix('torch.')}" + (f", {source} merged into {merged}" if merged else ""))
+    return 0
+
+
+def _whole(source: Path, dtype: str | None) -> tuple[Any, Any, str]:
+    """The model with nothing beside its weights, its tokenizer, and the base that an adapter was merged into."""
+    import torch
+
+    from halo.training.adapters import base_of, is_adapter
+    from halo.training.models import load_model, load_tokenizer
+    from halo.training.settings import Settings
+
+    settings = Settings.model_validate({"dtype": "float32"})
+    model, tokenizer, base = load_model(str(source), settings), load_tokenizer(str(source), settings), ""
+    if is_adapter(str(source)):
+        base = base_of(str(source))
+        model = model.merge_and_unload()
+    model.to(getattr(torch, dtype or _own_type(base or str(source))))
+    model.config.use_cache = True
+    return model, tokenizer, base
+
+
+def _own_type(name: str) -> str:
+    """The type in which a model's weights are stored."""
+    from transformers import AutoConfig
+
+    return str(AutoConfig.from_pretrained(name).dtype or "float32").removeprefix("torch.")

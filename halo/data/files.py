@@ -1,0 +1,188 @@
+"""A file, a folder that `datasets` saved, or a hub name -> rows with their places, one after another.
+
+JSON lines (also gzipped), a JSON array, CSV, parquet, Arrow. Everything but a JSON array is read as it is asked for, so that
+a set larger than memory can be streamed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from halo.data.interface import Row
+from halo.errors import DataError, Place, nearest
+
+Placed = tuple[Row, Place]
+
+
+def read_rows(source: str, split: str = "train", subset: str | None = None, streaming: bool = False) -> Iterator[Placed]:
+    """Rows with `file:line` (JSON lines) or `file row N`. Raises DataError for what is no row."""
+    path = Path(source)
+    if path.is_dir():
+        yield from _numbered(_from_disk(path, split), source)
+    elif reader := READERS.get(_ending(path)):
+        if not path.is_file():
+            raise DataError("not-found", f"there is no data file {source}")
+        yield from reader(path)
+    elif path.suffix and path.exists():
+        hint = f"these are: {', '.join(READERS)}, a folder that datasets saved, a hub name"
+        raise DataError("data-format", f"files ending in {path.suffix} are not read", place=Place(source), hint=hint)
+    elif path.exists():
+        raise DataError("data-format", "a file without an ending is not read", place=Place(source), hint=f"give {', '.join(READERS)}")
+    elif source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise DataError("not-found", f"there is no data file {source}")
+    else:
+        yield from _numbered(_from_hub(source, split, subset, streaming), source)
+
+
+def _ending(path: Path) -> str:
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+
+
+# -- JSON --------------------------------------------------------------------------------------------------------------
+
+
+def _json_lines(path: Path) -> Iterator[Placed]:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        number = 0
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _parsed(line, Place(str(path), number)), Place(str(path), number)
+        except (gzip.BadGzipFile, EOFError) as problem:
+            raise DataError("data-row", f"the file is damaged after line {number}: {problem}", place=Place(str(path))) from None
+
+
+def _parsed(line: bytes, place: Place) -> Row:
+    try:
+        row = json.loads(line)
+    except UnicodeDecodeError as problem:
+        raise DataError("data-row", f"not UTF-8 text (byte {problem.start})", place=place) from None
+    except (json.JSONDecodeError, RecursionError) as problem:
+        what = problem.msg if isinstance(problem, json.JSONDecodeError) else "nested too deeply"
+        raise DataError("data-row", f"not JSON: {what}", place=place, hint="each line is one JSON object") from None
+    if not isinstance(row, dict):
+        raise DataError("data-row", f"a {type(row).__name__}, not a JSON object", place=place)
+    return row
+
+
+def _json_array(path: Path) -> Iterator[Placed]:
+    try:
+        rows = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as problem:
+        hint = "one object per line is .jsonl"
+        raise DataError("data-row", f"not JSON: {problem}", place=Place(str(path)), hint=hint) from None
+    if not isinstance(rows, list):
+        raise DataError("data-row", "a .json file holds one array of objects", place=Place(str(path)), hint="one object per line is .jsonl")
+    yield from _numbered(rows, str(path))
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def _parquet(path: Path) -> Iterable[Any]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1024):
+            yield from batch.to_pylist()
+
+
+TEXTS = ("prompt", "chosen", "rejected", "completion", "text", "instruction", "input", "output", "response", "question", "answer")
+"""Columns of a CSV file that are texts even where every field looks like a number."""
+
+
+def _csv(path: Path) -> Iterable[Any]:
+    """Numbers and true / false are told from the text, but not in columns that are texts everywhere."""
+    import pyarrow
+    from pyarrow import csv
+
+    texts = csv.ConvertOptions(column_types=dict.fromkeys(TEXTS, pyarrow.string()), strings_can_be_null=False)
+    with csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=texts) as file:
+        for batch in file:
+            yield from batch.to_pylist()
+
+
+def _arrow(path: Path) -> Iterable[Any]:
+    """What `datasets` writes (a stream), and Arrow's own files."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(path)) as memory:
+        magic = memory.read(6)
+        memory.seek(0)
+        if magic == b"ARROW1":
+            file = pyarrow.ipc.open_file(memory)
+            batches: Iterable[Any] = (file.get_batch(i) for i in range(file.num_record_batches))
+        else:
+            batches = pyarrow.ipc.open_stream(memory)
+        for batch in batches:
+            yield from batch.to_pylist()
+
+
+def _table(read: Callable[[Path], Iterable[Any]]) -> Callable[[Path], Iterator[Placed]]:
+    def reader(path: Path) -> Iterator[Placed]:
+        import pyarrow
+
+        try:
+            yield from _numbered(read(path), str(path))
+        except (pyarrow.ArrowException, OSError) as problem:
+            first = str(problem).strip().splitlines()[0]
+            raise DataError("data-row", f"the file cannot be read: {first}", place=Place(str(path)), hint="it may be cut short") from None
+
+    return reader
+
+
+READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".jsonl.gz": _json_lines,
+    ".json": _json_array,
+    ".csv": _table(_csv),
+    ".parquet": _table(_parquet),
+    ".arrow": _table(_arrow),
+}
+"""By the file's ending."""
+
+
+# -- datasets ----------------------------------------------------------------------------------------------------------
+
+
+def _from_disk(path: Path, split: str) -> Iterable[Any]:
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except FileNotFoundError:
+        hint = "give a file or a save_to_disk folder"
+        raise DataError("data-format", f"the folder {path} was not saved by datasets", hint=hint) from None
+    return _split(loaded, split, str(path))
+
+
+def _from_hub(name: str, split: str, subset: str | None, streaming: bool) -> Iterable[Any]:
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(name, subset, streaming=streaming)
+    except Exception as problem:  # the hub's own errors: no network, no such set, gated, ...
+        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        raise DataError("not-found", f"{name!r} is no file here and cannot be had from the hub: {first}") from None
+    return _split(loaded, split, name)
+
+
+def _split(loaded: Any, split: str, source: str) -> Iterable[Any]:
+    if not isinstance(loaded, dict):
+        return loaded  # type: ignore[no-any-return]
+    if split not in loaded:
+        raise DataError("not-found", f"{source} has no split {split!r}", hint=nearest(split, loaded))
+    return loaded[split]  # type: ignore[no-any-return]
+
+
+def _numbered(rows: Iterable[Any], source: str) -> Iterator[Placed]:
+    for number, row in enumerate(rows, 1):
+        place = Place(f"{source} row {number}")
+        if not isinstance(row, dict):
+            raise DataError("data-row", f"a {type(row).__name__}, not an object", place=place)
+        yield row, place

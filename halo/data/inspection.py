@@ -1,0 +1,125 @@
+"""What a training set holds, and what would go wrong with it: numbers for a dry run. Nothing is changed or written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from halo.data.tokenizing import Tail, Template, TokenizedExample
+
+PERCENTS = (50, 90, 99, 100)
+WEIGHTS = (1.0, 4 / 3)
+"""KTO's range of lambda_d n_d / (lambda_u n_u) (arXiv:2402.01306, section 4.3)."""
+
+
+@dataclass
+class Inspection:
+    """Counts of tokenized examples.
+
+    prompts      different prompts; repeated: examples beyond the first of each
+    lengths      tokens by part (prompt, each slot's completions, whole rows), at the PERCENTS
+    labels       desirable, undesirable
+    scored       share of all tokens that are trained on
+    problems     what would make training wrong, one sentence each
+    notes        what one should know
+    """
+
+    examples: int
+    prompts: int
+    lengths: dict[str, tuple[int, ...]]
+    labels: tuple[int, int]
+    scored: float
+    tokens: int
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def repeated(self) -> int:
+        return self.examples - self.prompts
+
+
+def inspect(examples: Sequence[TokenizedExample], template: Template, parameters: Mapping[str, float], feedback: str) -> Inspection:
+    """Looks at every example. `parameters` are the objective's."""
+    tails = [tail for example in examples for tails in example.tails.values() for tail in tails]
+    tokens = sum(len(e.prefix) for e in examples) + sum(len(tail.ids) for tail in tails)
+    labels = sum(bool(e.desirable) for e in examples), sum(e.desirable is False for e in examples)
+    scored = sum(sum(tail.scored) for tail in tails)
+    found = Inspection(
+        len(examples), len({e.prompt_key for e in examples}), _lengths(examples), labels, scored / max(1, tokens), tokens
+    )
+    _check_ends(found, examples, template.tokenizer)
+    if feedback == "labelled":
+        _check_labels(found, parameters)
+    if feedback in ("ranked", "scored"):
+        ties = sum(len(set(e.ranks)) < 2 for e in examples)
+        _say(found.problems if ties == len(examples) else found.notes, ties, "lists of ties only, from which nothing is learned")
+    _say(found.notes, sum(_same(e) for e in examples), "examples whose completions are the same once tokenized")
+    _say(found.notes, found.repeated, "examples share their prompt with an earlier one")
+    return found
+
+
+def _lengths(examples: Sequence[TokenizedExample]) -> dict[str, tuple[int, ...]]:
+    parts: dict[str, list[int]] = {"prompt": []}
+    for example in examples:
+        first = next(iter(example.tails.values()))[0]
+        parts["prompt"].append(len(example.prefix) + first.scored.index(True))
+        for slot, tails in example.tails.items():
+            parts.setdefault(slot, []).extend(sum(tail.scored) for tail in tails)
+    parts["whole row"] = [example.longest for example in examples]
+    return {name: percentiles(values) for name, values in parts.items()}
+
+
+def percentiles(values: Sequence[int]) -> tuple[int, ...]:
+    """The smallest values that are not exceeded by PERCENTS of all."""
+    ordered = sorted(values)
+    return tuple(ordered[max(0, -(-len(ordered) * percent // 100) - 1)] for percent in PERCENTS)
+
+
+def _check_ends(found: Inspection, examples: Sequence[TokenizedExample], tokenizer: Any) -> None:
+    """Every completion ends with the end-of-sequence token, scored; every row has one BOS, at its beginning, or none."""
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    wants = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+    counts: Counter[str] = Counter()
+    for example in examples:
+        rows = [(*example.prefix, *tail.ids) for tails in example.tails.values() for tail in tails]
+        ends = [tail for tails in example.tails.values() for tail in tails]
+        counts["lost"] += any(tail.ids[-1] != eos or not tail.scored[-1] for tail in ends)
+        counts["double"] += bos is not None and any(row[:2] == (bos, bos) for row in rows)
+        counts["none"] += wants and any(row[0] != bos for row in rows)
+    _say(found.problems, counts["lost"], f"examples do not end with the end-of-sequence token {tokenizer.eos_token!r}, so that no end is learned")
+    _say(found.problems, counts["double"], "examples begin with two BOS tokens: the template writes one and the text another")
+    _say(found.problems, counts["none"], f"examples do not begin with the BOS token {tokenizer.bos_token!r}, which the tokenizer is used with")
+
+
+def _check_labels(found: Inspection, parameters: Mapping[str, float]) -> None:
+    good, bad = found.labels
+    if not good or not bad:
+        found.problems.append(f"all {found.examples} examples are {'un' * (not good)}desirable: both labels are needed")
+    elif {"lambda_d", "lambda_u"} <= set(parameters):
+        ratio = parameters["lambda_d"] * good / (parameters["lambda_u"] * bad)
+        low, high = (bound * parameters["lambda_u"] * bad / good for bound in WEIGHTS)
+        sentence = f"lambda_d n_d / (lambda_u n_u) is {ratio:.3g}; KTO's authors advise 1 to 4/3, such as lambda_d between {low:.3g} and {high:.3g}"
+        found.notes.append(sentence)
+
+
+def _same(example: TokenizedExample) -> bool:
+    tails = [tail.ids for slot, tails in example.tails.items() if slot != "mismatched" for tail in tails]
+    return len(tails) > 1 and len(set(tails)) == 1
+
+
+def _say(lines: list[str], count: int, what: str) -> None:
+    if count:
+        lines.append(f"{count} {what}")
+
+
+def parts_of(tail: Tail, prefix: Sequence[int], tokenizer: Any) -> list[tuple[str, str]]:
+    """A row as texts: `prompt` before the first scored token, then `scored` and `unscored` in turn."""
+    first = len(prefix) + tail.scored.index(True)
+    ids, marks = [*prefix, *tail.ids], [False] * len(prefix) + list(tail.scored)
+    found = [("prompt", tokenizer.decode(ids[:first]))]
+    for scored, group in groupby(range(first, len(ids)), key=lambda i: marks[i]):
+        found.append(("scored" if scored else "unscored", tokenizer.decode([ids[i] for i in group])))
+    return found

@@ -1,0 +1,89 @@
+"""Training a low-rank adapter instead of all weights (LoRA, arXiv:2106.09685), through peft, which is an optional dependency."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from halo.errors import ModelError
+from halo.training.settings import Settings
+
+CONFIG = "adapter_config.json"
+TRAINED = "default"
+"""peft's name of the adapter that is trained."""
+
+
+def is_adapter(name: str | None) -> bool:
+    """Whether a folder holds an adapter and not a whole model."""
+    return name is not None and (Path(name) / CONFIG).is_file()
+
+
+def base_of(folder: str) -> str:
+    """The model that an adapter was trained on. Raises ModelError."""
+    try:
+        base = json.loads((Path(folder) / CONFIG).read_text()).get("base_model_name_or_path")
+    except (OSError, ValueError) as problem:
+        raise ModelError("model", f"{folder}/{CONFIG} cannot be read: {problem}") from None
+    if not base:
+        raise ModelError("model", f"{folder}/{CONFIG} names no base_model_name_or_path", hint="the folder or hub name of the base model")
+    return str(base)
+
+
+def trains_adapter(settings: Settings) -> bool:
+    """Whether a run trains an adapter: a new one, or the one that its model is."""
+    return settings.use_peft or is_adapter(settings.model_name_or_path)
+
+
+def with_adapter(model: Any, folder: str) -> Any:
+    """The model with the adapter of a folder, which goes on being trained. Raises ModelError."""
+    try:
+        with _quiet():
+            return _peft().PeftModel.from_pretrained(model, folder, adapter_name=TRAINED, is_trainable=True)
+    except (ValueError, RuntimeError, KeyError) as problem:
+        raise ModelError("model", f"the adapter {folder} does not fit its base: {str(problem).splitlines()[0]}") from problem
+
+
+def with_new_adapter(model: Any, settings: Settings) -> Any:
+    """The model with an untrained adapter: it changes nothing yet. Raises ModelError."""
+    peft = _peft()
+    targets = settings.lora_target_modules or ["all-linear"]
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM", r=settings.lora_r, lora_alpha=settings.lora_alpha, lora_dropout=0.0,
+        target_modules=targets[0] if targets == ["all-linear"] else targets,
+    )  # fmt: skip
+    try:
+        with _quiet():
+            return peft.get_peft_model(model, config)
+    except ValueError as problem:  # names that no module of the model has
+        raise ModelError("model", str(problem).splitlines()[0], hint="--lora-target-modules all-linear fits every model") from problem
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Gives a model the adapter weights of a checkpoint."""
+    peft = _peft()
+    peft.set_peft_model_state_dict(model, peft.load_peft_weights(str(folder), device="cpu"), adapter_name=TRAINED)
+
+
+def is_peft(model: Any) -> bool:
+    """Whether the model carries adapters; asked of models that peft never saw too."""
+    return hasattr(model, "peft_config") and hasattr(model, "disable_adapter")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """peft asks transformers for properties under names that transformers has given up; that is between the two."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError:
+        raise ModelError("model", "adapters need the package peft, which is not installed", hint="pip install 'halo-align[peft]'") from None
+    return peft

@@ -1,0 +1,71 @@
+"""A stream gives what the set holds, in an order of its own, the same for the same seed, and draws mismatched completions from its buffer."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import tiny
+
+from halo.data.formats import FORMATS
+from halo.data.reading import Source
+from halo.data.streaming import Stream
+from halo.data.tokenizing import TokenizedExample
+from halo.errors import DataError
+
+
+def rows(folder: Path, name: str, count: int, start: int = 100) -> Source:
+    file = folder / f"{name}.jsonl"
+    file.write_text("".join(json.dumps({"prompt": f"sort {i}", "completion": f"{i}", "label": i % 2 == 0}) + "\n" for i in range(start, start + count)))
+    return Source(path=str(file), name=name)
+
+
+def stream(*sources: Source, buffer: int = 7, seed: int = 1, slots: tuple[str, ...] = ("completion", "mismatched")) -> Stream:
+    return Stream(sources, FORMATS, "labelled", tiny.template(), slots, {}, None, seed, buffer)
+
+
+def prompts(examples: list[TokenizedExample]) -> list[str]:
+    return [example.prompt_key for example in examples]
+
+
+def test_two_laps_hold_every_row_twice(tmp_path: Path) -> None:
+    found = prompts(list(islice(stream(rows(tmp_path, "a", 20)), 40 - 7)))
+    assert max(Counter(found).values()) <= 3
+    assert len(set(found)) == 20
+    assert found != sorted(found)
+
+
+def test_a_buffer_of_one_keeps_the_order(tmp_path: Path) -> None:
+    found = prompts(list(islice(stream(rows(tmp_path, "a", 5), buffer=1, slots=("completion",)), 10)))
+    assert found == [f"sort {100 + i % 5}" for i in range(10)]
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    source = rows(tmp_path, "a", 30)
+    first, again, other = (list(islice(stream(source, seed=seed), 25)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_mismatched_completions_come_from_other_prompts_of_the_buffer(tmp_path: Path) -> None:
+    decode = tiny.template().tokenizer.decode
+    for example in islice(stream(rows(tmp_path, "a", 30), buffer=5), 50):
+        own, other = (decode(example.tails[slot][0].ids) for slot in ("completion", "mismatched"))
+        assert own != other
+    with pytest.raises(DataError, match="needs a second prompt"):
+        list(islice(stream(rows(tmp_path, "b", 1)), 3))
+
+
+def test_weights_are_rates(tmp_path: Path) -> None:
+    a, b = rows(tmp_path, "a", 30).model_copy(update={"weight": 3.0}), rows(tmp_path, "b", 30, 200).model_copy(update={"weight": 1.0})
+    seen = Counter(example.source for example in islice(stream(a, b), 4000))
+    assert 0.72 < seen["a"] / 4000 < 0.78  # 3/4, give or take four standard deviations
+
+
+def test_a_set_that_gives_nothing_ends_the_stream(tmp_path: Path) -> None:
+    file = tmp_path / "empty.jsonl"
+    file.write_text(json.dumps({"prompt": "p", "completion": " ", "label": True}) + "\n")
+    with pytest.raises(DataError, match="gives no example to train on"):
+        next(iter(stream(Source(path=str(file)))))
