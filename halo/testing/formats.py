@@ -25,10 +25,18 @@ OBJECTIVES = {"demonstrations": "sft", "labelled": "kto_no_z0", "paired": "dpo",
 REFUSAL = 'DataError("data-row", "what is wrong", place=place)'
 
 
-def check_format(form: DataFormat, rows: Sequence[Row], *, optional: Collection[str] = (), among: Sequence[DataFormat] = FORMATS) -> None:
+def check_format(
+    form: DataFormat,
+    rows: Sequence[Row],
+    *,
+    optional: Collection[str] = (),
+    unread: Collection[str] = (),
+    among: Sequence[DataFormat] = FORMATS,
+) -> None:
     """Raises AssertionError unless the format keeps its contract on `rows`: good rows as a JSON file holds them, two or more.
 
     optional  those of the format's columns that may be null or empty
+    unread    those that only tell its rows apart, and may hold anything
     among     formats that the rows must be told apart from; core's by default
     """
     _check_declaration(form)
@@ -41,7 +49,7 @@ def check_format(form: DataFormat, rows: Sequence[Row], *, optional: Collection[
         for row in samples:
             _check_left_alone(form, name, row, others)
     for number, row in enumerate(rows, 1):
-        for damage in _damages(form, row, optional):
+        for damage in _damages(form, row, optional, unread):
             _check_refused(form, *damage, Place("sample", number))
     _check_missing(form, rows)
     _check_trains(form, rows)
@@ -167,16 +175,18 @@ def _wrong_values(value: Any) -> list[Any]:
     return [7, "?", [7]]
 
 
-def _damages(form: DataFormat, row: Row, optional: Collection[str]) -> Iterator[tuple[dict[str, Any], str, bool, bool]]:
+def _damages(
+    form: DataFormat, row: Row, optional: Collection[str], unread: Collection[str]
+) -> Iterator[tuple[dict[str, Any], str, bool, bool]]:
     """Damaged rows, what was done, whether it must be refused, and whether an empty completion would do instead."""
     for column, value in row.items():
-        must = column in form.columns
+        must = column in form.columns and column not in unread
         yield {**row, column: None}, f"null in {column}", must and column not in optional, False
         for wrong in _wrong_values(value):
             yield {**row, column: wrong}, f"{wrong!r} in {column}", must, False
         if isinstance(value, str | list | Mapping):
             yield {**row, column: type(value)()}, f"an empty {type(value).__name__} in {column}", must and column not in optional, True
-        if not must:
+        if column not in form.columns:
             yield {key: kept for key, kept in row.items() if key != column}, f"no {column}, which `columns` does not name", False, False
 
 
@@ -189,7 +199,7 @@ def _check_refused(form: DataFormat, row: dict[str, Any], what: str, must: bool,
         require(right, f"the format {form.name}: a row with {what} is refused at {example.place}, not at its place {place}; {REFUSAL}")
         return
     empty = may_be_empty and isinstance(example, Example) and any(not completion for completion in example.completions)
-    hint = f"raise {REFUSAL}; a column that may be so is named in check_format(optional=...)"
+    hint = f"raise {REFUSAL}; check_format(optional=..., unread=...) name columns that may be so"
     require(not must or empty, f"the format {form.name}: a row with {what} was read as {str(example)[:200]}; {hint}")
     for wrong in _unsound(form, example, place):
         raise AssertionError(f"the format {form.name}: of a row with {what} the example has {wrong}; or raise {REFUSAL}")

@@ -134,6 +134,15 @@ def test_a_column_that_may_be_null() -> None:
 
     form = replace(SOUND, columns=(*SOUND.columns, "context"), read=with_context)
     rows = [{**row, "context": "Sum: "} for row in ROWS]
-    with pytest.raises(AssertionError, match=r"a row with null in context was read as .*check_format\(optional=...\)"):
+    with pytest.raises(AssertionError, match=r"a row with null in context was read as .*check_format\(optional=..., unread=...\) name columns that may be so"):
         check_format(form, rows)
     check_format(form, rows, optional=("context",))
+
+
+def test_a_column_that_only_tells_rows_apart() -> None:
+    form = replace(SOUND, columns=(*SOUND.columns, "note"))
+    with pytest.raises(AssertionError, match="a row with null in note was read as"):
+        check_format(form, ROWS)
+    with pytest.raises(AssertionError, match="a row with 7 in note was read as"):
+        check_format(form, ROWS, optional=("note",))
+    check_format(form, ROWS, unread=("note",))
