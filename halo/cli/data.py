@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
 
     found = inspect(examples, template, compiled.parameters, compiled.graph.feedback)
     size = settings.per_device_train_batch_size
-    guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * max(1, found.tokens // found.examples))
+    guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * found.heavy)
     if as_json:
         print(json.dumps(asdict(found) | {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess)}, indent=1))
     else:
@@ -125,7 +125,7 @@ def _costs(found: Inspection, guess: Estimate, settings: Settings) -> list[str]:
     )
     return [
         f"steps      {total} of {step_size(settings, 1)} examples on one device" + ("" if settings.streaming else f", {steps} to an epoch"),
-        f"memory     about {guess.total / 2**30:.1f} GiB for {guess.parameters:,} parameters" + (f": {parts}" if parts else ""),
+        f"memory     about {guess.total / 2**30:.1f} GiB at the longest steps, for {guess.parameters:,} parameters" + (f": {parts}" if parts else ""),
     ]
 
 
