@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from halo.cli.arguments import Arguments, split
 from halo.cli.console import quieten
+from halo.cli.train import settings_of
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, SettingsError
 from halo.plugin.objectives import find_objective
-from halo.starter.defaults import with_defaults
-from halo.training.settings import ALIASES, Settings, is_flag, read_settings
+from halo.training.settings import ALIASES, Settings, is_flag
 
 if TYPE_CHECKING:
     from halo.data.inspection import Inspection
@@ -77,9 +77,9 @@ def _objective(given: Arguments) -> str:
 def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
     if len(given.words) > 1 or (given.words and given.flags.keys() & {"--data", "--dataset"}):
         raise SettingsError("wrong-value", "expected one file", hint="several sets stand in one word, with commas: a.jsonl,b.jsonl")
-    flags = given.flags | ({"--data": given.words[0]} if given.words else {})
-    file = flags.pop("--settings", None) or flags.pop("--config", None)
-    return read_settings(None, {}, with_defaults(read_settings(file, flags).model_dump(exclude_unset=True), compiled.objective.declaration))
+    if given.words:
+        given.flags["--data"] = given.words[0]
+    return settings_of(given, compiled)
 
 
 def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tuple[Template, Sequence[TokenizedExample], Report]:
