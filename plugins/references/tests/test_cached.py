@@ -124,6 +124,10 @@ def test_prompts_that_are_scored_too(tmp_path: Path) -> None:
     assert by_slot(reference, [E, A], slots) == expected([E, A], slots)
     assert by_slot(reference, [example([4, 4], chosen=[9], rejected=[9])], ("prompt",))["prompt"] == logps([4, 4, 9], [1, 2])
     assert model.batches[3:] == [(0, 1), (1, 0)]
+    F = example([6, 6], chosen=[1], rejected=[2])
+    assert by_slot(reference, [F], PAIRS) == expected([F], PAIRS)
+    assert by_slot(reference, [F], slots) == expected([F], slots)
+    assert model.batches[5:] == [(0, 2), (1, 0)]  # its tails are known: one stands there only to say which token follows
 
 
 def test_what_cannot_be_kept_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
