@@ -23,7 +23,7 @@ from halo.reference.frozen import FrozenReference
 from halo.scoring.capability import choose_path
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
-from halo.training import assembly
+from halo.training import assembly, models
 
 PAIRS = ("chosen", "rejected")
 
@@ -183,7 +183,8 @@ def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the models that runs load, policies among them. The cache is a fresh one."""
     monkeypatch.setenv("HALO_CACHE", str(tmp_path / "cache"))
     found, real_one = list[str](), assembly.load_model
-    monkeypatch.setattr(assembly, "load_model", lambda name, settings: found.append(name) or real_one(name, settings))
+    for module in (assembly, models):  # the reference's and the policy's
+        monkeypatch.setattr(module, "load_model", lambda name, settings: found.append(name) or real_one(name, settings))
     return found
 
 

@@ -131,4 +131,4 @@ def test_it_uses_nothing_that_a_stranger_could_not() -> None:
 
 
 def test_it_is_this_packages() -> None:
-    assert {item.name for item in supplied("reference") if item.plugin == "references"} == {"moving", "cached"}
+    assert {item.name for item in supplied("reference") if item.plugin == "references"} == {"moving", "cached", "adapter"}
