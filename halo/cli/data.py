@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from halo.cli.arguments import Arguments, split
 from halo.cli.console import quieten
+from halo.cli.train import settings_of
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, SettingsError
 from halo.plugin.objectives import find_objective
-from halo.starter.defaults import with_defaults
-from halo.training.settings import ALIASES, Settings, is_flag, read_settings
+from halo.training.settings import ALIASES, Settings, is_flag
 
 if TYPE_CHECKING:
     from halo.data.inspection import Inspection
@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
 
     found = inspect(examples, template, compiled.parameters, compiled.graph.feedback)
     size = settings.per_device_train_batch_size
-    guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * max(1, found.tokens // found.examples))
+    guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * found.heavy)
     if as_json:
         print(json.dumps(asdict(found) | {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess)}, indent=1))
     else:
@@ -77,9 +77,9 @@ def _objective(given: Arguments) -> str:
 def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
     if len(given.words) > 1 or (given.words and given.flags.keys() & {"--data", "--dataset"}):
         raise SettingsError("wrong-value", "expected one file", hint="several sets stand in one word, with commas: a.jsonl,b.jsonl")
-    flags = given.flags | ({"--data": given.words[0]} if given.words else {})
-    file = flags.pop("--settings", None) or flags.pop("--config", None)
-    return read_settings(None, {}, with_defaults(read_settings(file, flags).model_dump(exclude_unset=True), compiled.objective.declaration))
+    if given.words:
+        given.flags["--data"] = given.words[0]
+    return settings_of(given, compiled)
 
 
 def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tuple[Template, Sequence[TokenizedExample], Report]:
@@ -125,7 +125,7 @@ def _costs(found: Inspection, guess: Estimate, settings: Settings) -> list[str]:
     )
     return [
         f"steps      {total} of {step_size(settings, 1)} examples on one device" + ("" if settings.streaming else f", {steps} to an epoch"),
-        f"memory     about {guess.total / 2**30:.1f} GiB for {guess.parameters:,} parameters" + (f": {parts}" if parts else ""),
+        f"memory     about {guess.total / 2**30:.1f} GiB at the longest steps, for {guess.parameters:,} parameters" + (f": {parts}" if parts else ""),
     ]
 
 

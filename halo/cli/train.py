@@ -66,7 +66,7 @@ def asked(arguments: list[str], more: Sequence[str] = ()) -> tuple[CompiledObjec
         return None
     source, *words = all_words(given.words, "objective", *more)
     compiled = compile_source(source, given.parameters, find_objective)
-    return compiled, _settings(given, compiled), words
+    return compiled, settings_of(given, compiled), words
 
 
 def _hold(compiled: CompiledObjective) -> None:
@@ -83,7 +83,8 @@ def _hold(compiled: CompiledObjective) -> None:
         raise RunFailed("expectation", "; ".join(unmet + broken), place=Place(compiled.objective.file), hint=hint)
 
 
-def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
+def settings_of(given: Arguments, compiled: CompiledObjective) -> Settings:
+    """The settings of a file, with flags over it, and the embedded defaults below."""
     file = given.flags.pop("--settings", None) or given.flags.pop("--config", None)
     first = read_settings(file, given.flags)
     given_values = first.model_dump(exclude_unset=True)

@@ -23,6 +23,7 @@ class Inspection:
     lengths      tokens by part (prompt, each slot's completions, whole rows), at the PERCENTS
     labels       desirable, undesirable
     scored       share of all tokens that are trained on
+    heavy        tokens of an example that is longer than 99 in a hundred
     problems     what would make training wrong, one sentence each
     notes        what one should know
     """
@@ -33,6 +34,7 @@ class Inspection:
     labels: tuple[int, int]
     scored: float
     tokens: int
+    heavy: int
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -44,11 +46,12 @@ class Inspection:
 def inspect(examples: Sequence[TokenizedExample], template: Template, parameters: Mapping[str, float], feedback: str) -> Inspection:
     """Looks at every example. `parameters` are the objective's."""
     tails = [tail for example in examples for tails in example.tails.values() for tail in tails]
-    tokens = sum(len(e.prefix) for e in examples) + sum(len(tail.ids) for tail in tails)
+    sizes = [len(e.prefix) + sum(len(tail.ids) for tails in e.tails.values() for tail in tails) for e in examples]
+    tokens = sum(sizes)
     labels = sum(bool(e.desirable) for e in examples), sum(e.desirable is False for e in examples)
     scored = sum(sum(tail.scored) for tail in tails)
     found = Inspection(
-        len(examples), len({e.prompt_key for e in examples}), _lengths(examples), labels, scored / max(1, tokens), tokens
+        len(examples), len({e.prompt_key for e in examples}), _lengths(examples), labels, scored / max(1, tokens), tokens, percentiles(sizes)[2]
     )
     _check_ends(found, examples, template.tokenizer)
     if feedback == "labelled":

@@ -1,13 +1,14 @@
 """Everything a plugin author imports."""
 
 from halo.backends.interface import Backend, BackendContext
+from halo.cache import cache_folder
 from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, HaloError, Place, RowLeftOut, SettingsError, nearest
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
-from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy
+from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy, ScoredModel
 
 __all__ = [
     "Backend",
@@ -26,9 +27,11 @@ __all__ = [
     "ReferenceStrategy",
     "Row",
     "RowLeftOut",
+    "ScoredModel",
     "SettingsError",
     "Text",
     "answer_of",
+    "cache_folder",
     "extras",
     "hookimpl",
     "is_messages",

@@ -13,9 +13,9 @@ from halo.training.adapters import base_of, is_adapter, trains_adapter
 from halo.training.assembly import chosen_reference
 from halo.training.settings import Settings
 
-ACTIVATIONS = 18
-"""Numbers of the hidden size that a layer of a Llama-like model keeps of a token for its backward pass: two norms, queries, keys, values,
-the attention's output and logarithm, and the three of a feed-forward part about three times as wide."""
+ACTIVATIONS = 26
+"""Numbers of the hidden size that a layer of a Llama-like model keeps of a token for its backward pass: 6 of two norms, 9 of queries, keys and
+values before and after their rotation and of the attention's output, 11 of a feed-forward part about three times as wide."""
 
 
 @dataclass(frozen=True)

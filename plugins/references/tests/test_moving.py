@@ -116,11 +116,19 @@ def test_nothing_is_scored_ahead_by_what_moves(tmp_path: Path, capsys: pytest.Ca
     assert "cannot be computed ahead" in capsys.readouterr().err
 
 
+PUBLIC = {"halo.plugin", "halo.cli.arguments", "halo.cli.console", "halo.cli.train", "halo.data.reading", "halo.training.assembly"}
+"""What docs/plugins.md names for authors."""
+
+
 def test_it_uses_nothing_that_a_stranger_could_not() -> None:
+    used = set[str]()
     for file in Path(__file__).parents[1].glob("halo_references/*.py"):
         imported = re.findall(r"^\s*from (halo[.\w]*) import|^\s*import (halo[.\w]*)", file.read_text(), flags=re.M)
-        assert {name for pair in imported for name in pair if name} <= {"halo.plugin", "halo_references.moving", "halo_references.adapter"}
+        used |= {name for pair in imported for name in pair if name and not name.startswith("halo_references")}
+    assert used == PUBLIC
+    text = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
+    assert [name for name in PUBLIC if f"`{name}" not in text] == []
 
 
 def test_it_is_this_packages() -> None:
-    assert [item.plugin for item in supplied("reference") if item.name == "moving"] == ["references"]
+    assert {item.name for item in supplied("reference") if item.plugin == "references"} == {"moving", "cached", "adapter"}
