@@ -26,7 +26,7 @@ from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, LISTS, POLICY, embedded_feedback
 from halo.training.assembly import assemble
 from halo.training.loop import train
-from halo.training.models import load_model, load_tokenizer
+from halo.training.models import load_policy, load_tokenizer
 from halo.training.settings import Settings
 
 CHAT = (
@@ -45,9 +45,12 @@ def require(condition: object, message: str) -> None:
         raise AssertionError(message)
 
 
-def policy() -> Any:
-    """The embedded policy, loaded anew: a Llama of 355 thousand parameters in float32 whose tokens are the characters of ASCII."""
-    return load_model(str(POLICY), Settings.model_validate({}))
+def policy(**settings: Any) -> Any:
+    """The embedded policy, loaded anew: a Llama of 355 thousand parameters in float32 whose tokens are the characters of ASCII.
+
+    settings  as of a run, such as use_peft=True for one with a new adapter
+    """
+    return load_policy(str(POLICY), Settings.model_validate(settings))
 
 
 @cache

@@ -20,14 +20,15 @@ NEAR = 1e-4
 SLOTS = ("chosen", "rejected")
 
 
-def check_reference(strategy: ReferenceStrategy, options: str = "", *, follows: int = 4) -> None:
+def check_reference(strategy: ReferenceStrategy, options: str = "", *, follows: int = 4, **settings: Any) -> None:
     """Raises AssertionError unless the strategy keeps its contract, built for the embedded policy.
 
     options  as typed after `--reference name:`, such as "every=1,mixup=0.5"
-    follows  in how many steps of the policy a reference that moves is seen to move, with these options
+    follows   in how many steps of the policy a reference that moves is seen to move, with these options
+    settings  of the run that it is for, such as use_peft=True
     """
     say = _Say(strategy)
-    model = policy()
+    model = policy(**settings)
     reference = strategy.build(reference_context(strategy, options, model))
     if not strategy.supplies:
         say.unless(reference is None, f"says supplies=False and builds {reference!r}; None would be right")
@@ -47,8 +48,8 @@ def check_reference(strategy: ReferenceStrategy, options: str = "", *, follows: 
     hint = "`follow`, `state_dict` and `load_state_dict` make one that moves, and moves=True says so"
     say.unless(moving == strategy.moves, f"says moves={strategy.moves}, and its reference {'moves' if moving else 'does not move'}; {hint}")
     if strategy.moves:
-        _check_moves(strategy, options, reference, model, follows, say)
-    _check_trains(strategy, options, say)
+        _check_moves(strategy, options, reference, model, follows, settings, say)
+    _check_trains(strategy, options, settings, say)
 
 
 class _Say:
@@ -139,7 +140,9 @@ def _check_states(reference: Any, model: Any, say: _Say) -> None:
     say.unless(entropy <= NEAR, f"the entropy of states(rows) is {entropy:.3g} nats off that of its own probabilities")
 
 
-def _check_moves(strategy: ReferenceStrategy, options: str, reference: Any, model: Any, follows: int, say: _Say) -> None:
+def _check_moves(
+    strategy: ReferenceStrategy, options: str, reference: Any, model: Any, follows: int, settings: dict[str, Any], say: _Say
+) -> None:
     """It moves when the policy has moved, leaves the policy alone, and its state brings it back to the bit."""
     rows = rows_of(tokenized(count=4), SLOTS)
     before = reference.logps(rows)
@@ -159,7 +162,7 @@ def _check_moves(strategy: ReferenceStrategy, options: str, reference: Any, mode
         state = torch.load(kept, weights_only=True)
     except Exception as problem:
         raise AssertionError(f"the reference {strategy.name}: state_dict() holds more than tensors by name: {problem}") from problem
-    other = strategy.build(reference_context(strategy, options))
+    other = strategy.build(reference_context(strategy, options, policy(**settings)))
     assert isinstance(other, FollowingReference)
     other.load_state_dict(state)
     say.unless(
@@ -181,11 +184,11 @@ def _nudge(model: Any, seed: int) -> None:
         parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
 
 
-def _check_trains(strategy: ReferenceStrategy, options: str, say: _Say) -> None:
+def _check_trains(strategy: ReferenceStrategy, options: str, settings: dict[str, Any], say: _Say) -> None:
     """A real run with it; DPO's loss is log 2 where policy and reference agree."""
     name = "tdpo1" if strategy.distributions else "dpo"
     typed = f"{strategy.name}:{options}" if options else strategy.name
-    losses = [step["loss"] for step in train_steps(name, supplies=(("reference", strategy),), reference=typed).steps]
+    losses = [step["loss"] for step in train_steps(name, supplies=(("reference", strategy),), reference=typed, **settings).steps]
     say.unless(all(map(math.isfinite, losses)), f"two steps of {name} have the losses {losses}")
     agrees = not strategy.starts_as_policy or abs(losses[0] - math.log(2)) < NEAR
     say.unless(agrees, f"says starts_as_policy=True, and the first loss of {name} is {losses[0]:.6g}, not log 2")
