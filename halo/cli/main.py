@@ -21,7 +21,7 @@ COMMANDS = {
     "export": "a trained adapter merged into its base, as a whole model",
     "list": "the objectives that can be used by name",
     "import": "what a configuration of another framework is in halo",
-    "new": "a commented file to start an objective of your own from",
+    "new": "an objective or a plugin of your own, to start from",
     "schema": "JSON Schema of objective or settings files, for editors",
     "plugins": "what is installed, and who supplies what",
 }

@@ -118,11 +118,12 @@ def _unsound(form: DataFormat, example: Any, place: Place) -> Iterator[str]:
     if not least <= count <= most:
         wanted = "a tuple of two or more" if most > 2 else f"a tuple of {least}"
         yield f"completions {example.completions!r}; {form.kind} examples have {wanted}"
-    for name, text in {
-        "prompt": example.prompt,
-        **{f"completion {k}": c for k, c in enumerate(example.completions)},
-        **example.texts,
-    }.items():
+        return
+    if not isinstance(example.texts, Mapping):
+        yield f"texts {example.texts!r}; a mapping from role to text"
+        return
+    completions = {f"completion {k}": text for k, text in enumerate(example.completions)}
+    for name, text in {"prompt": example.prompt, **completions, **example.texts}.items():
         if not _is_text(text):
             yield f"as {name} {text!r}; a text is a str or a tuple of {{role, content}} messages, as `text_of` and `answer_of` give it"
     if (form.kind == "labelled") != isinstance(example.desirable, bool):

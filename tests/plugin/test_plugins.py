@@ -44,10 +44,10 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a plugin beside those that are installed; an exception is raised when it is loaded."""
-    real = list(registry.entry_points(group="halo"))
+    """Puts a plugin beside two that are installed; an exception is raised when it is loaded."""
+    real = [entry for entry in registry.entry_points(group="halo") if entry.name in ("builtin", "references")]
     assert all(isinstance(entry, EntryPoint) for entry in real)
-    more = []
+    more: list[Any] = []
 
     def put(thing: Any, name: str = "extra", distribution: str = "halo-align-extra") -> None:
         def load() -> Any:
@@ -162,7 +162,8 @@ def test_a_broken_plugin_is_named_and_all_else_lives(
     assert find_objective("dpo")
 
 
-def test_help_says_nothing_of_plugins_that_work(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_says_nothing_of_plugins_that_work(install: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    install(plugin("halo_data_formats", lambda: [format_named("mine")]))
     assert main(["--help"]) == 0
     assert "A plugin" not in capsys.readouterr().out
 
@@ -249,7 +250,7 @@ def test_all_hooks_of_all_plugins_import_nothing_heavy() -> None:
     script = (
         "import sys; from halo.plugin.registry import KINDS, loaded, supplied;"
         "found = {item.plugin for kind in KINDS for item in supplied(kind)};"
-        "assert found == set(loaded().owners) and {'builtin', 'references'} <= found, found;"
+        "assert found == set(loaded().owners) and 'builtin' in found, found;"
         "heavy = {'torch', 'transformers', 'datasets', 'accelerate', 'sympy', 'numpy'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)

@@ -12,7 +12,10 @@ from halo.plugin import DataError, DataFormat, Example, Place, Row, extras, text
 from halo.testing import check_format
 from halo.testing.samples import SAMPLES
 
-ROWS = [{"question": "2 + 2 =", "good": " 4", "bad": " 5", "note": "easy"}, {"question": "1 + 1 =", "good": " 2", "bad": " 3", "note": "easy"}]
+ROWS = [
+    {"question": "2 + 2 =", "good": " 4", "bad": " 5", "note": "easy"},
+    {"question": "1 + 1 =", "good": " 2", "bad": " 3", "note": "easy"},
+]
 
 
 def read(row: Row, place: Place) -> Example:
@@ -74,6 +77,8 @@ WRONG = {
     "another place": (replace(SOUND, read=elsewhere), ROWS, "pass on the `place` that `read` is given"),
     "another kind": (reading(lambda row, place, e: replace(e, kind="ranked", ranks=(1, 2))), ROWS, "has the kind 'ranked', and the format says 'paired'"),
     "one completion": (reading(lambda row, place, e: e.picked(0)), ROWS, "paired examples have a tuple of 2"),
+    "completions in a list": (reading(lambda row, place, e: replace(e, completions=list(e.completions))), ROWS, "completions [' 4', ' 5']; paired"),
+    "texts in a list": (reading(lambda row, place, e: replace(e, texts=["gold"])), ROWS, "texts ['gold']; a mapping"),
     "a label on a pair": (reading(lambda row, place, e: replace(e, desirable=True)), ROWS, "desirable=True"),
     "ranks on a pair": (reading(lambda row, place, e: replace(e, ranks=(1, 2))), ROWS, "ranks (1, 2); only ranked examples"),
     "numbers of one completion": (reading(lambda row, place, e: replace(e, own=({"score": 1.0},))), ROWS, "1 entries in own and 2 completions"),

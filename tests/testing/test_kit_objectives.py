@@ -44,7 +44,9 @@ def test_every_shipped_objective_passes(file: Path) -> None:
 
 def test_a_folder_passes_and_extends_its_own_files(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(MINE)
-    (tmp_path / "theirs.yaml").write_text("name: theirs\ntitle: the other\nnotes: beta alone\nextends: mine\nparameters:\n  beta: {default: 0.2}\n")
+    (tmp_path / "theirs.yaml").write_text(
+        "name: theirs\ntitle: the other\nnotes: beta alone\nextends: mine\nparameters:\n  beta: {default: 0.2}\n"
+    )
     check_objectives(tmp_path)
 
 

@@ -6,7 +6,7 @@ import pytest
 from my_format.hooks import halo_data_formats
 from my_format.reading import read
 
-from halo.plugin import DataError, Place, Row
+from halo.plugin import Place, Row, RowLeftOut
 from halo.testing import check_format
 
 ROWS: list[Row] = [
@@ -27,7 +27,7 @@ def test_the_good_answer_is_the_chosen_one() -> None:
     assert example.columns == {"difficulty": 0.1}
 
 
-def test_a_row_without_a_question_is_named() -> None:
-    with pytest.raises(DataError, match="the question is empty") as caught:
+def test_a_row_without_a_question_is_left_out() -> None:
+    with pytest.raises(RowLeftOut, match="the question is empty") as caught:
         read({**ROWS[0], "question": " "}, HERE)
     assert caught.value.place == HERE
