@@ -1,10 +1,12 @@
 """Everything a plugin author imports."""
 
 from halo.backends.interface import Backend, BackendContext
+from halo.backends.local import grouped
+from halo.backends.placement import Placement
 from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
-from halo.errors import DataError, HaloError, Place, SettingsError
+from halo.errors import DataError, HaloError, ModelError, Place, PluginError, RunFailed, SettingsError
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy
@@ -20,15 +22,20 @@ __all__ = [
     "FullReference",
     "HaloError",
     "Message",
+    "ModelError",
     "Place",
+    "Placement",
+    "PluginError",
     "Reference",
     "ReferenceContext",
     "ReferenceStrategy",
     "Row",
+    "RunFailed",
     "SettingsError",
     "Text",
     "answer_of",
     "extras",
+    "grouped",
     "hookimpl",
     "is_messages",
     "messages_of",

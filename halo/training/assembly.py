@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from halo.backends.choosing import backend_name
+from halo.backends.interface import Backend, BackendContext
+from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.columns import wanted_columns
 from halo.data.conversion import convert
@@ -30,6 +34,7 @@ from halo.scoring.scorer import Scorer
 from halo.scoring.vocabulary import States
 from halo.training.batch import logp_of
 from halo.training.models import load_model, load_tokenizer, wants_bf16
+from halo.training.optimizer import adamw
 from halo.training.settings import Settings
 from halo.training.step import Step, World
 
@@ -39,7 +44,7 @@ AGREEMENT = 1e-2  # nats per token that policy and reference may differ by befor
 
 @dataclass
 class Run:
-    """Everything a run needs, assembled. `train` and `held_out` are tokenized; `step` accumulates a gradient."""
+    """Everything a run needs, assembled. `train` and `held_out` are tokenized; `step` accumulates a gradient, `placement` takes it."""
 
     compiled: CompiledObjective
     settings: Settings
@@ -51,6 +56,7 @@ class Run:
     step: Step
     scorer: Scorer
     accelerator: Any
+    placement: Placement
     output: Path
     say: Say
     facts: dict[str, float] = field(default_factory=dict)
@@ -72,7 +78,7 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     say(f"data       {settings.data}: {report}")
     evaluation = prepare(held_out, template, slots, control, settings.max_length, settings.seed, columns)[0] if held_out else []
     model = load_model(str(settings.model_name_or_path), settings)
-    accelerator, why = _accelerator(model, settings, output)
+    accelerator, placement, why = _accelerator(model, settings, output)
     say(
         f"model      {settings.model_name_or_path}: {sum(p.numel() for p in model.parameters()):,} parameters, {settings.dtype} weights, {why}"
     )
@@ -83,10 +89,11 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
     model.train()
-    prepared = accelerator.prepare(scorer)
-    world.no_sync = lambda: accelerator.no_sync(prepared)
-    step = Step(loss, prepared, None, accelerator.device, world, model.get_output_embeddings().weight.shape[0])
-    run = Run(compiled, settings, model, tokenizer, template, train, evaluation, step, scorer, accelerator, output, say)
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    placement.prepare(scorer, lambda: adamw(model, settings))
+    world.no_sync, world.pull_back = placement.no_sync, placement.pull_back
+    step = Step(loss, placement.module, None, accelerator.device, world, vocabulary, filler=min(train, key=lambda example: example.longest))
+    run = Run(compiled, settings, model, tokenizer, template, train, evaluation, step, scorer, accelerator, placement, output, say)
     _attach_reference(run)
     return run
 
@@ -164,15 +171,23 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         raise SettingsError("wrong-value", f"--reference {strategy.name} moves", place=place, hint="its log-probs cannot be computed ahead")
 
 
-def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, str]:
-    from halo.backends.interface import BackendContext
-
+def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, Placement, str]:
     use, why = wants_bf16(settings, sum(p.numel() for p in model.parameters()))
-    backend = choose("backend", settings.backend)
-    context = BackendContext("bf16" if use else "no", tuple(settings.report_to), str(output), settings.use_cpu)
+    name, because = backend_name(settings.backend, os.environ, [item.name for item in supplied("backend")])
+    backend: Backend = choose("backend", name)
+    context = BackendContext("bf16" if use else "no", tuple(settings.report_to), str(output), settings.use_cpu, settings.max_grad_norm)
     accelerator = backend.build(context)
-    device = f"{accelerator.num_processes} x {accelerator.device.type}"
-    return accelerator, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
+    placement = (backend.place or Placement)(accelerator)
+    _check_moves(settings, name, placement)
+    device = f"{accelerator.num_processes} x {accelerator.device.type}, backend {name} ({because})"
+    return accelerator, placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
+
+
+def _check_moves(settings: Settings, backend: str, placement: Placement) -> None:
+    """A reference that follows the policy must be able to read it."""
+    if not placement.moves and chosen_reference(settings)[0].moves:
+        message = f"--reference {settings.reference} follows the policy, and the backend {backend} keeps its parameters where nothing reads them"
+        raise SettingsError("plugin", message, place=Place("--backend"), hint="--backend fsdp or ddp")
 
 
 def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots: tuple[str, ...], say: Say) -> Scorer:
@@ -209,15 +224,15 @@ def _attach_reference(run: Run) -> None:
     if not needs.reference:
         run.say("reference  none: the objective needs none")
         return
-    device, accelerator = run.accelerator.device, run.accelerator
     strategy, options = chosen_reference(settings)
 
     def wrapped(model: Any) -> _Scored:
         if run.scorer.path == "auto":
             register(model)
-        return _Scored(Scorer(model.to(device), run.scorer.path), accelerator)
+        return _Scored(run.placement.frozen(Scorer(model, run.scorer.path)), run.accelerator)
 
-    name, vocabulary = str(settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
+    name, vocabulary = str(settings.model_name_or_path), run.step.vocab_size
+    assert vocabulary is not None
     if settings.precompute_ref_log_probs and settings.reference == "frozen":
         reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
     else:
@@ -235,7 +250,7 @@ def _attach_reference(run: Run) -> None:
 class _Scored:
     """A model's scorer in the precision of the run."""
 
-    scorer: Scorer
+    scorer: Any
     accelerator: Any
 
     def __call__(self, rows: RowBatch) -> Tensor:
@@ -243,7 +258,8 @@ class _Scored:
 
     def states(self, rows: RowBatch) -> States:
         with self.accelerator.autocast():
-            return self.scorer.states(rows)
+            states: States = self.scorer.states(rows)
+        return states
 
 
 class _Start:

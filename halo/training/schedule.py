@@ -23,9 +23,9 @@ class Schedule:
 
     @classmethod
     def of(cls, settings: Settings, size: int, world: int) -> Schedule:
-        """The last step of an epoch may be smaller; it is left out only if it has fewer examples than there are ranks."""
+        """The last step of an epoch may be smaller; `Step` fills up for ranks that have no example left."""
         per_step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * world
-        per_epoch = size // per_step + (size % per_step >= world)
+        per_epoch = math.ceil(size / per_step)
         total = settings.max_steps if settings.max_steps > 0 else max(1, math.ceil(per_epoch * settings.num_train_epochs))
         return cls(size, per_step, max(1, per_epoch), total, settings.seed if settings.shuffle else None, world)
 
