@@ -68,6 +68,6 @@ def _single(context: BackendContext) -> object:
 
 
 def _ddp(context: BackendContext) -> object:
-    from halo.backends.local import build_ddp
+    from halo.backends.local import grouped
 
-    return build_ddp(context)
+    return grouped(context)

@@ -16,12 +16,15 @@ def build_single(context: BackendContext) -> Any:
     return _accelerator(context)
 
 
-def build_ddp(context: BackendContext) -> Any:
-    """As many processes as the launcher started; raises RunFailed if they do not form one group."""
+def grouped(context: BackendContext, **more: Any) -> Any:
+    """An Accelerator over as many processes as the launcher started; `more` goes to its constructor.
+
+    Raises RunFailed if they do not form one group: plain torchrun on CPUs would give as many runs that know nothing of each other.
+    """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched > 1 and not _has_accelerator():
-        os.environ.setdefault("ACCELERATE_USE_CPU", "true")
-    accelerator = _accelerator(context)
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # a launcher that expects GPUs sets it to false, and accelerate then starts no group
+    accelerator = _accelerator(context, **more)
     if accelerator.num_processes != launched:
         message = f"the launcher started {launched} processes but they form a group of {accelerator.num_processes}"
         raise RunFailed("self-test", message, hint="they would train apart from one another without a word")
@@ -34,7 +37,7 @@ def _has_accelerator() -> bool:
     return torch.cuda.is_available()
 
 
-def _accelerator(context: BackendContext) -> Any:
+def _accelerator(context: BackendContext, **more: Any) -> Any:
     from accelerate import Accelerator
     from accelerate.utils import AutocastKwargs, ProjectConfiguration
 
@@ -45,4 +48,5 @@ def _accelerator(context: BackendContext) -> Any:
         project_config=ProjectConfiguration(project_dir=context.folder, logging_dir=context.folder),
         cpu=context.cpu,
         kwargs_handlers=[AutocastKwargs(cache_enabled=False)],  # a packed pass uses each weight once: keeping casts costs memory only
+        **more,
     )

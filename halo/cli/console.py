@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -14,8 +15,9 @@ PLAIN_EVERY = 10.0  # seconds between lines without a terminal
 
 
 def say(line: str) -> None:
-    """One line, at once."""
-    print(line, flush=True)
+    """One line, at once; of several processes the first says it."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, flush=True)
 
 
 def summary(step: int, total: int, record: Mapping[str, float], left: float | None) -> str:

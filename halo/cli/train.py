@@ -105,10 +105,10 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
     from halo.training.loop import train
 
     graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.accelerator.is_main_process
-    before = _gold(run) if graded else None  # as it stands: a control text would be new to it
+    before = _gold(run, str(run.settings.model_name_or_path)) if graded else None  # as it stands: a control text would be new to it
     with Progress() as progress:
         result = train(run, progress)
-    after = _gold(run, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, "")) if graded else None
+    after = _gold(run, result.folder, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, "")) if graded else None
     if before and after:
         _write_gold(run, before, after)
         _report_gold(before, after)
@@ -118,10 +118,12 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
         )
 
 
-def _gold(run: Run, control: str = "") -> Gold:
+def _gold(run: Run, folder: str, control: str = "") -> Gold:
+    """Grades the policy, or what `folder` holds where the policy is sharded and one process alone cannot run it."""
     from halo.starter.evaluation import gold
+    from halo.training.models import load_model
 
-    return gold(run.model, run.template, control)
+    return gold(load_model(folder, run.settings) if run.placement.sharded else run.model, run.template, control)
 
 
 def _write_gold(run: Run, before: Gold, after: Gold) -> None:

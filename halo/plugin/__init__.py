@@ -1,11 +1,13 @@
 """Everything a plugin author imports."""
 
 from halo.backends.interface import Backend, BackendContext
+from halo.backends.local import grouped
+from halo.backends.placement import Placement
 from halo.cache import cache_folder
 from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
-from halo.errors import DataError, HaloError, Place, RowLeftOut, SettingsError, nearest
+from halo.errors import DataError, HaloError, ModelError, Place, PluginError, RowLeftOut, RunFailed, SettingsError, nearest
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy, ScoredModel
@@ -21,18 +23,23 @@ __all__ = [
     "FullReference",
     "HaloError",
     "Message",
+    "ModelError",
     "Place",
+    "Placement",
+    "PluginError",
     "Reference",
     "ReferenceContext",
     "ReferenceStrategy",
     "Row",
     "RowLeftOut",
+    "RunFailed",
     "ScoredModel",
     "SettingsError",
     "Text",
     "answer_of",
     "cache_folder",
     "extras",
+    "grouped",
     "hookimpl",
     "is_messages",
     "messages_of",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,14 @@ def with_new_adapter(model: Any, settings: Settings) -> Any:
         raise ModelError("model", str(problem).splitlines()[0], hint="--lora-target-modules all-linear fits every model") from problem
 
 
-def load_weights(model: Any, folder: Path) -> None:
-    """Gives a model the adapter weights of a checkpoint."""
-    peft = _peft()
-    peft.set_peft_model_state_dict(model, peft.load_peft_weights(str(folder), device="cpu"), adapter_name=TRAINED)
+def trained_names(model: Any) -> set[str]:
+    """The names that the trained adapter's tensors have in the model's state."""
+    return {name for name in model.state_dict() if "lora_" in name and TRAINED in name.split(".")}
+
+
+def in_model(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """An adapter's tensors by the names that they have in the model, where peft puts the adapter's name behind lora_A and its kin."""
+    return {re.sub(r"(lora_\w+)", rf"\1.{TRAINED}", name): tensor for name, tensor in weights.items()}
 
 
 def is_peft(model: Any) -> bool:

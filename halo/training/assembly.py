@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from halo.backends.choosing import backend_name
+from halo.backends.interface import Backend, BackendContext
+from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.tokenizing import Template, TokenizedExample
 from halo.errors import HaloError, Place, PluginError, RunFailed, SettingsError
@@ -29,6 +33,7 @@ from halo.training.batch import logp_of
 from halo.training.datasets import Data, Say, load_data
 from halo.training.feed import Feed, Table
 from halo.training.models import check_same_vocabulary, load_model, load_policy, load_tokenizer, wants_bf16
+from halo.training.optimizer import adamw
 from halo.training.settings import Settings
 from halo.training.step import Step, World
 
@@ -37,7 +42,7 @@ AGREEMENT = 1e-2  # nats per token that policy and reference may differ by befor
 
 @dataclass
 class Run:
-    """Everything a run needs, assembled. `feed` gives the examples of a step, `step` accumulates its gradient."""
+    """Everything a run needs, assembled. `feed` gives the examples of a step, `step` accumulates its gradient, `placement` takes it."""
 
     compiled: CompiledObjective
     settings: Settings
@@ -49,6 +54,7 @@ class Run:
     step: Step
     scorer: Scorer
     accelerator: Any
+    placement: Placement
     output: Path
     say: Say
     facts: dict[str, float] = field(default_factory=dict)
@@ -65,18 +71,20 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     data = load_data(compiled, settings, template, say)
     torch.manual_seed(settings.seed)  # a new adapter begins with random numbers
     model = load_policy(str(settings.model_name_or_path), settings)
-    accelerator, why = _accelerator(model, settings, output)
+    accelerator, placement, why = _accelerator(model, settings, output)
     say(f"model      {settings.model_name_or_path}: {_sizes(model)}, {settings.dtype} weights, {why}")
     scorer = _scorer(model, settings, data.train, tuple(compiled.graph.needs.slots), say)
     world = _world(accelerator)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
-    prepared = accelerator.prepare(scorer)
-    world.no_sync = lambda: accelerator.no_sync(prepared)
-    step = Step(loss, prepared, None, accelerator.device, world, model.get_output_embeddings().weight.shape[0])
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    placement.prepare(scorer, lambda: adamw(model, settings))
+    world.no_sync, world.pull_back = placement.no_sync, placement.pull_back
+    shortest = min(data.train, key=lambda example: example.longest)
+    step = Step(loss, placement.module, None, accelerator.device, world, vocabulary, filler=shortest)
     feed = data.feed(settings, world.size)
-    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, accelerator, output, say)
+    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, accelerator, placement, output, say)
     _attach_reference(run)
     return run
 
@@ -137,15 +145,23 @@ def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         raise SettingsError("wrong-value", f"--reference {strategy.name} moves", place=place, hint="its log-probs cannot be computed ahead")
 
 
-def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, str]:
-    from halo.backends.interface import BackendContext
-
+def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, Placement, str]:
     use, why = wants_bf16(settings, sum(p.numel() for p in model.parameters()))
-    backend = choose("backend", settings.backend)
-    context = BackendContext("bf16" if use else "no", tuple(settings.report_to), str(output), settings.use_cpu)
+    name, because = backend_name(settings.backend, os.environ, [item.name for item in supplied("backend")])
+    backend: Backend = choose("backend", name)
+    context = BackendContext("bf16" if use else "no", tuple(settings.report_to), str(output), settings.use_cpu, settings.max_grad_norm)
     accelerator = backend.build(context)
-    device = f"{accelerator.num_processes} x {accelerator.device.type}"
-    return accelerator, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
+    placement = (backend.place or Placement)(accelerator)
+    _check_moves(settings, name, placement)
+    device = f"{accelerator.num_processes} x {accelerator.device.type}, backend {name} ({because})"
+    return accelerator, placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
+
+
+def _check_moves(settings: Settings, backend: str, placement: Placement) -> None:
+    """A reference that follows the policy must be able to read it."""
+    if not placement.moves and chosen_reference(settings)[0].moves:
+        message = f"--reference {settings.reference} follows the policy, and the backend {backend} keeps its parameters where nothing reads them"
+        raise SettingsError("plugin", message, place=Place("--backend"), hint="--backend fsdp or ddp")
 
 
 def _sizes(model: Any) -> str:
@@ -211,13 +227,14 @@ def _attach_reference(run: Run) -> None:
 
 def reference_context(run: Run) -> ReferenceContext:
     """What this run gives a reference strategy to build from. Nothing is loaded."""
-    settings, accelerator = run.settings, run.accelerator
-    name, vocabulary = str(settings.reference_model_name_or_path or settings.model_name_or_path), run.model.get_output_embeddings().weight.shape[0]
+    settings = run.settings
+    name, vocabulary = str(settings.reference_model_name_or_path or settings.model_name_or_path), run.step.vocab_size
+    assert vocabulary is not None
 
     def wrapped(model: Any) -> _Scored:
         if run.scorer.path == "auto":
             register(model)
-        return _Scored(Scorer(model.to(accelerator.device), run.scorer.path), accelerator)
+        return _Scored(run.placement.frozen(Scorer(model, run.scorer.path)), run.accelerator)
 
     return ReferenceContext(
         lambda: load_model(name, settings),
@@ -252,7 +269,7 @@ def _weights(context: ReferenceContext) -> str:
 class _Scored:
     """A model's scorer in the precision of the run."""
 
-    scorer: Scorer
+    scorer: Any
     accelerator: Any
 
     def __call__(self, rows: RowBatch) -> Tensor:
@@ -260,7 +277,8 @@ class _Scored:
 
     def states(self, rows: RowBatch) -> States:
         with self.accelerator.autocast():
-            return self.scorer.states(rows)
+            states: States = self.scorer.states(rows)
+        return states
 
 
 class _Policy:

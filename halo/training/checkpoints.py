@@ -6,37 +6,50 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from halo.backends.placement import Placement
 from halo.errors import RunFailed, SettingsError
 from halo.reference.interface import FollowingReference
-from halo.training.adapters import TRAINED, is_peft, load_weights
+from halo.training.adapters import TRAINED, in_model, is_peft, trained_names
 from halo.training.metrics import Sums
 from halo.training.step import Step
 
 STATE = "trainer_state.json"
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+def save_model(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
     """A folder that `from_pretrained` reads: safetensors (of an adapter only its own), config, tokenizer with its chat template."""
-    model.save_pretrained(folder, **({"selected_adapters": [TRAINED]} if is_peft(model) else {}))
+    model.save_pretrained(folder, state_dict=weights, **({"selected_adapters": [TRAINED]} if is_peft(model) else {}))
     tokenizer.save_pretrained(folder)
 
 
 def save_checkpoint(
-    output: Path, step: int, model: Any, tokenizer: Any, optimizer: Any, scheduler: Any, run_step: Step, sums: Sums, limit: int | None
+    output: Path,
+    step: int,
+    model: Any,
+    tokenizer: Any,
+    placement: Placement,
+    scheduler: Any,
+    run_step: Step,
+    sums: Sums,
+    limit: int | None,
 ) -> Path:
-    """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`."""
+    """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`. Every process calls it, the main one writes."""
     final, draft = output / f"checkpoint-{step}", output / f".checkpoint-{step}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    save_model(model, tokenizer, draft)
-    state = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "loss": run_step.loss.state_dict()}
+    weights = placement.weights(model)
+    state = {"optimizer": placement.optimizer_state(), "scheduler": scheduler.state_dict(), "loss": run_step.loss.state_dict()}
     if isinstance(run_step.reference, FollowingReference):
-        state["reference"] = run_step.reference.state_dict()
+        state["reference"] = placement.whole(run_step.reference.state_dict())
     state["torch_rng"] = torch.get_rng_state()
+    if not placement.accelerator.is_main_process:
+        return final
+    shutil.rmtree(draft, ignore_errors=True)
+    save_model(model, tokenizer, draft, weights)
     torch.save(state, draft / "optimizer.pt")
     (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
     shutil.rmtree(final, ignore_errors=True)
@@ -65,26 +78,23 @@ def find_checkpoint(path: str) -> tuple[Path, Path]:
     return folder, found[-1]
 
 
-def _load_whole(model: Any, checkpoint: Path) -> None:
-    from safetensors.torch import load_model
-
-    missing, unexpected = load_model(model, str(checkpoint / "model.safetensors"), strict=False)
-    if set(missing) - set(getattr(model, "_tied_weights_keys", None) or ()) or unexpected:
-        raise RunFailed("resume", f"{checkpoint} does not hold the weights of this model", hint="resume with the settings of that run")
-
-
-def restore(checkpoint: Path, model: Any, optimizer: Any, scheduler: Any, run_step: Step) -> tuple[int, Sums]:
+def restore(checkpoint: Path, model: Any, placement: Placement, scheduler: Any, run_step: Step) -> tuple[int, Sums]:
     """Loads weights, optimizer, schedule, the loss's statistics, a moving reference and random state; returns the step and the metrics not yet logged."""
-    if is_peft(model):
-        load_weights(model, checkpoint)
-    else:
-        _load_whole(model, checkpoint)
+    from safetensors.torch import load_file
+
+    weights = {name: tensor for file in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(file).items()}
+    weights, own = (in_model(weights), trained_names(model)) if is_peft(model) else (weights, set(model.state_dict()))
+    missing, unexpected = own - set(weights), set(weights) - own
+    if missing - set(getattr(model, "_tied_weights_keys", None) or ()) or unexpected:
+        raise RunFailed("resume", f"{checkpoint} does not hold the weights of this model", hint="resume with the settings of that run")
+    placement.load_weights(model, weights)
     state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
+    placement.load_optimizer_state(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
     run_step.loss.load_state_dict(state.get("loss", {}))
     if isinstance(run_step.reference, FollowingReference):
-        run_step.reference.load_state_dict(state["reference"])
+        like = run_step.reference.state_dict()
+        run_step.reference.load_state_dict({name: placement.laid(value, like.get(name)) for name, value in state["reference"].items()})
     torch.set_rng_state(state["torch_rng"])
     told = json.loads((checkpoint / STATE).read_text())
     return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}

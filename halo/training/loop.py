@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 import yaml
 
-from halo.errors import Place, RunFailed, SettingsError
+from halo.errors import Place, SettingsError
 from halo.reference.interface import FollowingReference
 from halo.training.assembly import Run
 from halo.training.card import model_card
@@ -47,8 +47,7 @@ class _Loop:
     def __init__(self, run: Run, observer: Observer | None) -> None:
         self.run, self.observer, self.settings = run, observer, run.settings
         self.feed = run.feed
-        self.optimizer = _optimizer(run)
-        self.scheduler = _scheduler(run, self.optimizer, self.feed.total)
+        self.scheduler = _scheduler(run, run.placement.optimizer, self.feed.total)
         self.sums: Sums = {}
         self.history: list[dict[str, float]] = []
         self.started, self.tokens, self.mark = time.perf_counter(), 0, (time.perf_counter(), 0)
@@ -71,10 +70,8 @@ class _Loop:
         run, settings = self.run, self.settings
         world = run.step.world
         judged = run.step.run(share(self.feed.batch(step), world.rank, world.size, settings.per_device_train_batch_size))
-        norm = self._clipped_norm()
         rate = self.scheduler.get_last_lr()[0]
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        norm = run.placement.update(settings.max_grad_norm)
         self.scheduler.step()
         if isinstance(run.step.reference, FollowingReference):
             run.step.reference.follow(run.model, step + 1)
@@ -87,14 +84,6 @@ class _Loop:
             self._write({"step": done, "epoch": self.feed.epoch(done), **evaluate(run)})
         if settings.save_steps and done % settings.save_steps == 0 and done < self.feed.total:
             self._checkpoint(done)
-
-    def _clipped_norm(self) -> float:
-        parameters = [p for p in self.run.model.parameters() if p.grad is not None]
-        limit = self.settings.max_grad_norm or float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
-        if norm != norm or norm == float("inf"):
-            raise RunFailed("non-finite", f"the gradient's norm is {norm}", hint="nothing was updated; lower the learning rate")
-        return norm
 
     def _evaluates(self, done: int) -> bool:
         settings = self.settings
@@ -149,7 +138,7 @@ class _Loop:
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
         self._check_same_objective(folder)
-        step, self.sums = restore(checkpoint, self.run.model, self.optimizer, self.scheduler, self.run.step)
+        step, self.sums = restore(checkpoint, self.run.model, self.run.placement, self.scheduler, self.run.step)
         self._forget_after(step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
         return step
@@ -172,25 +161,16 @@ class _Loop:
             file.write_text("".join(f"{line}\n" for line in lines))
 
     def _checkpoint(self, done: int) -> None:
-        if self.is_main:
-            save_checkpoint(
-                self.run.output,
-                done,
-                self.run.model,
-                self.run.tokenizer,
-                self.optimizer,
-                self.scheduler,
-                self.run.step,
-                self.sums,
-                self.settings.save_total_limit,
-            )
-        self.run.accelerator.wait_for_everyone()
+        run, limit = self.run, self.settings.save_total_limit
+        save_checkpoint(run.output, done, run.model, run.tokenizer, run.placement, self.scheduler, run.step, self.sums, limit)
+        run.accelerator.wait_for_everyone()
 
     def _close(self) -> None:
         run = self.run
+        weights = run.placement.weights(run.model)  # every process takes part
         if self.is_main:
             run.model.config.use_cache = True
-            save_model(run.model, run.tokenizer, run.output)
+            save_model(run.model, run.tokenizer, run.output, weights)
             (run.output / "README.md").write_text(model_card(run.compiled, run.settings, self.history))
             (run.output / "all_results.json").write_text(json.dumps(self.history[-1] if self.history else {}, indent=1))
         if self.settings.report_to:
@@ -206,23 +186,9 @@ def evaluate(run: Run) -> dict[str, float]:
     for start in range(0, len(run.data.held_out), size):
         batch = run.data.held_out[start : start + size]
         low, high = (len(batch) * r // run.step.world.size for r in (run.step.world.rank, run.step.world.rank + 1))
-        if len(batch) < run.step.world.size:
-            continue
-        judged = run.step.run([batch[low:high]], train=False)
+        judged = run.step.run([batch[low:high]] if low < high else [], train=False)
         parts.append(measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources))
     return {f"eval_{name}": value for name, value in means(added(parts)).items()}
-
-
-def _optimizer(run: Run) -> Any:
-    """AdamW, with weight decay on matrices only."""
-    settings = run.settings
-    trained = [p for p in run.model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    betas = (settings.adam_beta1, settings.adam_beta2)
-    return torch.optim.AdamW(groups, settings.learning_rate, betas, settings.adam_epsilon, fused=True)
 
 
 def _scheduler(run: Run, optimizer: Any, total: int) -> Any:

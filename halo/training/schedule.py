@@ -27,9 +27,9 @@ class Schedule:
 
     @classmethod
     def of(cls, settings: Settings, examples: Sequence[TokenizedExample], world: int) -> Schedule:
-        """The last step of an epoch may be smaller; it is left out only if it has fewer examples than there are ranks."""
+        """The last step of an epoch may be smaller; `Step` fills up for ranks that have no example left."""
         per_step, size = step_size(settings, world), len(examples)
-        per_epoch = size // per_step + (size % per_step >= world)
+        per_epoch = math.ceil(size / per_step)
         total = settings.max_steps if settings.max_steps > 0 else max(1, math.ceil(per_epoch * settings.num_train_epochs))
         weights = {one.name: one.weight for one in settings.sources(settings.data) if one.weight is not None and one.name}
         mix = Mix([e.source for e in examples], settings.seed if settings.shuffle else None, weights)

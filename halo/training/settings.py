@@ -68,7 +68,7 @@ class Settings(BaseModel):
     reference: str = Field("auto", description="a reference strategy; used only if the objective needs one; auto: frozen, or the base under an adapter")
     reference_model_name_or_path: str | None = Field(None, description="a reference that is another model than the policy's start")
     precompute_ref_log_probs: bool = Field(False, description="score everything with the reference first, then free it")
-    backend: str = Field("ddp", description="single or ddp, or a plugin's")
+    backend: str = Field("auto", description="single, ddp, or a plugin's (fsdp, deepspeed); auto: as the launcher says")
     packing: bool = Field(True, description="run each prompt once for all its completions, without padding, where the model allows")
 
     check: bool = Field(True, description="first hold the objective's expect: against what is proved of it")

@@ -7,6 +7,9 @@ Nothing here knows an objective. What a batch quantity depends on is measured be
 most, the mismatched completions for KTO (which have no gradient, so this costs nothing), every completion for a sort or an
 attached batch mean (one more forward pass). Running statistics take the whole batch in once, before anything is pulled
 back, from the same numbers on every rank.
+
+Every rank runs the same number of passes, since a policy that is sharded is put together by all of them for each: a rank
+whose share is smaller runs a filler example through, whose log-probs nothing reads and whose slope is zero.
 """
 
 from __future__ import annotations
@@ -36,12 +39,13 @@ Score = Callable[[Micro, Sequence[str], RowBatch], Tensor]
 
 @dataclass
 class World:
-    """The processes of a run. `gather` returns what every rank gave, in rank order."""
+    """The processes of a run. `gather` returns what every rank gave, in rank order; `pull_back` takes log-probs and their slopes."""
 
     rank: int = 0
     size: int = 1
     gather: Callable[[Any], list[Any]] = lambda value: [value]
     no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext
+    pull_back: Callable[[Sequence[Tensor], Sequence[Tensor]], None] = torch.autograd.backward
 
 
 @dataclass
@@ -57,8 +61,8 @@ class Judged:
 class Step:
     """Accumulates the gradient of one effective batch into the policy's weights.
 
-    score  the prepared scorer; reference  None if the objective needs none; vocab_size  what the model's head has; places of
-    rows are named if the loss is not finite. Where the objective reads full-vocabulary words, flat log-probs have a column
+    score  the prepared scorer; reference  None if the objective needs none; vocab_size  what the model's head has; filler  what a
+    rank runs that has no example left, needed with several ranks. Places of rows are named if the loss is not finite. Where the objective reads full-vocabulary words, flat log-probs have a column
     for each of them beside the log-prob: (n, 1 + words).
     """
 
@@ -70,10 +74,11 @@ class Step:
         device: torch.device,
         world: World | None = None,
         vocab_size: int | None = None,
+        filler: TokenizedExample | None = None,
     ) -> None:
         self.loss, self.score, self.reference, self.device = loss, score, reference, device
         self.world = world or World()
-        self.needs, self.vocab_size = loss.needs, vocab_size
+        self.needs, self.vocab_size, self.filler = loss.needs, vocab_size, filler
         self.reference_words = tuple(word.removeprefix("ref_") for word in self.needs.words if word not in self.needs.policy_words)
         self._states: dict[tuple[int, Sequence[str]], tuple[Micro, Distributions]] = {}  # a micro-batch that is held keeps its id
 
@@ -81,15 +86,17 @@ class Step:
         """Scores, judges and (if `train`) pulls back. Raises RunFailed before any backward if the loss is not finite."""
         rank_first = tuple(self.needs.measured) + tuple(s for s in self.needs.coupled if s in self.needs.gradient and self._split(micros))
         first = rank_first if train else self.needs.slots
-        known = _joined([self.measured(micro, first) for micro in micros], first)
-        reference = _joined([self.referenced(micro) for micro in micros], self.reference_slots)
+        fillers = self._fillers(micros)
+        known = _joined([self.measured(micro, first) for micro in micros], [self.measured(micro, first) for micro in fillers], first)
+        referenced = [self.referenced(micro) for micro in micros]
+        reference = _joined(referenced, [self.referenced(micro) for micro in fillers], self.reference_slots)
         batch, known, reference, start = self._gathered(micros, known, reference)
         columns = [1 + len(self.needs.policy_words)] if self.needs.policy_words else []
         for slot in self.needs.slots:
             known.setdefault(slot, torch.full((batch.size(slot), *columns), PADDING, device=self.device))
         if train and self._split(micros):
             self.loss.observe(batch.inputs(known, reference))
-        judged = self._pulled(micros, batch, known, reference, start) if train else None
+        judged = self._pulled(micros, fillers, batch, known, reference, start) if train else None
         self._states.clear()
         if judged is None or self._split(micros):
             output, inputs = self._judged(batch, known, reference)
@@ -97,6 +104,14 @@ class Step:
         judged.sources = tuple(fact.source for fact in batch.facts)
         judged.tokens = sum(self._tokens(example) for micro in micros for example in micro)
         return judged
+
+    def _fillers(self, micros: Sequence[Micro]) -> list[Micro]:
+        """As many passes as this rank has fewer than the one with the most."""
+        if self.world.size == 1:
+            return []
+        missing = max(self.world.gather(len(micros))) - len(micros)
+        assert not missing or self.filler is not None, "ranks with unequal shares need a filler"
+        return [[self.filler] for _ in range(missing) if self.filler is not None]
 
     def _tokens(self, example: TokenizedExample) -> int:
         """Tokens of an example, its prompt counted once."""
@@ -190,13 +205,18 @@ class Step:
 
     # -- pull back -------------------------------------------------------------------------------------------------
 
-    def _pulled(self, micros: Sequence[Micro], batch: EffectiveBatch, known: Flat, reference: Flat, start: dict[str, int]) -> Judged:
+    def _pulled(
+        self, micros: Sequence[Micro], fillers: Sequence[Micro], batch: EffectiveBatch, known: Flat, reference: Flat, start: dict[str, int]
+    ) -> Judged | None:
         """Backpropagates every micro-batch; `known` ends up holding the log-probs of the whole batch."""
         cursor, result = dict(start), None
-        for index, micro in enumerate(micros):
-            last = index == len(micros) - 1
+        for index, micro in enumerate([*micros, *fillers]):
+            last = index == len(micros) + len(fillers) - 1
             with nullcontext() if last else self.world.no_sync():
                 live = self._scored(micro, self.needs.gradient, self._policy)
+                if index >= len(micros):
+                    self.world.pull_back(list(live.values()), [torch.zeros_like(x) for x in live.values()])
+                    continue
                 leaves = {slot: x.detach().requires_grad_() for slot, x in live.items()}
                 logps = {slot: _placed(known[slot], leaves[slot], cursor[slot]) if slot in leaves else x for slot, x in known.items()}
                 inputs = batch.inputs(logps, reference)
@@ -210,7 +230,7 @@ class Step:
                 slopes = [
                     torch.zeros_like(leaf) if g is None else g * self.world.size for leaf, g in zip(leaves.values(), gradients, strict=True)
                 ]
-                torch.autograd.backward(list(live.values()), slopes)
+                self.world.pull_back(list(live.values()), slopes)
             self._states.pop((id(micro), self.needs.gradient), None)
             for slot, leaf in leaves.items():
                 known[slot] = _placed(known[slot], leaf.detach(), cursor[slot])
@@ -218,7 +238,6 @@ class Step:
             result = Judged(output, inputs, 0)
         if self.world.size > 1:
             self._exchange(batch, known, start, cursor)
-        assert result is not None
         return result
 
     def _exchange(self, batch: EffectiveBatch, known: Flat, start: dict[str, int], end: dict[str, int]) -> None:
@@ -240,8 +259,9 @@ class Step:
         )
 
 
-def _joined(parts: list[Flat], slots: Sequence[str]) -> Flat:
-    return {slot: torch.cat([part[slot] for part in parts]) for slot in slots}
+def _joined(parts: list[Flat], unread: list[Flat], slots: Sequence[str]) -> Flat:
+    """The parts one behind the other. What fillers gave says only of which type and width no log-probs at all are."""
+    return {slot: torch.cat([part[slot] for part in parts] + [part[slot][:0] for part in unread]) for slot in slots}
 
 
 def _placed(whole: Tensor, part: Tensor, start: int) -> Tensor:

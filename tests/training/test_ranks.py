@@ -1,0 +1,131 @@
+"""Two processes are one: every way a batch can couple, shares that are not equal, held-out batches that do not divide."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import launched
+import pytest
+import tiny
+import torch
+from launched import EXACT, assert_alike, labels, rows, two_ranks
+
+import halo
+from halo.cli.main import main
+from halo.scoring.scorer import Scorer
+from halo.training.schedule import Schedule, share
+from halo.training.settings import Settings
+from halo.training.step import Step, World
+
+COUPLED = ("beta_dpo", "bco", "aot")  # two running statistics with a batch mean, one over all of the data, a sort
+UNEVEN = {"kto": (labels, 11), "aot": (rows, 7)}  # by six: 6 and 5 examples, two and three passes; 6 and 1, none and one
+
+
+def test_statistics_sorts_and_shares_that_are_not_equal(tmp_path: Path) -> None:
+    one, two, runs = tmp_path / "one", tmp_path / "two", []
+    for name in COUPLED:
+        common = ["train", name, "--data", rows(tmp_path / "24.jsonl", 0, 24), *EXACT]
+        assert main([*common, "--per-device-train-batch-size", "8", "--output-dir", str(one / name)]) == 0
+        split = ["--per-device-train-batch-size", "2", "--gradient-accumulation-steps", "2"]
+        runs.append([*common, *split, "--output-dir", str(two / name)])
+    for name, (write, count) in UNEVEN.items():
+        held_out = write(tmp_path / f"{name}-held-out.jsonl", 100, 9)  # by four: 4, 4 and 1, of which one process has none
+        common = ["train", name, "--data", write(tmp_path / f"{name}.jsonl", 0, count), "--eval-data", held_out, *EXACT]
+        whole = ["--per-device-train-batch-size", "6", "--per-device-eval-batch-size", "4", "--eval-strategy", "epoch"]
+        assert main([*common, *whole, "--output-dir", str(one / f"{name}-uneven")]) == 0
+        split = ["--per-device-train-batch-size", "1", "--gradient-accumulation-steps", "3", "--per-device-eval-batch-size", "2"]
+        runs.append([*common, *split, "--eval-strategy", "epoch", "--output-dir", str(two / f"{name}-uneven")])
+    said = two_ranks(tmp_path, runs)
+    assert said.count("backend ddp (the launcher started several processes)") == len(runs)  # by the first process alone
+    for folder in sorted(two.iterdir()):
+        assert_alike(one / folder.name, folder)
+    assert any("eval_loss" in record for record in launched.records(two / "kto-uneven"))
+
+
+class Start:
+    """The embedded policy where it started, its passes counted."""
+
+    def __init__(self) -> None:
+        self.scorer, self.passes = Scorer(tiny.policy()), 0
+
+    def logps(self, batch: Any) -> torch.Tensor:
+        self.passes += 1
+        return self.scorer(batch).detach()
+
+    def describe(self) -> str:
+        return "the start"
+
+
+class Rank:
+    """One of several ranks in a thread: its step, and the passes of policy and reference that it ran."""
+
+    def __init__(self, loss: Any, filler: Any, world: World) -> None:
+        self.model, self.reference, self.passes = tiny.policy(seed=1), Start(), 0
+        scorer = Scorer(self.model)
+
+        def counted(batch: Any) -> torch.Tensor:
+            self.passes += 1
+            return scorer(batch)
+
+        self.step = Step(loss, counted, self.reference, torch.device("cpu"), world, filler=filler)
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        return torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self.model.parameters()])
+
+
+def in_threads(loss: Any, shares: list[list[Any]], train: bool) -> tuple[list[Rank], list[Any]]:
+    """The ranks after one step of these shares, one example in a pass, and what each judged. `gather` waits for all of them."""
+    barrier, table, lock = threading.Barrier(len(shares), timeout=30), dict[int, Any](), threading.Lock()
+    filler = next(example for share in shares for example in share)
+
+    def gather(rank: int, value: Any) -> list[Any]:
+        with lock:
+            table[rank] = value
+        barrier.wait()
+        everyone = [table[i] for i in range(len(shares))]
+        barrier.wait()
+        return everyone
+
+    worlds = [World(i, len(shares), lambda value, i=i: gather(i, value)) for i in range(len(shares))]  # type: ignore[misc]
+    ranks = [Rank(loss, filler, world) for world in worlds]
+    judged: list[Any] = [None] * len(shares)
+
+    def work(i: int) -> None:
+        judged[i] = ranks[i].step.run([[example] for example in shares[i]], train)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(shares))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(judged)
+    return ranks, judged
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (2, 1), (0, 1, 2)])
+@pytest.mark.parametrize("name", ["dpo", "kto", "aot"])
+def test_every_rank_runs_as_many_passes_and_the_gradient_is_that_of_one_batch(name: str, sizes: tuple[int, ...]) -> None:
+    loss = halo.compile_objective(name)
+    examples = tiny.examples(loss.feedback, loss.needs.slots, sum(sizes))
+    shares = [examples[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(len(sizes))]
+    alone = Rank(loss, None, World())
+    whole = alone.step.run([examples])
+    ranks, judged = in_threads(loss, shares, train=True)
+    assert len({(rank.passes, rank.reference.passes) for rank in ranks}) == 1
+    assert ranks[0].passes >= max(sizes)
+    for seen in judged:
+        assert seen.output.loss.item() == pytest.approx(whole.output.loss.item(), rel=1e-9)
+    mean = torch.stack([rank.gradient for rank in ranks]).mean(0)
+    assert (mean - alone.gradient).abs().max() <= 1e-5 * alone.gradient.abs().max()  # Llama's norms compute in float32
+    ranks, judged = in_threads(loss, shares, train=False)
+    assert len({(rank.passes, rank.reference.passes) for rank in ranks}) == 1
+    assert not any(rank.gradient.any() for rank in ranks)
+
+
+def test_no_example_of_an_epoch_is_left_out() -> None:
+    schedule = Schedule.of(Settings(per_device_train_batch_size=3, shuffle=False), tiny.examples("paired", ("chosen", "rejected"), 7), world=2)
+    assert [schedule.indices(step) for step in range(schedule.total)] == [[0, 1, 2, 3, 4, 5], [6]]
+    assert [share(schedule.indices(1), rank, 2, 3) for rank in (0, 1)] == [[], [[6]]]
