@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal
 
+from jinja2 import TemplateError
+
 from halo.data.columns import Numbers, Wanted, of_completion, of_example
 from halo.data.examples import Example, Message, Text
 from halo.data.formats import messages_of
@@ -115,7 +117,11 @@ class Template:
         return head
 
     def _conversation(self, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]], **more: Any) -> str:
-        text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
+        try:
+            text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
+        except TemplateError as problem:  # such as raise_exception('...') in it
+            roles = ", ".join(str(turn["role"]) for turn in turns)
+            raise ModelError("model", f"the chat template does not write this conversation ({roles}): {problem}") from None
         return text
 
     def prompt(self, prompt: Text) -> str:

@@ -40,5 +40,5 @@ def test_groups_are_of_like_length_and_nothing_is_lost(lengths: list[int], per_s
     if len(lengths) >= per_step:
         assert max(lengths[i] for i in order[:per_step]) == max(lengths) or len(lengths) % per_step  # the longest come first
     if len(lengths) <= WINDOW * per_step:  # of one window no two steps overlap in length
-        steps = sorted(([lengths[i] for i in order[k : k + per_step]] for k in range(0, len(order), per_step)), key=lambda s: -max(s))
+        steps = sorted(([lengths[i] for i in order[k : k + per_step]] for k in range(0, len(order), per_step)), key=lambda s: (-max(s), -min(s)))
         assert all(min(a) >= max(b) for a, b in itertools.pairwise(steps))
