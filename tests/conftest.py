@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads that wait for each other take minutes
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HALO_CACHE"] = tempfile.mkdtemp(prefix="halo-cache-")  # no test is answered by an earlier run

@@ -145,7 +145,7 @@ def test_two_ranks_with_columns_and_divergences_equal_one_process(tmp_path: Path
               "--dtype", "float64", "--logging-steps", "1", "--use-cpu", "--check", "false"]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     one = [sys.executable, *common, "--per-device-train-batch-size", "8", "--output-dir", str(tmp_path / "one")]
-    two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29547", *common,
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *common,
            "--per-device-train-batch-size", "2", "--gradient-accumulation-steps", "2", "--output-dir", str(tmp_path / "two")]  # fmt: skip
     losses = []
     for command in (one, two):

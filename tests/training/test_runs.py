@@ -139,7 +139,7 @@ def test_two_ranks_equal_one_process(name: str, tmp_path: Path) -> None:
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     one = [sys.executable, *common, "--per-device-train-batch-size", "8", "--output-dir", str(tmp_path / "one")]
-    two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29531", *common,
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *common,
            "--per-device-train-batch-size", "2", "--gradient-accumulation-steps", "2", "--output-dir", str(tmp_path / "two")]  # fmt: skip
     for command in (one, two):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
