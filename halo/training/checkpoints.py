@@ -22,9 +22,14 @@ STATE = "trainer_state.json"
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
-    """A folder that `from_pretrained` reads: safetensors, config, tokenizer with its chat template."""
-    model.save_pretrained(folder, state_dict=weights)
-    tokenizer.save_pretrained(folder)
+    """A folder that `from_pretrained` reads: safetensors, config, tokenizer with its chat template. Each file is whole or absent."""
+    draft = folder / ".model.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft, state_dict=weights)
+    tokenizer.save_pretrained(draft)
+    for file in draft.iterdir():
+        os.replace(file, folder / file.name)
+    draft.rmdir()
 
 
 def save_checkpoint(
