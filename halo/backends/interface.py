@@ -17,7 +17,7 @@ class BackendContext:
     mixed_precision  `no` or `bf16`
     trackers         names for `log_with`; `folder` is where they may write
     cpu              forced
-    max_grad_norm    of the whole gradient; 0 is no clipping. For an engine that clips by itself: others are told by `Placement.update`
+    max_grad_norm    of the whole gradient; 0 is no clipping. For an engine that clips by itself: others read it in `Placement.update`
     """
 
     mixed_precision: str
@@ -31,11 +31,11 @@ class BackendContext:
 class Backend:
     """name: what `--backend` calls it; build: BackendContext -> accelerate.Accelerator.
 
-    place  Accelerator -> Placement: how the policy is laid on the devices, pulled back into, updated, gathered and loaded. Left out:
+    place  Accelerator, BackendContext -> Placement: how the policy is laid on the devices, pulled back into, updated, gathered and loaded. Left out:
            every process holds the whole policy, and accelerate's `prepare` wraps it. A backend that shards gives its own.
     """
 
     name: str
     meaning: str
     build: Callable[[BackendContext], Any]
-    place: Callable[[Any], Placement] | None = None
+    place: Callable[[Any, BackendContext], Placement] | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from halo.backends.interface import BackendContext
 from halo.errors import RunFailed
 
 
@@ -27,8 +28,8 @@ class Placement:
     module: Any
     optimizer: Any
 
-    def __init__(self, accelerator: Any) -> None:
-        self.accelerator = accelerator
+    def __init__(self, accelerator: Any, context: BackendContext) -> None:
+        self.accelerator, self.context = accelerator, context
 
     # -- laid on the devices ---------------------------------------------------------------------------------------
 
@@ -40,6 +41,11 @@ class Placement:
     def frozen(self, scorer: Any) -> Any:
         """The Scorer of a reference, which nothing trains: to be called, or asked for its `states`."""
         return scorer.to(self.accelerator.device)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision that products run in, for what is run beside the module: a reference."""
+        context: AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
 
     # -- one step --------------------------------------------------------------------------------------------------
 

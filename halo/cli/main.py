@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a check or a run failed; 2 bad input; 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from halo.errors import HaloError, SettingsError, nearest
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatched(arguments)
     except HaloError as problem:
-        print(f"halo: {problem}", file=sys.stderr)
+        if _speaks():
+            print(f"halo: {problem}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
         print("halo: interrupted", file=sys.stderr)
@@ -62,6 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+
+
+def _speaks() -> bool:
+    """Processes of one launch make the same mistakes until they form a group: then the first one of each machine says it."""
+    distributed = sys.modules.get("torch.distributed")
+    return os.environ.get("LOCAL_RANK", "0") == "0" or (distributed is not None and distributed.is_initialized())
 
 
 def _dispatched(arguments: list[str]) -> int:

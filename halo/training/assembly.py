@@ -151,7 +151,7 @@ def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, Pla
     backend: Backend = choose("backend", name)
     context = BackendContext("bf16" if use else "no", tuple(settings.report_to), str(output), settings.use_cpu, settings.max_grad_norm)
     accelerator = backend.build(context)
-    placement = (backend.place or Placement)(accelerator)
+    placement = (backend.place or Placement)(accelerator, context)
     _check_moves(settings, name, placement)
     device = f"{accelerator.num_processes} x {accelerator.device.type}, backend {name} ({because})"
     return accelerator, placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
@@ -234,7 +234,7 @@ def reference_context(run: Run) -> ReferenceContext:
     def wrapped(model: Any) -> _Scored:
         if run.scorer.path == "auto":
             register(model)
-        return _Scored(run.placement.frozen(Scorer(model, run.scorer.path)), run.accelerator)
+        return _Scored(run.placement.frozen(Scorer(model, run.scorer.path)), run.placement)
 
     return ReferenceContext(
         lambda: load_model(name, settings),
@@ -270,13 +270,13 @@ class _Scored:
     """A model's scorer in the precision of the run."""
 
     scorer: Any
-    accelerator: Any
+    placement: Placement
 
     def __call__(self, rows: RowBatch) -> Tensor:
         return self.states(rows).scored()
 
     def states(self, rows: RowBatch) -> States:
-        with self.accelerator.autocast():
+        with self.placement.autocast():
             states: States = self.scorer.states(rows)
         return states
 
@@ -291,7 +291,7 @@ class _Policy:
         return self.run.step.score(rows)
 
     def states(self, rows: RowBatch) -> States:
-        return _Scored(self.run.scorer, self.run.accelerator).states(rows)
+        return _Scored(self.run.scorer, self.run.placement).states(rows)
 
 
 class _Start(_Policy):

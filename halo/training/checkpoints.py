@@ -23,9 +23,17 @@ STATE = "trainer_state.json"
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
-    """A folder that `from_pretrained` reads: safetensors (of an adapter only its own), config, tokenizer with its chat template."""
-    model.save_pretrained(folder, state_dict=weights, **({"selected_adapters": [TRAINED]} if is_peft(model) else {}))
-    tokenizer.save_pretrained(folder)
+    """A folder that `from_pretrained` reads: safetensors (of an adapter only its own), config, tokenizer with its chat template.
+
+    Each file is whole or absent.
+    """
+    draft = folder / ".model.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft, state_dict=weights, **({"selected_adapters": [TRAINED]} if is_peft(model) else {}))
+    tokenizer.save_pretrained(draft)
+    for file in draft.iterdir():
+        os.replace(file, folder / file.name)
+    draft.rmdir()
 
 
 def save_checkpoint(

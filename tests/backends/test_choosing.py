@@ -1,0 +1,71 @@
+"""Which backend a run takes, and that processes which form no group never train."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from halo.backends import local
+from halo.backends.choosing import backend_name
+from halo.backends.interface import BackendContext
+from halo.builtin import halo_backends
+from halo.cli.main import main
+from halo.errors import PluginError, RunFailed, SettingsError
+
+KNOWN = ("single", "ddp", "fsdp", "deepspeed")
+FSDP, DEEPSPEED = {"ACCELERATE_USE_FSDP": "true", "WORLD_SIZE": "2"}, {"ACCELERATE_USE_DEEPSPEED": "true"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "name"),
+    [
+        ("auto", {}, "single"),
+        ("auto", {"WORLD_SIZE": "1"}, "single"),
+        ("auto", {"WORLD_SIZE": "2"}, "ddp"),
+        ("auto", FSDP, "fsdp"),
+        ("auto", DEEPSPEED, "deepspeed"),
+        ("auto", {"ACCELERATE_USE_FSDP": "false", "WORLD_SIZE": "2"}, "ddp"),
+        ("fsdp", {"WORLD_SIZE": "2"}, "fsdp"),
+        ("fsdp", FSDP, "fsdp"),
+        ("single", {"WORLD_SIZE": "2"}, "single"),  # which refuses by itself
+    ],
+)
+def test_the_launcher_says_where_nobody_does(asked: str, environment: dict[str, str], name: str) -> None:
+    assert backend_name(asked, environment, KNOWN)[0] == name
+
+
+@pytest.mark.parametrize(("asked", "environment"), [("ddp", FSDP), ("single", FSDP), ("deepspeed", FSDP), ("fsdp", DEEPSPEED)])
+def test_another_one_than_the_launchers_is_refused(asked: str, environment: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=f"--backend: accelerate launch is configured for .*, not {asked}; leave --backend out"):
+        backend_name(asked, environment, KNOWN)
+
+
+def test_the_package_that_supplies_it_is_named() -> None:
+    with pytest.raises(PluginError, match="halo-align-distributed has fsdp and deepspeed"):
+        backend_name("auto", FSDP, ("single", "ddp"))
+    with pytest.raises(PluginError, match="configured for megatron_lm"):
+        backend_name("auto", {"ACCELERATE_USE_MEGATRON_LM": "true"}, KNOWN)
+
+
+def test_processes_without_a_group_never_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # set on the way: taken back afterwards
+    monkeypatch.setattr(local, "_accelerator", lambda context, **more: SimpleNamespace(num_processes=1))
+    context = BackendContext("no", (), "run")
+    build = {backend.name: backend.build for backend in halo_backends()}
+    with pytest.raises(RunFailed, match="started 4 processes but they form a group of 1"):
+        build["ddp"](context)
+    with pytest.raises(RunFailed, match="the backend is single, but the launcher started several"):
+        build["single"](context)
+
+
+def test_of_several_processes_the_first_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert main(["train", "no_such_objective"]) == 2
+        said.append(capsys.readouterr().err)
+    assert re.match("halo: .*no_such_objective", said[0])
+    assert said[1] == ""
