@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -273,11 +273,24 @@ class _Start:
         return self.run.step.score(rows)
 
     @torch.no_grad()
-    def states(self, rows: RowBatch) -> States:
-        return _Scored(self.run.scorer, self.run.placement).states(rows)
+    def states(self, rows: RowBatch) -> Any:
+        """Sums of them are all that is asked for: divergences, which read distributions chunk by chunk, are not scored ahead."""
+        return _Sums(self.run.step.score, rows)
 
     def describe(self) -> str:
         return f"{self.run.settings.model_name_or_path} before the first step, scored ahead and then gone"
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Distributions that exist within the prepared scorer alone: a sharded policy cannot be run around it."""
+
+    score: Callable[..., Tensor]
+    rows: RowBatch
+
+    @torch.no_grad()
+    def scored(self, words: Sequence[str] = ()) -> Tensor:
+        return self.score(self.rows, words)
 
 
 def _check_agreement(run: Run) -> None:
