@@ -69,6 +69,7 @@ class ReferenceContext:
     policy       the policy at work, scored as in a training step; `policy_model` is its module
     fingerprint  of the weights of `name`: equal for equal weights, wherever they lie
     numerics     what else log-probs depend on, such as "float32 sdpa packed cpu"
+    sharded      whether a model lies in parts on several processes once `scorer` has wrapped it: then all must score, or none
     """
 
     load_model: Callable[[], Any]
@@ -80,6 +81,7 @@ class ReferenceContext:
     policy_model: Any = None
     fingerprint: Callable[[], str] = lambda: ""
     numerics: str = ""
+    sharded: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class ReferenceStrategy:
     starts_as_policy  whether it agrees with the policy before the first step; then the run checks that it does
     moves             whether it follows the policy (it builds a `FollowingReference`), as `reference: moving` asks
     loads_model       whether it reads the weights of `ReferenceContext.name`, which the run then names with their fingerprint
+    borrows           whether it scores with the policy's own weights (`ReferenceContext.policy`)
     options           numbers or texts, with their defaults; the default says which of the two an option is
     """
 
@@ -101,6 +104,7 @@ class ReferenceStrategy:
     starts_as_policy: bool = False
     moves: bool = False
     loads_model: bool = False
+    borrows: bool = False
     options: Mapping[str, float | str] = field(default_factory=dict)
 
     def with_options(self, text: str) -> Mapping[str, float | str]:

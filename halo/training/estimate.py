@@ -10,7 +10,7 @@ import torch
 from halo.compiler.graph import Needs
 from halo.errors import ModelError
 from halo.training.adapters import base_of, is_adapter, trains_adapter
-from halo.training.assembly import chosen_reference
+from halo.training.references import chosen_reference
 from halo.training.settings import Settings
 
 ACTIVATIONS = 26

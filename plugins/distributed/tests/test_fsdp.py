@@ -82,6 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "moving": ["tr_dpo", "--data", few, *moving],
         "whole-distributions": ["tdpo2", "--data", few],
         "ahead": ["dpo", "--data", few, "--precompute-ref-log-probs"],
+        "ahead-entropy": ["mallows_po", "--data", few, "--precompute-ref-log-probs"],
         "checkpointed": ["dpo", "--data", few, "--gradient-checkpointing"],
         "tied": ["dpo", "--data", few, "--model", write_tied(base / "model")],
     }
@@ -99,7 +100,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-CASES = ("dpo", "kto", "bco", "aot", "moving", "whole-distributions", "ahead", "checkpointed", "tied")
+CASES = ("dpo", "kto", "bco", "aot", "moving", "whole-distributions", "ahead", "ahead-entropy", "checkpointed", "tied")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halo.plugin import ReferenceContext, ScoredModel
+from halo.plugin import Place, ReferenceContext, ScoredModel, SettingsError
 from halo_references.store import Store, Unusable, folder_of, row_key
 
 
@@ -42,6 +42,9 @@ class CachedReference:
 
     def _scored(self, rows: Any) -> dict[bytes, Tensor]:
         """What the model says, by key; kept if that can be done."""
+        if self._context.sharded:
+            message = "rows are missing, and a reference in parts on several processes is not asked for by one of them alone"
+            raise SettingsError("wrong-value", message, place=Place("--reference"), hint="first halo reference build, on one process")
         if self._score is None:
             model: Any = self._context.load_model()
             model.requires_grad_(False)

@@ -16,7 +16,7 @@ def halo_reference_strategies() -> list[ReferenceStrategy]:
     return [
         ReferenceStrategy("moving", moving, _moving, distributions=True, starts_as_policy=True, moves=True, loads_model=True, options=MOVES),
         ReferenceStrategy("cached", cached, _cached, starts_as_policy=True, loads_model=True, options={"folder": ""}),
-        ReferenceStrategy("adapter", adapter, _adapter, distributions=True, starts_as_policy=True),
+        ReferenceStrategy("adapter", adapter, _adapter, distributions=True, starts_as_policy=True, borrows=True),
     ]
 
 

@@ -23,7 +23,7 @@ from halo.reference.frozen import FrozenReference
 from halo.scoring.capability import choose_path
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
-from halo.training import assembly, models
+from halo.training import models, references
 
 PAIRS = ("chosen", "rejected")
 
@@ -182,8 +182,8 @@ def test_the_bits_of_a_frozen_one_in_the_same_groups_and_its_numbers_in_others(n
 def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the models that runs load, policies among them. The cache is a fresh one."""
     monkeypatch.setenv("HALO_CACHE", str(tmp_path / "cache"))
-    found, real_one = list[str](), assembly.load_model
-    for module in (assembly, models):  # the reference's and the policy's
+    found, real_one = list[str](), references.load_model
+    for module in (references, models):  # the reference's and the policy's
         monkeypatch.setattr(module, "load_model", lambda name, settings: found.append(name) or real_one(name, settings))
     return found
 
