@@ -12,7 +12,7 @@ from torch import Tensor
 
 from halo.backends.placement import Placement
 from halo.data.tokenizing import TokenizedExample
-from halo.errors import HaloError, RunFailed
+from halo.errors import HaloError, Place, RunFailed, SettingsError
 from halo.plugin.registry import choose, supplied
 from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy

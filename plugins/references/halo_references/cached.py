@@ -44,7 +44,7 @@ class CachedReference:
         """What the model says, by key; kept if that can be done."""
         if self._context.sharded:
             message = "rows are missing, and a reference in parts on several processes is not asked for by one of them alone"
-            raise SettingsError("wrong-value", message, place=Place("--reference"), hint="first halo reference build, on one process")
+            raise SettingsError("wrong-value", message, place=Place("--reference"), hint="first halo reference build on one process, of as many examples as all see")
         if self._score is None:
             model: Any = self._context.load_model()
             model.requires_grad_(False)
