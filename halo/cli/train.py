@@ -21,7 +21,7 @@ from halo.training.settings import ALIASES, Settings, is_flag, read_settings
 
 if TYPE_CHECKING:
     from halo.starter.evaluation import Gold
-    from halo.training.assembly import Run
+    from halo.training.run import Run
 
 HELP = """halo train OBJECTIVE [--settings FILE] [--set NAME=VALUE ...] [--SETTING VALUE ...]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +21,13 @@ from halo.plugin.registry import choose, supplied
 from halo.scoring.capability import choose_path
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
-from halo.training.datasets import Data, Say, load_data
-from halo.training.feed import Feed
+from halo.training.datasets import Say, load_data
 from halo.training.models import load_policy, load_tokenizer, wants_bf16
 from halo.training.optimizer import adamw
 from halo.training.references import attach_reference, chosen_reference
+from halo.training.run import Run
 from halo.training.settings import Settings
 from halo.training.step import Step, World
-
-
-@dataclass
-class Run:
-    """Everything a run needs, assembled. `feed` gives the examples of a step, `step` accumulates its gradient, `placement` takes it."""
-
-    compiled: CompiledObjective
-    settings: Settings
-    model: Any
-    tokenizer: Any
-    template: Template
-    data: Data
-    feed: Feed
-    step: Step
-    scorer: Scorer
-    accelerator: Any
-    placement: Placement
-    output: Path
-    say: Say
-    facts: dict[str, float] = field(default_factory=dict)
 
 
 def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) -> Run:

@@ -14,10 +14,10 @@ import yaml
 
 from halo.errors import Place, SettingsError
 from halo.reference.interface import FollowingReference
-from halo.training.assembly import Run
 from halo.training.card import model_card
 from halo.training.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
 from halo.training.metrics import Sums, added, means, measure
+from halo.training.run import Run
 from halo.training.schedule import share
 
 

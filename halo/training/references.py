@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,10 +24,8 @@ from halo.training.adapters import trains_adapter
 from halo.training.batch import logp_of
 from halo.training.feed import Table
 from halo.training.models import check_same_vocabulary, load_model
+from halo.training.run import Run
 from halo.training.settings import Settings
-
-if TYPE_CHECKING:
-    from halo.training.assembly import Run
 
 AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
 
