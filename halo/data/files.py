@@ -151,13 +151,18 @@ READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
 
 
 def _from_disk(path: Path, split: str) -> Iterable[Any]:
+    """What `save_to_disk` wrote, or a folder of data files, whose names say which split they are of."""
     import datasets
 
     try:
         loaded = datasets.load_from_disk(str(path))
     except FileNotFoundError:
-        hint = "give a file or a save_to_disk folder"
-        raise DataError("data-format", f"the folder {path} was not saved by datasets", hint=hint) from None
+        try:
+            loaded = datasets.load_dataset(str(path), streaming=True)
+        except Exception as problem:  # whatever datasets makes of files that are none of data
+            first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+            hint = "give a file, a save_to_disk folder or a folder of data files"
+            raise DataError("data-format", f"the folder {path} holds no data: {first}", hint=hint) from None
     return _split(loaded, split, str(path))
 
 

@@ -89,3 +89,19 @@ def test_sets_are_named_and_weighed() -> None:
         named([Source(path="x/a.jsonl"), Source(path="y/a.jsonl")])
     with pytest.raises(DataError, match="the set 'b' has no weight"):
         named([Source(path="a.jsonl", weight=1), Source(path="b.jsonl")])
+
+
+def test_a_folder_of_files_is_read_by_split(tmp_path: Path) -> None:
+    """Two parquet shards of the training split, and one of another that must not be trained on."""
+    for name, part in {"train-00000": ROWS[:2], "train-00001": ROWS[2:4], "test-00000": ROWS[4:]}.items():
+        pa.parquet.write_table(pa.Table.from_pylist(part), tmp_path / f"{name}-of-00002.parquet")
+    assert [row for row, _ in read_rows(str(tmp_path))] == ROWS[:4]
+    assert [row for row, _ in read_rows(str(tmp_path), "test")] == ROWS[4:]
+    with pytest.raises(DataError, match="has no split 'tran'; did you mean 'train'"):
+        list(read_rows(str(tmp_path), "tran"))
+
+
+def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("nothing\n")
+    with pytest.raises(DataError, match="holds no data"):
+        list(read_rows(str(tmp_path)))
