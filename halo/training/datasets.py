@@ -65,8 +65,8 @@ def training_and_held_out(compiled: CompiledObjective, settings: Settings, say: 
     return split(examples, settings.eval_fraction, settings.seed) if settings.eval_fraction else (examples, [])
 
 
-def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequence[Source], say: Say) -> list[Example]:
-    """The sets' examples in the kind of feedback the objective wants. Raises DataError."""
+def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequence[Source], say: Say, what: str = "") -> list[Example]:
+    """The sets' examples in the kind of feedback the objective wants; `what` they are goes before what is said. Raises DataError."""
     found: list[Example] = []
     for source in sources:
         examples, left_out, form = read_examples(source, formats(), settings.data_split)

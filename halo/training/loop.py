@@ -6,17 +6,16 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 import yaml
 
-from halo.errors import Place, SettingsError
 from halo.reference.interface import FollowingReference
 from halo.training.card import model_card
 from halo.training.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
 from halo.training.metrics import Sums, added, means, measure
+from halo.training.resuming import check_goes_on
 from halo.training.run import Run
 from halo.training.schedule import share
 
@@ -81,7 +80,7 @@ class _Loop:
         if done % settings.logging_steps == 0 or done == self.feed.total:
             self._log(done, {"grad_norm": norm, "learning_rate": rate})
         if self._evaluates(done) and run.data.held_out:
-            self._write({"step": done, "epoch": self.feed.epoch(done), **evaluate(run)})
+            self._evaluated({"step": done, "epoch": self.feed.epoch(done), **evaluate(run)})
         if settings.save_steps and done % settings.save_steps == 0 and done < self.feed.total:
             self._checkpoint(done)
 
@@ -108,6 +107,11 @@ class _Loop:
         self._write(record)
         if self.observer and self.is_main:
             self.observer.progress(done, self.feed.total, record)
+
+    def _evaluated(self, record: dict[str, float]) -> None:
+        self._write(record)
+        said = {name: record[f"eval_{name}"] for name in ("loss", "rewards/margins", "rewards/accuracies") if f"eval_{name}" in record}
+        self.run.say(f"eval       step {record['step']:.0f}: " + ", ".join(f"{name} {value:.3f}" for name, value in said.items()))
 
     def _write(self, record: dict[str, float]) -> None:
         self.history.append(record)
@@ -137,21 +141,11 @@ class _Loop:
 
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
-        self._check_same_objective(folder)
+        check_goes_on(folder, self.run.compiled, self.settings, self.feed.total, self.run.say)
         step, self.sums = restore(checkpoint, self.run.model, self.run.placement, self.scheduler, self.run.step)
         self._forget_after(step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
         return step
-
-    def _check_same_objective(self, folder: Path) -> None:
-        """A run goes on with the objective and the parameters it was started with."""
-        compiled = self.run.compiled
-        now = {"objective.yaml": compiled.objective.to_yaml(), "parameters.json": json.dumps(compiled.parameters, indent=1)}
-        for name, text in now.items():
-            if (folder / name).is_file() and (folder / name).read_text() != text:
-                raise SettingsError(
-                    "resume", f"the run was started with another {name}", place=Place(str(folder / name)), hint="resume with what it holds"
-                )
 
     def _forget_after(self, step: int) -> None:
         """Metrics written after the checkpoint will be written again."""
