@@ -23,7 +23,7 @@ class Source(BaseModel):
 
     path: str = Field(min_length=1, description="file, datasets folder or hub name")
     name: str = Field("", description="what metrics call it; left out: the file's name")
-    weight: float | None = Field(None, gt=0, description="its share of the examples seen, against the other sets' weights; left out: its size")
+    weight: float | None = Field(None, gt=0, allow_inf_nan=False, description="its share of the examples seen, against the other sets' weights; left out: its size")
     format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
     columns: dict[str, str] = Field({}, description="column a format knows -> column that the rows have")
     split: str | None = None
