@@ -112,8 +112,8 @@ def _of_another_prompt(own: TokenizedExample, others: Sequence[tuple[Example, To
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Training and evaluation examples; rows of one prompt stay on one side."""
-    prompts = sorted({str(example.prompt) for example in examples})
+    prompts = sorted({example.prompt_key for example in examples})
     random.Random(f"split {seed}").shuffle(prompts)
     held_out = set(prompts[: round(len(prompts) * fraction)])
-    train = [example for example in examples if str(example.prompt) not in held_out]
-    return train, [example for example in examples if str(example.prompt) in held_out]
+    train = [example for example in examples if example.prompt_key not in held_out]
+    return train, [example for example in examples if example.prompt_key in held_out]

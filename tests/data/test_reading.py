@@ -162,3 +162,14 @@ def test_mismatched_completions_come_from_other_prompts_and_do_not_depend_on_the
     assert prepared == prepare(rows, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)[0]
     with pytest.raises(DataError, match="all examples have the same"):
         prepare([rows[0]] * 3, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)
+
+
+def test_a_prompt_as_a_text_and_as_a_message_is_one_prompt() -> None:
+    """No mismatched completion comes from the same prompt, and no prompt is on both sides of a split."""
+    prompts = ("sort 12", ({"content": "sort 12", "role": "user"},))
+    same = [Example("labelled", prompt, (str(i),), Place("x"), desirable=True) for prompt in prompts for i in range(10, 15)]
+    with pytest.raises(DataError, match="all examples have the same"):
+        prepare(same, tiny.template(), ("completion", "mismatched"), {}, None, seed=0)
+    others = [Example("labelled", f"sort {i}", ("1",), Place("x"), desirable=True) for i in range(30, 40)]
+    for seed in range(9):
+        assert all(sum(e in side for e in same) in (0, 10) for side in split([*same, *others], 0.5, seed))
