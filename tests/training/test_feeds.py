@@ -116,3 +116,15 @@ def test_bad_settings(flags: list[str], said: str, tmp_path: Path, capsys: pytes
     assert main(["train", "dpo", *data, *flags, "--output-dir", str(tmp_path / "run")]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("streaming", [[], ["--streaming"]])
+def test_what_is_left_out_of_a_stream_and_of_held_out_rows_is_said(streaming: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [*LINES[:4], json.dumps({"prompt": "sort 41", "chosen": "14", "rejected": "14"})]
+    for name in ("train", "held_out"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
+    data = ["--data", str(tmp_path / "train.jsonl"), "--eval-data", str(tmp_path / "held_out.jsonl"), *streaming]
+    assert main(["train", "dpo", *data, "--max-steps", "1", "--output-dir", str(tmp_path / "run"), *COMMON]) == 0
+    said = capsys.readouterr().out
+    assert "held out: 4 examples; left out: 1 pairs of identical completions" in said
+    assert said.count("left out: ") == 2
