@@ -9,7 +9,8 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,21 @@ from halo.errors import DataError, Place, nearest
 Placed = tuple[Row, Place]
 
 
-def read_rows(source: str, split: str = "train", subset: str | None = None, streaming: bool = False) -> Iterator[Placed]:
-    """Rows with `file:line` (JSON lines) or `file row N`. Raises DataError for what is no row."""
+def read_rows(
+    source: str, split: str = "train", subset: str | None = None, streaming: bool = False, texts: Sequence[str] = ()
+) -> Iterator[Placed]:
+    """Rows with `file:line` (JSON lines) or `file row N`; `texts` are columns beside TEXTS. Raises DataError for what is no row."""
     try:
-        yield from _read(source, split, subset, streaming)
+        yield from _read(source, split, subset, streaming, texts)
     except OSError as problem:  # no permission, a name that is too long, a disk that fails
         raise DataError("not-found", f"it cannot be read: {problem.strerror or problem}", place=Place(source)) from None
 
 
-def _read(source: str, split: str, subset: str | None, streaming: bool) -> Iterator[Placed]:
+def _read(source: str, split: str, subset: str | None, streaming: bool, texts: Sequence[str]) -> Iterator[Placed]:
     path = Path(source)
     if path.is_dir():
         yield from _numbered(map(_without_nulls, _from_disk(path, split)), source)
-    elif reader := READERS.get(_ending(path)):
+    elif reader := _table(partial(_csv, texts=texts)) if path.suffix == ".csv" else READERS.get(_ending(path)):
         if not path.is_file():
             raise DataError("not-found", f"there is no data file {source}")
         yield from reader(path)
@@ -117,17 +120,20 @@ def _parquet(path: Path) -> Iterable[Any]:
             yield from batch.to_pylist()
 
 
-TEXTS = ("prompt", "chosen", "rejected", "completion", "text", "instruction", "input", "output", "response", "question", "answer")
+TEXTS = (
+    "prompt", "chosen", "rejected", "completion", "text", "instruction", "input", "output", "response", "question", "answer",
+    "system", "history", "human_ref_A", "human_ref_B", "output_1", "output_2",
+)  # fmt: skip
 """Columns of a CSV file that are texts even where every field looks like a number."""
 
 
-def _csv(path: Path) -> Iterable[Any]:
+def _csv(path: Path, texts: Sequence[str] = ()) -> Iterable[Any]:
     """Numbers and true / false are told from the text, but not in columns that are texts everywhere."""
     import pyarrow
     from pyarrow import csv
 
-    texts = csv.ConvertOptions(column_types=dict.fromkeys(TEXTS, pyarrow.string()), strings_can_be_null=False)
-    with csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=texts) as file:
+    types = csv.ConvertOptions(column_types=dict.fromkeys((*TEXTS, *texts), pyarrow.string()), strings_can_be_null=False)
+    with csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=types) as file:
         for batch in file:
             yield from batch.to_pylist()
 

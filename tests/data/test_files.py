@@ -143,3 +143,11 @@ def test_an_object_of_a_table_has_no_keys_of_another(kind: str, tmp_path: Path) 
     else:
         datasets.Dataset.from_list(calls).save_to_disk(tmp_path / "rows")
     assert [row for row, _ in read_rows(str(file if kind == "parquet" else tmp_path / "rows"))] == calls
+
+
+def test_a_mapped_column_of_csv_is_a_text_too(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("question,good,bad,score_gap\n1,007,8,0.5\n2,2020-01-01,true,1\n")
+    columns = {"prompt": "question", "chosen": "good", "rejected": "bad"}
+    examples, _, _ = read_examples(Source(path=str(file), columns=columns), FORMATS)
+    assert [(e.prompt, e.completions, e.columns["score_gap"]) for e in examples] == [("1", ("007", "8"), 0.5), ("2", ("2020-01-01", "true"), 1.0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from halo.data.examples import Example
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
 from halo.data.mixing import order
-from halo.data.preparing import prepare, split
+from halo.data.preparing import prepare, split, usable, with_mismatched
 from halo.data.reading import read_examples
 from halo.errors import DataError, Place, RowLeftOut
 
@@ -173,3 +174,20 @@ def test_a_prompt_as_a_text_and_as_a_message_is_one_prompt() -> None:
     others = [Example("labelled", f"sort {i}", ("1",), Place("x"), desirable=True) for i in range(30, 40)]
     for seed in range(9):
         assert all(sum(e in side for e in same) in (0, 10) for side in split([*same, *others], 0.5, seed))
+
+
+def test_the_few_rows_of_another_prompt_are_looked_for_once() -> None:
+    class Counted(list[Any]):
+        passes = 0
+
+        def __iter__(self) -> Any:
+            self.passes += 1
+            return super().__iter__()
+
+    slots = ("completion", "mismatched")
+    rare, common = (Example("labelled", prompt, ("1",), Place("x"), desirable=True) for prompt in ("sort 31", "sort 41"))
+    kept = Counted((example, usable(example, tiny.template(), slots, {}, None, ())) for example in [rare, *[common] * 3000])
+    rng, rests = random.Random(1), dict[str, list[Example]]()
+    for _ in range(20):
+        with_mismatched(*kept[-1], kept, rng, tiny.template(), slots, {}, None, rests=rests)
+    assert kept.passes == 1
