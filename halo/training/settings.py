@@ -33,7 +33,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model_name_or_path: str | None = Field(None, description="folder or hub name; left out: the embedded policy")
+    model_name_or_path: str | None = Field(None, min_length=1, description="folder or hub name; left out: the embedded policy")
     data: str | list[Source | str] | None = Field(
         None, description="file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback"
     )
@@ -106,6 +106,8 @@ class Settings(BaseModel):
     @field_validator("data", "eval_data")
     @classmethod
     def _as_sources(cls, value: Any) -> Any:
+        if value is not None and not (value and _parts(value)):
+            raise ValueError("it names no set; leave it out, or name one")
         for part in _parts(value):
             try:
                 Source.model_validate(part)
