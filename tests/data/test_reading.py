@@ -66,6 +66,7 @@ def test_hh_keeps_the_turns_before_the_last(tmp_path: Path) -> None:
         ([LABEL, {"prompt": "p", "completion": "c"}], "data.jsonl:2: the column 'label' is missing"),
         ([PAIR, {**PAIR, "chosen": 3}], "data.jsonl:2: chosen is int"),
         ([RANKED, {**RANKED, "scores": [1, float("nan"), 2]}], "not all finite"),
+        ([RANKED, {**RANKED, "scores": [1, 10**400, 2]}], "not all finite"),
         ([RANKED, {**RANKED, "scores": [1, 2]}], "of one length"),
         ([{"question": "q"}], "of no known format"),
         ([], "there are no rows"),
