@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from halo.cli.arguments import Arguments, split
@@ -53,7 +54,7 @@ def run(arguments: list[str]) -> int:
     size = settings.per_device_train_batch_size
     guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * found.heavy)
     if as_json:
-        print(json.dumps(asdict(found) | {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess)}, indent=1))
+        print(json.dumps(asdict(found) | {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess), "said": said}, indent=1))
     else:
         print("\n".join([*said, *_text(found, report), *_costs(found, guess, settings), ""]))
         _show(examples[:rows], template)
@@ -62,7 +63,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _rows(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise SettingsError("wrong-value", f"{text!r} is no number of rows", place=Place("--rows"), hint="such as --rows 5")
     return int(text)
 
@@ -119,7 +120,7 @@ def _costs(found: Inspection, guess: Estimate, settings: Settings) -> list[str]:
     from halo.training.schedule import step_size
 
     steps = -(-found.examples // step_size(settings, 1))
-    total = settings.max_steps if settings.max_steps > 0 else round(steps * settings.num_train_epochs)
+    total = settings.max_steps if settings.max_steps > 0 else max(1, ceil(steps * settings.num_train_epochs))
     parts = ", ".join(
         f"{name} {value / 2**30:.1f}" for name, value in asdict(guess).items() if name != "parameters" and value >= 2**30 / 20
     )

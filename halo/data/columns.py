@@ -12,6 +12,7 @@ scored: the completion's, as tokenized behind its prompt, and the end-of-sequenc
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +41,8 @@ class Wanted:
         if isinstance(value, bool) or not isinstance(value, int | float):
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else f"a {type(value).__name__}"
             raise DataError("data-row", f"{key} is {shown}, not a number", place=place)
-        if value not in Interval.parse(self.declared.domain):
-            raise DataError("data-row", f"{key} is {value:g}, outside its domain {self.declared.domain}", place=place)
+        if not abs(value) <= sys.float_info.max or value not in Interval.parse(self.declared.domain):
+            raise DataError("data-row", f"{key} is {value if isinstance(value, int) else f'{value:g}'}, outside its domain {self.declared.domain}", place=place)
         return float(value)
 
     def numbers(self, value: Any, key: str, tokens: int, place: Place) -> tuple[float, ...]:

@@ -45,6 +45,14 @@ class Example:
     tools: tuple[Mapping[str, Any], ...] = ()
     source: str = ""
 
+    @property
+    def prompt_key(self) -> str:
+        """What two examples of one prompt have in common, whether it is a text or one message of the user."""
+        match self.prompt:
+            case ({"role": "user", "content": str(text), **more},) if not more:
+                return text
+        return str(self.prompt)
+
     def picked(self, *indices: int, **changes: Any) -> Example:
         """An example with only these of its completions, and what goes with them."""
         own = tuple(self.own[i] for i in indices) if self.own else ()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,21 @@ from halo.errors import DataError, Place, nearest
 Placed = tuple[Row, Place]
 
 
-def read_rows(source: str, split: str = "train", subset: str | None = None, streaming: bool = False) -> Iterator[Placed]:
-    """Rows with `file:line` (JSON lines) or `file row N`. Raises DataError for what is no row."""
+def read_rows(
+    source: str, split: str = "train", subset: str | None = None, streaming: bool = False, texts: Sequence[str] = ()
+) -> Iterator[Placed]:
+    """Rows with `file:line` (JSON lines) or `file row N`; `texts` are columns beside TEXTS. Raises DataError for what is no row."""
+    try:
+        yield from _read(source, split, subset, streaming, texts)
+    except OSError as problem:  # no permission, a name that is too long, a disk that fails
+        raise DataError("not-found", f"it cannot be read: {problem.strerror or problem}", place=Place(source)) from None
+
+
+def _read(source: str, split: str, subset: str | None, streaming: bool, texts: Sequence[str]) -> Iterator[Placed]:
     path = Path(source)
     if path.is_dir():
-        yield from _numbered(_from_disk(path, split), source)
-    elif reader := READERS.get(_ending(path)):
+        yield from _numbered(map(_without_nulls, _from_disk(path, split)), source)
+    elif reader := _table(partial(_csv, texts=texts)) if path.suffix == ".csv" else READERS.get(_ending(path)):
         if not path.is_file():
             raise DataError("not-found", f"there is no data file {source}")
         yield from reader(path)
@@ -35,7 +46,7 @@ def read_rows(source: str, split: str = "train", subset: str | None = None, stre
     elif source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise DataError("not-found", f"there is no data file {source}")
     else:
-        yield from _numbered(_from_hub(source, split, subset, streaming), source)
+        yield from _numbered(map(_without_nulls, _from_hub(source, split, subset, streaming)), source)
 
 
 def _ending(path: Path) -> str:
@@ -52,7 +63,7 @@ def _json_lines(path: Path) -> Iterator[Placed]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield _parsed(line, Place(str(path), number)), Place(str(path), number)
-        except (gzip.BadGzipFile, EOFError) as problem:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
             raise DataError("data-row", f"the file is damaged after line {number}: {problem}", place=Place(str(path))) from None
 
 
@@ -61,23 +72,41 @@ def _parsed(line: bytes, place: Place) -> Row:
         row = json.loads(line)
     except UnicodeDecodeError as problem:
         raise DataError("data-row", f"not UTF-8 text (byte {problem.start})", place=place) from None
-    except (json.JSONDecodeError, RecursionError) as problem:
-        what = problem.msg if isinstance(problem, json.JSONDecodeError) else "nested too deeply"
+    except (ValueError, RecursionError) as problem:  # a ValueError that is no JSONDecodeError: a number of thousands of digits
+        what = problem.msg if isinstance(problem, json.JSONDecodeError) else "nested too deeply" if isinstance(problem, RecursionError) else problem
         raise DataError("data-row", f"not JSON: {what}", place=place, hint="each line is one JSON object") from None
     if not isinstance(row, dict):
         raise DataError("data-row", f"a {type(row).__name__}, not a JSON object", place=place)
+    return _whole(row, place) if _escaped(line) else row
+
+
+def _escaped(source: bytes) -> bool:
+    """Whether JSON writes halves of characters as escapes."""
+    return b"\\ud" in source or b"\\uD" in source
+
+
+def _whole(row: Row, place: Place) -> Row:
+    """The row, unless one half of a character stands without the other: no tokenizer takes it. Raises DataError."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        half = f"\\u{ord(problem.object[problem.start]):04x}"
+        raise DataError("data-row", f"{half} is half a character", place=place, hint="escapes from \\ud800 to \\udfff come in pairs") from None
     return row
 
 
 def _json_array(path: Path) -> Iterator[Placed]:
+    source = path.read_bytes()
     try:
-        rows = json.loads(path.read_bytes())
+        rows = json.loads(source)
     except (ValueError, RecursionError) as problem:
         hint = "one object per line is .jsonl"
         raise DataError("data-row", f"not JSON: {problem}", place=Place(str(path)), hint=hint) from None
     if not isinstance(rows, list):
         raise DataError("data-row", "a .json file holds one array of objects", place=Place(str(path)), hint="one object per line is .jsonl")
-    yield from _numbered(rows, str(path))
+    escaped = _escaped(source)
+    for row, place in _numbered(rows, str(path)):
+        yield _whole(row, place) if escaped else row, place
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -91,17 +120,20 @@ def _parquet(path: Path) -> Iterable[Any]:
             yield from batch.to_pylist()
 
 
-TEXTS = ("prompt", "chosen", "rejected", "completion", "text", "instruction", "input", "output", "response", "question", "answer")
+TEXTS = (
+    "prompt", "chosen", "rejected", "completion", "text", "instruction", "input", "output", "response", "question", "answer",
+    "system", "history", "human_ref_A", "human_ref_B", "output_1", "output_2",
+)  # fmt: skip
 """Columns of a CSV file that are texts even where every field looks like a number."""
 
 
-def _csv(path: Path) -> Iterable[Any]:
+def _csv(path: Path, texts: Sequence[str] = ()) -> Iterable[Any]:
     """Numbers and true / false are told from the text, but not in columns that are texts everywhere."""
     import pyarrow
     from pyarrow import csv
 
-    texts = csv.ConvertOptions(column_types=dict.fromkeys(TEXTS, pyarrow.string()), strings_can_be_null=False)
-    with csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=texts) as file:
+    types = csv.ConvertOptions(column_types=dict.fromkeys((*TEXTS, *texts), pyarrow.string()), strings_can_be_null=False)
+    with csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=types) as file:
         for batch in file:
             yield from batch.to_pylist()
 
@@ -122,12 +154,25 @@ def _arrow(path: Path) -> Iterable[Any]:
             yield from batch.to_pylist()
 
 
+def _without_nulls(value: Any, inside: bool = False) -> Any:
+    """A row whose objects lack what they were not given.
+
+    A table gives all objects of a column the same keys, with nulls where an object had none: arguments of other calls, parameters of
+    other tools. A template would write them. The row's own columns stay.
+    """
+    if isinstance(value, dict):
+        return {key: _without_nulls(part, True) for key, part in value.items() if part is not None or not inside}
+    if isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
+        return [_without_nulls(part, True) for part in value]
+    return value
+
+
 def _table(read: Callable[[Path], Iterable[Any]]) -> Callable[[Path], Iterator[Placed]]:
     def reader(path: Path) -> Iterator[Placed]:
         import pyarrow
 
         try:
-            yield from _numbered(read(path), str(path))
+            yield from _numbered(map(_without_nulls, read(path)), str(path))
         except (pyarrow.ArrowException, OSError) as problem:
             first = str(problem).strip().splitlines()[0]
             raise DataError("data-row", f"the file cannot be read: {first}", place=Place(str(path)), hint="it may be cut short") from None
@@ -163,6 +208,8 @@ def _from_disk(path: Path, split: str) -> Iterable[Any]:
             first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
             hint = "give a file, a save_to_disk folder or a folder of data files"
             raise DataError("data-format", f"the folder {path} holds no data: {first}", hint=hint) from None
+    except ValueError as problem:  # JSON beside the rows that is damaged
+        raise DataError("data-format", f"the folder {path} cannot be read: {problem}", hint="save it again") from None
     return _split(loaded, split, str(path))
 
 

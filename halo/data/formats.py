@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,7 +124,7 @@ def read_ranked(row: Row, place: Place) -> Example:
     completions, scores = row["completions"], row["scores"]
     if not isinstance(completions, list) or not isinstance(scores, list) or len(completions) != len(scores) or len(scores) < 2:
         raise DataError("data-row", "completions and scores must be lists of one length, at least 2", place=place)
-    if any(isinstance(s, bool) or not isinstance(s, (int, float)) or not math.isfinite(s) for s in scores):
+    if any(isinstance(s, bool) or not isinstance(s, (int, float)) or not abs(s) <= sys.float_info.max for s in scores):
         raise DataError("data-row", f"scores {scores} are not all finite numbers", place=place)
     prompt = prompt_of(row, place)
     texts = tuple(answer_of({"completions": one}, "completions", prompt, place) for one in completions)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+
+from halo.errors import DataError, Place
 
 WINDOW = 50  # steps whose examples are sorted by length together: long enough to match lengths, short enough to stay shuffled
 
@@ -25,22 +27,35 @@ class Mix:
 
     With weights an epoch has as many examples as the sets together. A set whose share is larger than its size is passed
     over again, one whose share is smaller goes on in the next epoch where it stopped: no row is ever left out for good.
+    Without a seed the sets still take turns at random, each in its own order.
+
+    Raises DataError for a set of no examples, or of which an epoch would have none.
     """
 
     sources: Sequence[str]
     seed: int | None
     weights: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, count in _shares(len(self.sources), self.weights).items():
+            if name not in self.sources:
+                raise DataError("no-rows", f"no example of the set {name!r} is left to train on", place=Place("data"), hint="leave the set out")
+            if not count:
+                message = f"the weight of the set {name!r} gives it not one of the {len(self.sources)} examples of an epoch"
+                raise DataError("no-rows", message, place=Place("data"), hint="give it more weight, or leave it out")
+
     def epoch(self, number: int) -> list[int]:
         """The examples of an epoch (counting from 0), in order."""
         if not self.weights:
             return list(range(len(self.sources))) if self.seed is None else order(len(self.sources), self.seed, number)
-        found: list[int] = []
-        for name, count in _shares(len(self.sources), self.weights).items():
+        shares = _shares(len(self.sources), self.weights)
+        examples: dict[str, Iterator[int]] = {}
+        for name, count in shares.items():
             own = [i for i, source in enumerate(self.sources) if source == name]
-            found += [own[self._place(len(own), name, number * count + k)] for k in range(count)]
-        random.Random(f"mix {self.seed} {number}").shuffle(found)
-        return found
+            examples[name] = iter([own[self._place(len(own), name, number * count + k)] for k in range(count)])
+        turns = [name for name, count in shares.items() for _ in range(count)]
+        random.Random(f"mix {self.seed} {number}").shuffle(turns)
+        return [next(examples[name]) for name in turns]
 
     def _place(self, size: int, name: str, position: int) -> int:
         """Where in a set of this size the given position of its endless passes lies."""

@@ -67,10 +67,10 @@ def _with_mismatched(
     It is one more completion of the example (slot `mismatched`), so it depends on neither batch size nor ranks. One
     that would be too long is drawn again.
     """
-    rng = random.Random(f"mismatched {seed}")
+    rng, rests = random.Random(f"mismatched {seed}"), dict[str, list[Example]]()
 
     def completed(example: Example, own: TokenizedExample) -> TokenizedExample:
-        return with_mismatched(example, own, kept, rng, template, slots, control, max_length, columns)
+        return with_mismatched(example, own, kept, rng, template, slots, control, max_length, columns, rests)
 
     return [completed(example, own) for example, own in kept]
 
@@ -85,10 +85,14 @@ def with_mismatched(
     control: Mapping[str, str],
     max_length: int | None,
     columns: Sequence[Wanted] = (),
+    rests: dict[str, list[Example]] | None = None,
 ) -> TokenizedExample:
-    """The example with the completion of one of the others, of another prompt. Raises DataError if there is none that fits."""
+    """The example with the completion of one of the others, of another prompt. Raises DataError if there is none that fits.
+
+    `rests` keeps, as long as the others are the same, those that are of another prompt than a common one.
+    """
     for _ in range(TRIES):
-        other = _of_another_prompt(own, others, rng)
+        other = _of_another_prompt(own, others, rng, {} if rests is None else rests)
         if other is None:
             message = "a mismatched completion needs a second prompt, and all examples have the same"
             raise DataError("no-rows", message, place=example.place, hint="the reference point is measured on answers to other prompts")
@@ -100,20 +104,24 @@ def with_mismatched(
     raise DataError("no-rows", message, place=example.place, hint="raise --max-length")
 
 
-def _of_another_prompt(own: TokenizedExample, others: Sequence[tuple[Example, TokenizedExample]], rng: random.Random) -> Example | None:
+def _of_another_prompt(
+    own: TokenizedExample, others: Sequence[tuple[Example, TokenizedExample]], rng: random.Random, rests: dict[str, list[Example]]
+) -> Example | None:
     """One of the others at random; the few of another prompt are looked for one by one only where most have the same."""
     for _ in range(TRIES):
         example, tokenized = others[rng.randrange(len(others))]
         if tokenized.prompt_key != own.prompt_key:
             return example
-    rest = [example for example, tokenized in others if tokenized.prompt_key != own.prompt_key]
+    if own.prompt_key not in rests:
+        rests[own.prompt_key] = [example for example, tokenized in others if tokenized.prompt_key != own.prompt_key]
+    rest = rests[own.prompt_key]
     return rng.choice(rest) if rest else None
 
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Training and evaluation examples; rows of one prompt stay on one side."""
-    prompts = sorted({str(example.prompt) for example in examples})
+    prompts = sorted({example.prompt_key for example in examples})
     random.Random(f"split {seed}").shuffle(prompts)
     held_out = set(prompts[: round(len(prompts) * fraction)])
-    train = [example for example in examples if str(example.prompt) not in held_out]
-    return train, [example for example in examples if str(example.prompt) in held_out]
+    train = [example for example in examples if example.prompt_key not in held_out]
+    return train, [example for example in examples if example.prompt_key in held_out]

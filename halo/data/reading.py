@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from halo.data.examples import Example
-from halo.data.files import Placed, read_rows
+from halo.data.files import TEXTS, Placed, read_rows
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, Place, RowLeftOut, nearest
 
@@ -23,7 +23,7 @@ class Source(BaseModel):
 
     path: str = Field(min_length=1, description="file, datasets folder or hub name")
     name: str = Field("", description="what metrics call it; left out: the file's name")
-    weight: float | None = Field(None, gt=0, description="its share of the examples seen, against the other sets' weights; left out: its size")
+    weight: float | None = Field(None, gt=0, allow_inf_nan=False, description="its share of the examples seen, against the other sets' weights; left out: its size")
     format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
     columns: dict[str, str] = Field({}, description="column a format knows -> column that the rows have")
     split: str | None = None
@@ -100,7 +100,8 @@ def read_examples(
 
 def rows_of(source: Source, split: str = "train", streaming: bool = False) -> Iterator[Placed]:
     """A set's rows. Raises DataError if there are none."""
-    rows = read_rows(source.path, source.split or split, source.subset, streaming)
+    texts = [own for known, own in source.columns.items() if known in TEXTS]
+    rows = read_rows(source.path, source.split or split, source.subset, streaming, texts)
     first = next(rows, None)
     if first is None:
         raise DataError("empty-file", "there are no rows", place=Place(source.path))

@@ -26,7 +26,7 @@ Kept = tuple[Example, TokenizedExample]
 class Stream:
     """Iterate over it for examples without end. `report` counts what was read so far; `laps` the passes over each set.
 
-    buffer  examples that are held and drawn from at random; 1 keeps the data's order
+    buffer  examples that are held and drawn from at random, at most the sets once; 1 keeps the data's order
     """
 
     sources: Sequence[Source]
@@ -48,17 +48,28 @@ class Stream:
         self.report, self.laps = Report(), {}
         rng, chance = random.Random(f"stream {self.seed}"), random.Random(f"mismatched {self.seed}")
         held: list[Kept] = []
+        last: dict[str, Kept] = {}  # an example of each of the last two prompts: the buffer alone may hold one prompt only
         for one in self._mixed():
-            if len(held) < max(self.buffer, 1 + ("mismatched" in self.slots)):
+            last.pop(one[1].prompt_key, None)
+            last[one[1].prompt_key] = one
+            if len(last) > 2:
+                del last[next(iter(last))]
+            wanting = len(held) < self.buffer or ("mismatched" in self.slots and len(last) < 2)
+            if not held or (wanting and not self._lapped()):
                 held.append(one)
                 continue
             place = rng.randrange(len(held)) if self.buffer > 1 else 0
             example, tokenized = held.pop(place)
             held.append(one)
             if "mismatched" in self.slots:
+                others = [*held, *last.values()]
                 tokenized = with_mismatched(
-                    example, tokenized, held, chance, self.template, self.slots, self.control, self.max_length, self.columns)  # fmt: skip
+                    example, tokenized, others, chance, self.template, self.slots, self.control, self.max_length, self.columns)  # fmt: skip
             yield tokenized
+
+    def _lapped(self) -> bool:
+        """Whether every set was read to its end: a larger buffer would hold the same rows again."""
+        return all(source.label in self.laps for source in self.sources)
 
     def _mixed(self) -> Iterator[Kept]:
         """The sets in the ratio of their weights, each passed over again and again."""

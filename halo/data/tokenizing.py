@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal
 
-from jinja2 import TemplateError
-
 from halo.data.columns import Numbers, Wanted, of_completion, of_example
 from halo.data.examples import Example, Message, Text
 from halo.data.formats import messages_of
@@ -91,7 +89,7 @@ class Template:
         if plain:
             raise DataError("data-format", "the data holds chat messages", hint="use a tokenizer with a chat template")
         asked = messages_of(prompt, "user")
-        turns = (*asked, *messages_of(completion, "assistant"))
+        turns = (*asked, *(self._unended(turn) for turn in messages_of(completion, "assistant")))
         scored = [k for k in range(len(asked), len(turns)) if turns[k]["role"] == "assistant"]
         scored = scored[-1:] if self.loss_on == "last" else scored
         whole = self._conversation(turns, tools).rstrip()
@@ -102,6 +100,11 @@ class Template:
             at, step = len(self._beginning(whole, turns[: len(asked)], tools)), len(control)
             whole, spans = whole[:at] + control + whole[at:], [(low + step, high + step) for low, high in spans]
         return Rendered(whole, tuple(spans))
+
+    def _unended(self, turn: Message) -> Message:
+        """The turn without an end-of-sequence token of its own: the template writes one, or it is added."""
+        content, eos = turn.get("content"), self.tokenizer.eos_token
+        return {**turn, "content": content.removesuffix(eos)} if isinstance(content, str) and turn["role"] == "assistant" else turn
 
     def _span(self, whole: str, turns: Sequence[Message], k: int, tools: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
         """The characters of an assistant's turn: behind what asks for it, with the mark that ends it."""
@@ -119,7 +122,7 @@ class Template:
     def _conversation(self, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]], **more: Any) -> str:
         try:
             text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
-        except TemplateError as problem:  # such as raise_exception('...') in it
+        except Exception as problem:  # raise_exception('...') in it, or an expression that this conversation has not the types for
             roles = ", ".join(str(turn["role"]) for turn in turns)
             raise ModelError("model", f"the chat template does not write this conversation ({roles}): {problem}") from None
         return text
@@ -187,9 +190,12 @@ def tokenize(
     word = control.get("desirable" if example.desirable else "undesirable", "") if example.desirable is not None else ""
     for slot, completions in texts.items():
         for completion in completions:
-            if why := _unusable(completion):
+            if why := _unusable(completion, template.tokenizer.eos_token):
                 return why
-            rows.setdefault(slot, []).append(_row(template, example, completion, word))
+            row = _row(template, example, completion, word)
+            if row.first == len(row.ids):
+                return "with a completion of which the chat template writes nothing"
+            rows.setdefault(slot, []).append(row)
     flat = [row for group in rows.values() for row in group]
     if max_length is not None and max(len(row.ids) for row in flat) > max_length:
         return (
@@ -232,14 +238,14 @@ def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[
     return {slot: value for slot, value in texts.items() if slot in slots}
 
 
-def _unusable(completion: Text) -> str:
+def _unusable(completion: Text, eos: str) -> str:
     """Why a completion cannot be trained on, or nothing."""
     if isinstance(completion, str):
-        return "" if completion.strip() else "with an empty completion"
+        return "" if completion.removesuffix(eos).strip() else "with an empty completion"
     last = completion[-1] if completion else {"role": "assistant", "content": ""}
     if last["role"] != "assistant":
         return "with a completion that does not end with the assistant"
-    return "" if str(last["content"]).strip() or last.get("tool_calls") else "with an empty completion"
+    return "" if str(last["content"]).removesuffix(eos).strip() or last.get("tool_calls") else "with an empty completion"
 
 
 @dataclass(frozen=True)
@@ -252,7 +258,10 @@ class _Row:
 
 
 def _row(template: Template, example: Example, completion: Text, control: str) -> _Row:
-    rendered = template.rendered(example.prompt, completion, control, example.tools)
+    try:
+        rendered = template.rendered(example.prompt, completion, control, example.tools)
+    except (DataError, ModelError) as problem:
+        raise type(problem)(problem.code, problem.message, place=problem.place or example.place, hint=problem.hint) from None
     ids, places = template.ids(rendered.text)
     # a token that straddles the boundary is scored: it is what the model must produce
     scored = [any(high > begin and low < end for begin, end in rendered.spans) for low, high in places]
@@ -266,5 +275,5 @@ def _shared(example: Example, rows: Mapping[str, list[_Row]], flat: list[_Row]) 
     common = next((i for i in range(limit) if len({tuple(row.ids[i : i + 1]) for row in flat}) > 1), limit)
     cut = max(common - 1, 0)
     tails = {slot: tuple(Tail(tuple(row.ids[cut:]), tuple(row.scored[cut:])) for row in group) for slot, group in rows.items()}
-    prefix, key = tuple(flat[0].ids[:cut]), str(example.prompt)
+    prefix, key = tuple(flat[0].ids[:cut]), example.prompt_key
     return TokenizedExample(prefix, tails, example.place, key, example.desirable, example.ranks, source=example.source)

@@ -33,9 +33,9 @@ def embedded_feedback(declaration: Declaration) -> Path:
 def with_defaults(settings: Mapping[str, Any], declaration: Declaration) -> dict[str, Any]:
     """The embedded model, data and settings wherever the user named none."""
     chosen = dict(settings)
-    if not chosen.get("model_name_or_path"):
+    if chosen.get("model_name_or_path") is None:
         chosen = starter_settings() | chosen | {"model_name_or_path": str(POLICY)}
-    if not chosen.get("data"):
+    if chosen.get("data") is None:
         chosen["data"] = str(embedded_feedback(declaration))
     return chosen
 

@@ -49,12 +49,19 @@ def load_data(compiled: CompiledObjective, settings: Settings, template: Templat
         stream = _stream(compiled, settings, template, sources)
         held_out = load_examples(compiled, settings, settings.sources(settings.eval_data), say) if settings.eval_data else []
         say(f"data       {_names(sources)}: a stream, shuffled in a buffer of {stream.buffer}")
-        return Data(list(islice(stream, PEEKED)), tokenized(held_out, compiled, settings, template)[0] if held_out else [], sets, stream)
+        return Data(list(islice(stream, PEEKED)), _held_out(held_out, compiled, settings, template, say), sets, stream)
     examples, held_out = training_and_held_out(compiled, settings, say)
     train, report = tokenized(examples, compiled, settings, template)
     say(f"data       {_names(sources)}: {report}")
-    evaluation = tokenized(held_out, compiled, settings, template)[0] if held_out else []
-    return Data(train, evaluation, sets)
+    return Data(train, _held_out(held_out, compiled, settings, template, say), sets)
+
+
+def _held_out(examples: list[Example], compiled: CompiledObjective, settings: Settings, template: Template, say: Say) -> list[TokenizedExample]:
+    if not examples:
+        return []
+    found, report = tokenized(examples, compiled, settings, template)
+    say(f"data       held out: {report}")
+    return found
 
 
 def training_and_held_out(compiled: CompiledObjective, settings: Settings, say: Say) -> tuple[list[Example], list[Example]]:

@@ -161,6 +161,8 @@ class _Loop:
 
     def _close(self) -> None:
         run = self.run
+        if run.data.stream is not None:
+            run.say(f"data       read of the stream: {run.data.stream.report}")
         weights = run.placement.weights(run.model)  # every process takes part
         if self.is_main:
             run.model.config.use_cache = True

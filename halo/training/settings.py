@@ -33,7 +33,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model_name_or_path: str | None = Field(None, description="folder or hub name; left out: the embedded policy")
+    model_name_or_path: str | None = Field(None, min_length=1, description="folder or hub name; left out: the embedded policy")
     data: str | list[Source | str] | None = Field(
         None, description="file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback"
     )
@@ -86,7 +86,7 @@ class Settings(BaseModel):
     per_device_train_batch_size: int = Field(4, ge=1, description="examples (pairs, labelled completions, lists) in one pass")
     per_device_eval_batch_size: int = Field(8, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1, description="passes per step; changes memory, never the mathematics")
-    num_train_epochs: float = Field(1.0, gt=0)
+    num_train_epochs: float = Field(1.0, gt=0, allow_inf_nan=False)
     max_steps: int = Field(-1, description="overrides num_train_epochs")
 
     dtype: Literal["float32", "bfloat16", "float64"] = Field("float32", description="type of the weights")
@@ -106,6 +106,8 @@ class Settings(BaseModel):
     @field_validator("data", "eval_data")
     @classmethod
     def _as_sources(cls, value: Any) -> Any:
+        if value is not None and not (value and _parts(value)):
+            raise ValueError("it names no set; leave it out, or name one")
         for part in _parts(value):
             try:
                 Source.model_validate(part)
@@ -122,6 +124,9 @@ class Settings(BaseModel):
         pairs = [part.partition("=") for part in value.split(",") if part]
         if not all(equals and known and own for known, equals, own in pairs):
             raise ValueError(f"{value!r} is not KNOWN=YOURS,...")
+        twice = [known for known, _, _ in pairs if sum(known == other for other, _, _ in pairs) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is given twice")
         return {known: own for known, _, own in pairs}
 
     def sources(self, value: str | list[Source | str] | None) -> list[Source]:
@@ -149,8 +154,16 @@ class Settings(BaseModel):
 
 def _parts(value: str | list[Source | str] | None) -> list[Source | str]:
     if isinstance(value, str):
-        return [value] if Path(value).exists() else [part for part in value.split(",") if part]
+        return [value] if _is_there(value) else [part for part in value.split(",") if part]
     return value or []
+
+
+def _is_there(path: str) -> bool:
+    """Whether the whole word is one path, commas and all."""
+    try:
+        return Path(path).exists()
+    except OSError:  # several names together are longer than one may be
+        return False
 
 
 def read_settings(file: str | None, flags: Mapping[str, str | None], base: Mapping[str, Any] | None = None) -> Settings:

@@ -52,6 +52,20 @@ def test_rows_are_shown_with_what_is_trained_on_apart(tmp_path: Path, capsys: py
     assert "1 pairs of identical completions, the first: " + str(tmp_path / "rows.jsonl:3") in said
 
 
+def test_json_says_what_the_format_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = report(written(tmp_path, [*PAIRS[:1], {"prompt": "", "chosen": "1", "rejected": "2"}]), "--objective", "dpo", capsys=capsys)
+    assert any("1 rows left out, the first: " in line and "the prompt is empty" in line for line in found["said"])
+
+
+def test_the_steps_are_those_of_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = [{"prompt": f"sort {i}", "chosen": "1", "rejected": "2"} for i in range(20, 25)]
+    flags = ["--per-device-train-batch-size", "1", "--num-train-epochs", "0.5", "--max-steps", "-1"]
+    assert main(["data", written(tmp_path, pairs), "--objective", "dpo", *flags]) == 0
+    assert "steps      3 of 1 examples" in capsys.readouterr().out
+    assert main(["train", "dpo", "--data", str(tmp_path / "rows.jsonl"), *flags, "--output-dir", str(tmp_path / "run")]) == 0
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
 def labelled(good: int, bad: int) -> list[dict[str, Any]]:
     return [{"prompt": f"sort {i}", "completion": f"{i}", "label": i < 100 + good} for i in range(100, 100 + good + bad)]
 
@@ -119,6 +133,7 @@ def test_a_stream_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture
     [
         ([], "expected --objective"),
         (["--objective", "dpo", "--rows", "many"], "'many' is no number of rows"),
+        (["--objective", "dpo", "--rows", "²"], "'²' is no number of rows"),
         (["--objective", "dpo", "nowhere.jsonl"], "there is no data file nowhere.jsonl"),
         (["--objective", "dpo", "a.jsonl", "b.jsonl"], "expected one file"),
         (["--objective", "dpo", "--model", "/nowhere"], "there is no model folder"),

@@ -105,3 +105,65 @@ def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("nothing\n")
     with pytest.raises(DataError, match="holds no data"):
         list(read_rows(str(tmp_path)))
+
+
+def test_what_the_system_refuses_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **more: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    for ending, opened in ((".jsonl", "open"), (".json", "read_bytes")):
+        file = written(tmp_path, ending)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, opened, refuse)
+            with pytest.raises(DataError, match="cannot be read: Permission denied"):
+                list(read_rows(file))
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        list(read_rows("x" * 300 + ".jsonl"))
+
+
+def test_damage_inside_a_gzip_file_is_named(tmp_path: Path) -> None:
+    file = Path(written(tmp_path, ".jsonl.gz"))
+    damaged = bytearray(file.read_bytes())
+    damaged[10] = 0b111  # behind the header: a kind of block that there is not
+    file.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"rows\.jsonl\.gz: the file is damaged"):
+        list(read_rows(str(file)))
+
+
+def test_a_damaged_datasets_folder_is_named(tmp_path: Path) -> None:
+    for name in ("dataset_info.json", "state.json"):
+        (tmp_path / name).write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_rows(str(tmp_path)))
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json"])
+@pytest.mark.parametrize(("text", "said"), [('{"prompt": "a\\ud83d"}', "half a character"), (f'{{"score": 1{"0" * 5000}}}', "not JSON")])
+def test_json_that_no_tokenizer_takes_is_named(ending: str, text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / f"rows{ending}"
+    whole = r'{"prompt": "\ud83d\ude00"}'
+    file.write_text(f"[{whole}, {text}]" if ending == ".json" else f"{whole}\n{text}\n")
+    with pytest.raises(DataError, match=said):
+        list(read_rows(str(file)))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "folder"])
+def test_an_object_of_a_table_has_no_keys_of_another(kind: str, tmp_path: Path) -> None:
+    """A table fills every call's arguments up with the other calls' names, as nulls, which a template would write."""
+    import datasets
+
+    calls = [{"calls": [{"name": name, "arguments": {name: 1}}], "column": column} for name, column in (("a", None), ("b", 2.5))]
+    file = tmp_path / "rows.parquet"
+    if kind == "parquet":
+        pa.parquet.write_table(pa.Table.from_pylist(calls), file)
+    else:
+        datasets.Dataset.from_list(calls).save_to_disk(tmp_path / "rows")
+    assert [row for row, _ in read_rows(str(file if kind == "parquet" else tmp_path / "rows"))] == calls
+
+
+def test_a_mapped_column_of_csv_is_a_text_too(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("question,good,bad,score_gap\n1,007,8,0.5\n2,2020-01-01,true,1\n")
+    columns = {"prompt": "question", "chosen": "good", "rejected": "bad"}
+    examples, _, _ = read_examples(Source(path=str(file), columns=columns), FORMATS)
+    assert [(e.prompt, e.completions, e.columns["score_gap"]) for e in examples] == [("1", ("007", "8"), 0.5), ("2", ("2020-01-01", "true"), 1.0)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from halo.data.mixing import WINDOW, Mix, grouped
+from halo.errors import DataError
 
 SETS = ["a"] * 30 + ["b"] * 10
 
@@ -19,7 +21,7 @@ def test_without_weights_every_example_once() -> None:
     assert Mix(SETS, None).epoch(7) == list(range(40))
 
 
-@given(st.floats(0.01, 100), st.floats(0.01, 100), st.integers(0, 5))
+@given(st.floats(0.1, 3), st.floats(0.1, 3), st.integers(0, 5))
 def test_weights_are_shares_and_laps_are_whole(wa: float, wb: float, seed: int) -> None:
     mix = Mix(SETS, seed, {"a": wa, "b": wb})
     epochs = [mix.epoch(i) for i in range(4)]
@@ -31,6 +33,19 @@ def test_weights_are_shares_and_laps_are_whole(wa: float, wb: float, seed: int) 
         seen = Counter(i for epoch in epochs for i in epoch if SETS[i] == name)
         times = [seen[i] for i, source in enumerate(SETS) if source == name]
         assert max(times) - min(times) <= 1
+
+
+def test_without_a_seed_each_set_keeps_its_order() -> None:
+    epoch = Mix(SETS, None, {"a": 3, "b": 1}).epoch(0)
+    assert [i for i in epoch if SETS[i] == "a"] == list(range(30))
+    assert [i for i in epoch if SETS[i] == "b"] == list(range(30, 40))
+    assert epoch != list(range(40))
+
+
+@pytest.mark.parametrize(("weights", "said"), [({"a": 1, "c": 1}, "no example of the set 'c'"), ({"a": 1, "b": 1e-9}, "not one of the 40")])
+def test_a_set_that_would_never_be_seen_is_an_error(weights: dict[str, float], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        Mix(SETS, 3, weights)
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=700), st.integers(1, 8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from halo.data.examples import Example
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
 from halo.data.mixing import order
-from halo.data.preparing import prepare, split
+from halo.data.preparing import prepare, split, usable, with_mismatched
 from halo.data.reading import read_examples
 from halo.errors import DataError, Place, RowLeftOut
 
@@ -65,6 +66,7 @@ def test_hh_keeps_the_turns_before_the_last(tmp_path: Path) -> None:
         ([LABEL, {"prompt": "p", "completion": "c"}], "data.jsonl:2: the column 'label' is missing"),
         ([PAIR, {**PAIR, "chosen": 3}], "data.jsonl:2: chosen is int"),
         ([RANKED, {**RANKED, "scores": [1, float("nan"), 2]}], "not all finite"),
+        ([RANKED, {**RANKED, "scores": [1, 10**400, 2]}], "not all finite"),
         ([RANKED, {**RANKED, "scores": [1, 2]}], "of one length"),
         ([{"question": "q"}], "of no known format"),
         ([], "there are no rows"),
@@ -162,3 +164,31 @@ def test_mismatched_completions_come_from_other_prompts_and_do_not_depend_on_the
     assert prepared == prepare(rows, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)[0]
     with pytest.raises(DataError, match="all examples have the same"):
         prepare([rows[0]] * 3, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)
+
+
+def test_a_prompt_as_a_text_and_as_a_message_is_one_prompt() -> None:
+    """No mismatched completion comes from the same prompt, and no prompt is on both sides of a split."""
+    prompts = ("sort 12", ({"content": "sort 12", "role": "user"},))
+    same = [Example("labelled", prompt, (str(i),), Place("x"), desirable=True) for prompt in prompts for i in range(10, 15)]
+    with pytest.raises(DataError, match="all examples have the same"):
+        prepare(same, tiny.template(), ("completion", "mismatched"), {}, None, seed=0)
+    others = [Example("labelled", f"sort {i}", ("1",), Place("x"), desirable=True) for i in range(30, 40)]
+    for seed in range(9):
+        assert all(sum(e in side for e in same) in (0, 10) for side in split([*same, *others], 0.5, seed))
+
+
+def test_the_few_rows_of_another_prompt_are_looked_for_once() -> None:
+    class Counted(list[Any]):
+        passes = 0
+
+        def __iter__(self) -> Any:
+            self.passes += 1
+            return super().__iter__()
+
+    slots = ("completion", "mismatched")
+    rare, common = (Example("labelled", prompt, ("1",), Place("x"), desirable=True) for prompt in ("sort 31", "sort 41"))
+    kept = Counted((example, usable(example, tiny.template(), slots, {}, None, ())) for example in [rare, *[common] * 3000])
+    rng, rests = random.Random(1), dict[str, list[Example]]()
+    for _ in range(20):
+        with_mismatched(*kept[-1], kept, rng, tiny.template(), slots, {}, None, rests=rests)
+    assert kept.passes == 1

@@ -43,6 +43,26 @@ def test_a_buffer_of_one_keeps_the_order(tmp_path: Path) -> None:
     assert found == [f"sort {100 + i % 5}" for i in range(10)]
 
 
+def test_a_buffer_larger_than_the_sets_holds_them_once(tmp_path: Path) -> None:
+    """It would be filled with the same rows for as long as it takes."""
+    examples = stream(rows(tmp_path, "a", 5), rows(tmp_path, "b", 7, 200), buffer=10**12)
+    assert len(set(prompts(list(islice(examples, 100))))) == 12
+    assert examples.report.kept < 200
+
+
+@pytest.mark.parametrize("buffer", [1, 2, 1000])
+def test_a_long_run_of_one_prompt_still_has_mismatched_completions(buffer: int, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    answers = [("sort 31", str(i)) for i in range(9)] + [("sort 42", "24")]
+    file.write_text("".join(json.dumps({"prompt": p, "completion": c, "label": True}) + "\n" for p, c in answers))
+    decode = tiny.template().tokenizer.decode
+    found = list(islice(stream(Source(path=str(file)), buffer=buffer), 200))
+    for example in found:
+        assert ("24" in decode(example.tails["mismatched"][0].ids)) == (example.prompt_key == "sort 31")
+    if buffer == 1:
+        assert [decode(e.tails["completion"][0].ids)[-6:-5] for e in found[:9]] == list("012345678")
+
+
 def test_the_seed_decides(tmp_path: Path) -> None:
     source = rows(tmp_path, "a", 30)
     first, again, other = (list(islice(stream(source, seed=seed), 25)) for seed in (1, 1, 2))

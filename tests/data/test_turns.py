@@ -93,3 +93,27 @@ def test_an_empty_prompt_is_plain_text() -> None:
     assert scored(example, plain) == ["ort 312<eos>"]  # nothing predicts the first token
     with pytest.raises(DataError, match="chat messages"):
         tokenize(Example("demonstrations", "", (DIALOGUE,), Place("x")), plain, ("completion",), {}, None)
+
+
+@pytest.mark.parametrize("completion", ["9<eos>", ({"role": "assistant", "content": "9<eos>"},)])
+def test_an_end_that_the_completion_brings_is_not_doubled(completion: Any) -> None:
+    assert scored(Example("demonstrations", "7", (completion,), Place("x")), template()) == ["9<eos>"]
+    assert scored(Example("demonstrations", "7", (completion,), Place("x")), template(CHATML.replace("<eos>", ""))) == ["9<eos>"]
+    turns = (said("assistant", "1<eos>"), said("user", "2"), said("assistant", "3<eos>"))
+    assert scored(Example("demonstrations", "7", (turns,), Place("x")), template()) == ["1<eos>", "3<eos>"]
+
+
+def test_a_completion_of_which_nothing_is_left_is_left_out() -> None:
+    deaf = "{% for m in messages if m.role == 'user' %}<|user|>{{ m.content }}<eos>{% endfor %}"
+    found = tokenize(Example("demonstrations", "7", ("9",), Place("x")), template(deaf), ("completion",), {}, None)
+    assert found == "with a completion of which the chat template writes nothing"
+    for prompt in ("", "7"):
+        ended = Example("demonstrations", prompt, ("<eos>",), Place("x"))
+        assert tokenize(ended, template(), ("completion",), {}, None) == "with an empty completion"
+
+
+def test_what_a_template_cannot_write_is_said_with_its_row() -> None:
+    calling = CHATML.replace("{{ m.tool_calls[0].name }}", "{% for k, v in m.tool_calls[0].arguments | items %}{{ k }}{% endfor %}")
+    turns = (said("assistant", "", tool_calls=[{"name": "sort", "arguments": '{"a": 1}'}]),)
+    with pytest.raises(ModelError, match="rows:3: the chat template does not write this conversation"):
+        tokenize(Example("demonstrations", "7", (turns,), Place("rows", 3)), template(calling), ("completion",), {}, None)

@@ -102,6 +102,14 @@ def test_every_example_of_an_epoch_is_seen_once_whatever_the_ranks() -> None:
         (["--streaming", "--precompute-ref-log-probs"], "precompute_ref_log_probs needs all examples"),
         (["--streaming", "--eval-strategy", "epoch"], "a stream has no epochs"),
         (["--data-columns", "prompt"], "is not KNOWN=YOURS"),
+        (["--data-columns", "chosen=best,chosen=good"], "chosen is given twice"),
+        (["--data", ""], "names no set"),
+        (["--data", ","], "names no set"),
+        (["--data", ",", "--streaming", "--max-steps", "1"], "names no set"),
+        (["--model", ""], "--model"),
+        (["--data", "a.jsonl@inf,b.jsonl@1"], "weight of 'a.jsonl@inf'"),
+        (["--data", ",".join(f"a_name_of_some_length_{i}.jsonl" for i in range(20))], "there is no data file a_name_of_some_length_0.jsonl"),
+        (["--num-train-epochs", "inf", "--max-steps", "-1"], "finite number"),
         (["--data-columns", "chosen=best"], "there is no column 'best' to read chosen from"),
         (["--data", "a.jsonl@0"], "greater than 0"),
         (["--loss-on", "first"], "loss-on"),
@@ -112,3 +120,15 @@ def test_bad_settings(flags: list[str], said: str, tmp_path: Path, capsys: pytes
     assert main(["train", "dpo", *data, *flags, "--output-dir", str(tmp_path / "run")]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("streaming", [[], ["--streaming"]])
+def test_what_is_left_out_of_a_stream_and_of_held_out_rows_is_said(streaming: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [*LINES[:4], json.dumps({"prompt": "sort 41", "chosen": "14", "rejected": "14"})]
+    for name in ("train", "held_out"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
+    data = ["--data", str(tmp_path / "train.jsonl"), "--eval-data", str(tmp_path / "held_out.jsonl"), *streaming]
+    assert main(["train", "dpo", *data, "--max-steps", "1", "--output-dir", str(tmp_path / "run"), *COMMON]) == 0
+    said = capsys.readouterr().out
+    assert "held out: 4 examples; left out: 1 pairs of identical completions" in said
+    assert said.count("left out: ") == 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,7 +117,7 @@ def flag_of(row: Row, column: str, place: Place) -> bool:
 
 def numbers_of(values: Sequence[Any], column: str, place: Place) -> list[float]:
     """Finite numbers. Raises DataError."""
-    if any(isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) for v in values):
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not abs(v) <= sys.float_info.max for v in values):
         raise DataError("data-row", f"{column} {list(values)} are not all finite numbers", place=place)
     return list(values)
 
