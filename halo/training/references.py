@@ -189,6 +189,8 @@ def _precompute(run: Run) -> None:
             cursor = dict.fromkeys(slots, 0)
             for i in chosen:
                 examples[i] = _with_logps(examples[i], flat, cursor)
+    if run.step.world.size > 1 and (filler := run.step.filler) is not None:  # scored too, since the reference goes
+        run.step.filler = _with_logps(filler, run.step.referenced([filler]), dict.fromkeys(slots, 0))
     run.step.reference = None
     run.facts["reference_seconds"] = time.perf_counter() - begun
 
