@@ -111,7 +111,11 @@ def test_a_quantised_base_gives_the_gradient_of_its_own_weights(tmp_path: Path) 
         found.append((logps.detach(), torch.cat([p.grad.flatten() for n, p in model.named_parameters() if "lora" in n])))
     assert (found[0][0] - found[1][0]).abs().max() < 1e-5
     assert (found[0][1] - found[1][1]).abs().max() < 1e-4 * found[1][1].abs().max()
-    run(tmp_path / "run", *LORA, "--load-in-4bit", "--max-steps", "2")
+    cached = ["--reference", f"cached:folder={tmp_path / 'cache'}", "--max-steps", "2"]
+    run(tmp_path / "run", *LORA, "--load-in-4bit", *cached)
+    run(tmp_path / "8-bit", *LORA, "--load-in-8bit", *cached)
+    run(tmp_path / "whole", *LORA, *cached)
+    assert len(list((tmp_path / "cache").glob("*.sqlite"))) == 3  # other numbers of the same weights
 
 
 @pytest.mark.parametrize(
