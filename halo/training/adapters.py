@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,14 +62,23 @@ def with_new_adapter(model: Any, settings: Settings) -> Any:
         raise ModelError("model", str(problem).splitlines()[0], hint="--lora-target-modules all-linear fits every model") from problem
 
 
-def trained_names(model: Any) -> set[str]:
-    """The names that the trained adapter's tensors have in the model's state."""
-    return {name for name in model.state_dict() if "lora_" in name and TRAINED in name.split(".")}
+def in_file(model: Any) -> dict[str, str]:
+    """What the trained adapter's tensors are called in its file -> in the model's state: peft alone knows which belong to an adapter."""
+    state = model.state_dict()
+    names = {id(tensor): name for name, tensor in state.items()}
+    with _quiet():
+        kept = _peft().get_peft_model_state_dict(model, state_dict=state, adapter_name=TRAINED)
+    return {name: names[id(tensor)] for name, tensor in kept.items()}
 
 
-def in_model(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """An adapter's tensors by the names that they have in the model, where peft puts the adapter's name behind lora_A and its kin."""
-    return {re.sub(r"(lora_\w+)", rf"\1.{TRAINED}", name): tensor for name, tensor in weights.items()}
+def weighs_as(model: Any, folder: Path) -> bool:
+    """Whether the adapter of a folder counts as much as the trained one: no tensor says so."""
+    try:
+        told = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError):
+        return False
+    ours = model.peft_config[TRAINED].to_dict()
+    return all(told.get(name) == ours.get(name) for name in ("lora_alpha", "use_rslora", "alpha_pattern"))
 
 
 def is_peft(model: Any) -> bool:

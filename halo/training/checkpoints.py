@@ -15,7 +15,7 @@ import torch
 from halo.backends.placement import Placement
 from halo.errors import RunFailed, SettingsError
 from halo.reference.interface import FollowingReference
-from halo.training.adapters import TRAINED, in_model, is_peft, trained_names
+from halo.training.adapters import TRAINED, in_file, is_peft, weighs_as
 from halo.training.metrics import Sums
 from halo.training.step import Step
 
@@ -91,11 +91,13 @@ def restore(checkpoint: Path, model: Any, placement: Placement, scheduler: Any, 
     from safetensors.torch import load_file
 
     weights = {name: tensor for file in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(file).items()}
-    weights, own = (in_model(weights), trained_names(model)) if is_peft(model) else (weights, set(model.state_dict()))
-    missing, unexpected = own - set(weights), set(weights) - own
-    if missing - set(getattr(model, "_tied_weights_keys", None) or ()) or unexpected:
+    state = model.state_dict()
+    own = in_file(model) if is_peft(model) else {name: name for name in state}
+    missing, unexpected = set(own) - set(weights), set(weights) - set(own)
+    fits = not unexpected and all(state[own[name]].shape == tensor.shape for name, tensor in weights.items())
+    if missing - set(getattr(model, "_tied_weights_keys", None) or ()) or not fits or (is_peft(model) and not weighs_as(model, checkpoint)):
         raise RunFailed("resume", f"{checkpoint} does not hold the weights of this model", hint="resume with the settings of that run")
-    placement.load_weights(model, weights)
+    placement.load_weights(model, {own[name]: tensor for name, tensor in weights.items()})
     state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
     placement.load_optimizer_state(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])

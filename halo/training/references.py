@@ -93,11 +93,12 @@ def reference_context(run: Run) -> ReferenceContext:
 
 
 def _numerics(run: Run) -> str:
-    """Type of the weights, autocast, attention, path of the scorer, device."""
+    """Type of the weights, how a quantised base holds them, autocast, attention, path of the scorer, device."""
     path = {"auto": "packed"}.get(run.scorer.path, run.scorer.path)
     attention = "sdpa" if path == "packed" else run.model.config._attn_implementation  # packed attention is made of sdpa's
     autocast = {"no": ""}.get(run.accelerator.mixed_precision, f"{run.accelerator.mixed_precision}-autocast")
-    return " ".join(filter(None, [run.settings.dtype, autocast, attention, path, run.accelerator.device.type]))
+    bits = "4-bit" if run.settings.load_in_4bit else "8-bit" if run.settings.load_in_8bit else ""
+    return " ".join(filter(None, [run.settings.dtype, bits, autocast, attention, path, run.accelerator.device.type]))
 
 
 def _weights(context: ReferenceContext) -> str:
@@ -187,6 +188,8 @@ def _precompute(run: Run) -> None:
             cursor = dict.fromkeys(slots, 0)
             for i in chosen:
                 examples[i] = _with_logps(examples[i], flat, cursor)
+    if run.step.world.size > 1 and (filler := run.step.filler) is not None:  # scored too, since the reference goes
+        run.step.filler = _with_logps(filler, run.step.referenced([filler]), dict.fromkeys(slots, 0))
     run.step.reference = None
     run.facts["reference_seconds"] = time.perf_counter() - begun
 

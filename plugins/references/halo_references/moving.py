@@ -16,7 +16,7 @@ class MovingReference:
     def __init__(self, context: ReferenceContext) -> None:
         self._every, self._mixup = float(context.options["every"]), float(context.options["mixup"])
         place = Place("--reference")
-        if self._every < 1 or self._every != int(self._every):
+        if not self._every >= 1 or not self._every.is_integer():
             raise SettingsError("wrong-value", f"every={self._every:g} is no number of steps", place=place, hint="a whole number from 1")
         if not 0 < self._mixup <= 1:
             raise SettingsError("wrong-value", f"mixup={self._mixup:g} is no share of the policy", place=place, hint="above 0, up to 1")
@@ -24,6 +24,10 @@ class MovingReference:
             raise SettingsError("wrong-value", "every weight of the policy must be trained", place=place, hint="without an adapter")
         self._model: Any = context.load_model()
         self._model.requires_grad_(False)
+        own, policy = ({name: p.shape for name, p in model.named_parameters()} for model in (self._model, context.policy_model or self._model))
+        if own != policy:
+            message = f"{context.name} has weights of other names or sizes than the policy, which it is to follow"
+            raise SettingsError("wrong-value", message, place=place, hint="--reference frozen, or another --reference-model")
         self._score, self._name = context.scorer(self._model), context.name
 
     @torch.no_grad()

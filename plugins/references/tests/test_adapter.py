@@ -111,7 +111,11 @@ def test_a_quantised_base_gives_the_gradient_of_its_own_weights(tmp_path: Path) 
         found.append((logps.detach(), torch.cat([p.grad.flatten() for n, p in model.named_parameters() if "lora" in n])))
     assert (found[0][0] - found[1][0]).abs().max() < 1e-5
     assert (found[0][1] - found[1][1]).abs().max() < 1e-4 * found[1][1].abs().max()
-    run(tmp_path / "run", *LORA, "--load-in-4bit", "--max-steps", "2")
+    cached = ["--reference", f"cached:folder={tmp_path / 'cache'}", "--max-steps", "2"]
+    run(tmp_path / "run", *LORA, "--load-in-4bit", *cached)
+    run(tmp_path / "8-bit", *LORA, "--load-in-8bit", *cached)
+    run(tmp_path / "whole", *LORA, *cached)
+    assert len(list((tmp_path / "cache").glob("*.sqlite"))) == 3  # other numbers of the same weights
 
 
 @pytest.mark.parametrize(
@@ -152,3 +156,44 @@ def test_bad_exports(run_name: str, said: str, tmp_path: Path, capsys: pytest.Ca
     assert main(["export", str(tmp_path / run_name), str(tmp_path / target)]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "dora": {"target_modules": ["q_proj"], "use_dora": True},
+    "modules": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+    "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
+    "tokens": {"target_modules": ["q_proj"], "trainable_token_indices": [5, 6]},
+}
+
+
+def adapter(folder: Path, **options: Any) -> Path:
+    """An adapter that another program made, with its tokenizer."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(POLICY), LoraConfig(task_type="CAUSAL_LM", r=4, **options))
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(POLICY).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_else_peft_trains_is_resumed_to_the_bit(kind: str, tmp_path: Path) -> None:
+    start = adapter(tmp_path / "start", **KINDS[kind])
+    again = ["--model", str(start), "--data", str(tiny.FEEDBACK), *LORA[3:], "--max-steps", "4"]
+    run(tmp_path / "straight", *again)
+    run(tmp_path / "broken", *again, "--save-steps", "2")
+    (tmp_path / "broken" / "adapter_model.safetensors").unlink()
+    assert main(["train", "dpo", "--resume", str(tmp_path / "broken")]) == 0
+    begun, straight, resumed = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("start", "straight", "broken"))
+    assert begun.keys() == straight.keys() == resumed.keys()
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+    assert any(not torch.equal(straight[key], begun[key]) for key in straight if kind == "embedding" or "q_proj" not in key or kind == "dora")
+
+
+@pytest.mark.parametrize("other", [["--lora-r", "8"], ["--lora-alpha", "64"]])
+def test_an_adapter_of_other_settings_is_not_resumed(other: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "run", *LORA, "--max-steps", "4", "--save-steps", "2")
+    assert main(["train", "dpo", "--resume", str(tmp_path / "run"), *other]) == 1
+    assert "does not hold the weights of this model" in capsys.readouterr().err

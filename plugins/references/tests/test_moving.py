@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from halo.cli.main import main
 from halo.plugin import ReferenceContext
 from halo.plugin.registry import supplied
+from halo.starter.defaults import POLICY
 
 QUICK = ["--per-device-train-batch-size", "4", "--logging-steps", "1", "--learning-rate", "1e-3", "--warmup-ratio", "0"]
 
@@ -126,3 +127,24 @@ def test_it_uses_nothing_that_a_stranger_could_not() -> None:
 
 def test_it_is_this_packages() -> None:
     assert {item.name for item in supplied("reference") if item.plugin == "references"} == {"moving", "cached", "adapter"}
+
+
+@pytest.mark.parametrize(("option", "said"), [("every=inf", "every=inf is no number of steps"), ("every=nan", "every=nan is no number of steps")])
+def test_numbers_that_are_no_steps(option: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "dpo", "--reference", f"moving:{option}", "--output-dir", str(tmp_path / "run")]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_it_follows_no_model_of_another_shape(layers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused before the first step: with fewer layers it would fail at the first update, with more keep the last ones as they are."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(POLICY)
+    config.num_hidden_layers = layers
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "other")
+    AutoTokenizer.from_pretrained(POLICY).save_pretrained(tmp_path / "other")
+    arguments = ["--reference", "moving", "--reference-model", str(tmp_path / "other"), "--output-dir", str(tmp_path / "run")]
+    assert main(["train", "dpo", *arguments]) == 2
+    assert "weights of other names or sizes than the policy" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
