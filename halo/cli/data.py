@@ -15,6 +15,7 @@ from halo.cli.train import settings_of
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, SettingsError
 from halo.plugin.objectives import find_objective
+from halo.starter.defaults import borrowed
 from halo.training.settings import ALIASES, Settings, is_flag
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ def run(arguments: list[str]) -> int:
     as_json = given.flags.pop("--json", "") is None
     compiled = compile_source(_objective(given), given.parameters, find_objective)
     settings = _settings(given, compiled)
-    said: list[str] = []
+    said = [f"settings   {line}" for line in [borrowed(settings.model_dump())] if line]
     quieten()
     template, examples, report = _examples(compiled, settings, said.append)
     from halo.data.inspection import inspect
     from halo.training.estimate import estimate
 
-    found = inspect(examples, template, compiled.parameters, compiled.graph.feedback)
+    found = inspect(examples, template, compiled.parameters, compiled.graph.feedback, _epoch(examples, settings))
     size = settings.per_device_train_batch_size
     guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * found.heavy)
     if as_json:
@@ -98,6 +99,14 @@ def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tupl
     examples, _ = training_and_held_out(compiled, settings, say)
     found, report = tokenized(examples, compiled, settings, template)
     return template, found, report
+
+
+def _epoch(examples: Sequence[TokenizedExample], settings: Settings) -> list[TokenizedExample] | None:
+    """What the first epoch sees, where weights make that something else than every example once."""
+    from halo.training.schedule import Schedule
+
+    mix = Schedule.of(settings, examples, 1).mix
+    return [examples[i] for i in mix.epoch(0)] if mix.weights and not settings.streaming else None
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
     tokenizer.save_pretrained(draft)
     os.replace(draft, target)
     count = sum(p.numel() for p in model.parameters())
-    say(f"{target}: {count:,} parameters, {str(model.dtype).removeprefix('torch.')}" + (f", {source} merged into {merged}" if merged else ""))
+    say(f"{target}: {count:,} parameters, {str(model.dtype).removeprefix('torch.')}" + (f", {source} merged into {merged}" if merged else ", copied: the run trained no adapter"))
     return 0
 
 

@@ -16,7 +16,7 @@ from halo.compiler.checks.verdict import REFUTED
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, RunFailed
 from halo.plugin.objectives import find_objective
-from halo.starter.defaults import CONTROL_FOR_GOOD, is_starter, with_defaults
+from halo.starter.defaults import CONTROL_FOR_GOOD, borrowed, is_starter, with_defaults
 from halo.training.settings import ALIASES, Settings, is_flag, read_settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ With no model and no data the embedded policy trains on the embedded feedback, a
   halo train kto
   halo train dpo --set beta=0.2 --max-steps 50
   halo train objectives/dpo.yaml --model FOLDER_OR_HUB_NAME --data pairs.jsonl --learning-rate 5e-7
-  halo train kto --resume runs/kto-20260101-120000      with the settings of that run
+  halo train kto --resume runs/kto-20260101-120000      with the settings of that run, which had --save-steps
 
 Settings (flags take - or _ alike; `halo schema settings` has types and defaults):
 """
@@ -50,6 +50,8 @@ def run(arguments: list[str]) -> int:
     from halo.training.assembly import assemble
 
     say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
+    if line := borrowed(settings.model_dump()):
+        say(f"settings   {line}")
     run = assemble(compiled, settings, say)
     _train(run, compiled)
     return 0

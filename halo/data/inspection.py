@@ -43,17 +43,27 @@ class Inspection:
         return self.examples - self.prompts
 
 
-def inspect(examples: Sequence[TokenizedExample], template: Template, parameters: Mapping[str, float], feedback: str) -> Inspection:
-    """Looks at every example. `parameters` are the objective's."""
+def inspect(
+    examples: Sequence[TokenizedExample],
+    template: Template,
+    parameters: Mapping[str, float],
+    feedback: str,
+    epoch: Sequence[TokenizedExample] | None = None,
+) -> Inspection:
+    """Looks at every example. `parameters` are the objective's; `epoch` is what an epoch sees, if weights make that another selection."""
     tails = [tail for example in examples for tails in example.tails.values() for tail in tails]
     sizes = [len(e.prefix) + sum(len(tail.ids) for tails in e.tails.values() for tail in tails) for e in examples]
     tokens = sum(sizes)
-    labels = sum(bool(e.desirable) for e in examples), sum(e.desirable is False for e in examples)
+    seen = examples if epoch is None else epoch
+    labels = sum(bool(e.desirable) for e in seen), sum(e.desirable is False for e in seen)
     scored = sum(sum(tail.scored) for tail in tails)
     found = Inspection(
         len(examples), len({e.prompt_key for e in examples}), _lengths(examples), labels, scored / max(1, tokens), tokens, percentiles(sizes)[2]
     )
     _check_ends(found, examples, template.tokenizer)
+    if epoch is not None:
+        shares = Counter(example.source for example in epoch)
+        found.notes.append("by their weights an epoch sees " + ", ".join(f"{count} of {name}" for name, count in sorted(shares.items())))
     if feedback == "labelled":
         _check_labels(found, parameters)
     if feedback in ("ranked", "scored"):
@@ -100,7 +110,7 @@ def _check_ends(found: Inspection, examples: Sequence[TokenizedExample], tokeniz
 def _check_labels(found: Inspection, parameters: Mapping[str, float]) -> None:
     good, bad = found.labels
     if not good or not bad:
-        found.problems.append(f"all {found.examples} examples are {'un' * (not good)}desirable: both labels are needed")
+        found.problems.append(f"all {good + bad} examples are {'un' * (not good)}desirable: both labels are needed")
     elif {"lambda_d", "lambda_u"} <= set(parameters):
         ratio = parameters["lambda_d"] * good / (parameters["lambda_u"] * bad)
         low, high = (bound * parameters["lambda_u"] * bad / good for bound in WEIGHTS)

@@ -141,7 +141,7 @@ def _format(first: Placed, formats: Sequence[DataFormat], name: str | None) -> D
         message = f"the columns {', '.join(row)} fit several formats: {names}"
         raise DataError("data-format", message, place=place, hint="--data-format says which")
     known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in sorted(formats, key=lambda form: -_likeness(form, row))[:3])
-    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"nearest are {known}")
+    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"nearest are {known}; --data-columns KNOWN=YOURS,... renames yours")
 
 
 def _likeness(form: DataFormat, row: Row) -> float:

@@ -106,7 +106,8 @@ def _document(source: str | FilePath | Mapping[str, Any], find: Find) -> Documen
     found = find(source)
     if found is None:
         hint = "a name is a shipped or plugged-in objective; a file has a '/' or ends in .yaml"
-        raise ObjectiveError("not-found", f"there is no objective named {source!r}", hint=_hint_of(find, source) or hint)
+        beside = f"did you mean ./{source}.yaml?" if FilePath(f"{source}.yaml").is_file() else ""
+        raise ObjectiveError("not-found", f"there is no objective named {source!r}", hint=beside or _hint_of(find, source) or hint)
     return read_document(read_text(found, ObjectiveError, "objective"), found.name)
 
 

@@ -23,6 +23,7 @@ def starting_text(name: str, base: Objective) -> str:
         "# docs/language.md has every key and word.",
         f"name: {name}",
         f"title: {name}, started from {base.name}",
+        f"notes: Not published; started from {base.name}. Say where it comes from, or give its paper.",
     ]
     return "\n".join([*head, *(line for key, value in base.values.items() if key not in LEFT_OUT for line in _entry(key, value))]) + "\n"
 

@@ -40,6 +40,13 @@ def with_defaults(settings: Mapping[str, Any], declaration: Declaration) -> dict
     return chosen
 
 
+def borrowed(settings: Mapping[str, Any]) -> str:
+    """What the embedded policy brings along for data of one's own, in words; nothing for a model of one's own or the embedded data."""
+    if settings["model_name_or_path"] != str(POLICY) or settings["data"] in (str(FEEDBACK), str(LISTS)):
+        return ""
+    return "the embedded policy's where none are given: " + ", ".join(f"{name} {settings[name]}" for name in starter_settings())
+
+
 def is_starter(model: str | None, data: object) -> bool:
     """Whether the gold metric of the embedded task applies."""
     return model == str(POLICY) and data in (str(FEEDBACK), str(LISTS))

@@ -94,6 +94,11 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def require_peft() -> None:
+    """Raises ModelError where peft is not installed."""
+    _peft()
+
+
 def _peft() -> Any:
     try:
         import peft

@@ -21,6 +21,7 @@ from halo.plugin.registry import choose, supplied
 from halo.scoring.capability import choose_path
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
+from halo.training.adapters import require_peft, trains_adapter
 from halo.training.datasets import Say, load_data
 from halo.training.models import load_policy, load_tokenizer, wants_bf16
 from halo.training.optimizer import adamw
@@ -88,6 +89,8 @@ def _check_trackers(settings: Settings) -> None:
 
 def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
     needs = compiled.graph.needs
+    if trains_adapter(settings):
+        require_peft()
     if needs.sampler:
         raise PluginError("plugin", f"{compiled.graph.name} needs old_logp, the log-probs of a sampler, which nothing installed supplies")
     strategy, _ = chosen_reference(settings)

@@ -79,10 +79,11 @@ def find_checkpoint(path: str) -> tuple[Path, Path]:
     if (folder / STATE).is_file():
         return folder.parent, folder
     found = checkpoints(folder) if folder.is_dir() else []
+    if not folder.is_dir():
+        raise SettingsError("resume", f"there is no folder {path}", hint="a run's folder with checkpoint-N in it")
     if not found:
-        raise SettingsError(
-            "resume", f"{path} holds no checkpoint to resume from", hint="give a run's folder with checkpoint-N in it (see --save-steps)"
-        )
+        hint = "only a run with --save-steps N leaves checkpoints, every N steps"
+        raise SettingsError("resume", f"{path} holds no checkpoint to resume from", hint=hint)
     return folder, found[-1]
 
 

@@ -47,7 +47,7 @@ def load_data(compiled: CompiledObjective, settings: Settings, template: Templat
     sets = tuple(one.name for one in sources) if len(sources) > 1 else ()
     if settings.streaming:
         stream = _stream(compiled, settings, template, sources)
-        held_out = load_examples(compiled, settings, settings.sources(settings.eval_data), say) if settings.eval_data else []
+        held_out = load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ") if settings.eval_data else []
         say(f"data       {_names(sources)}: a stream, shuffled in a buffer of {stream.buffer}")
         return Data(list(islice(stream, PEEKED)), _held_out(held_out, compiled, settings, template, say), sets, stream)
     examples, held_out = training_and_held_out(compiled, settings, say)
@@ -60,7 +60,7 @@ def _held_out(examples: list[Example], compiled: CompiledObjective, settings: Se
     if not examples:
         return []
     found, report = tokenized(examples, compiled, settings, template)
-    say(f"data       held out: {report}")
+    say(f"data       held out: {report}" + ("; never evaluated: --eval-strategy is no" if settings.eval_strategy == "no" else ""))
     return found
 
 
@@ -68,7 +68,7 @@ def training_and_held_out(compiled: CompiledObjective, settings: Settings, say: 
     """The examples to train on, and those held out."""
     examples = load_examples(compiled, settings, settings.sources(settings.data), say)
     if settings.eval_data:
-        return examples, load_examples(compiled, settings, settings.sources(settings.eval_data), say)
+        return examples, load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ")
     return split(examples, settings.eval_fraction, settings.seed) if settings.eval_fraction else (examples, [])
 
 
@@ -82,8 +82,8 @@ def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequ
         if not examples:
             raise left_out[0]
         converted, sentence = convert(examples, compiled.graph.feedback)
-        what = f"{source.name}: " if source.name else ""
-        say(f"data       {what}{len(examples)} rows of format {form.name}" + (f"; {sentence} ({len(converted)} examples)" if sentence else ""))
+        name = f"{source.name}: " if source.name else ""
+        say(f"data       {what}{name}{len(examples)} rows of format {form.name}" + (f"; {sentence} ({len(converted)} examples)" if sentence else ""))
         found += converted
     return found
 

@@ -21,6 +21,7 @@ ALIASES = {
     "dataset_name": "data",
     "resume": "resume_from_checkpoint",
     "epochs": "num_train_epochs",
+    "lr": "learning_rate",
     "reference_model": "reference_model_name_or_path",
     "ref_model": "reference_model_name_or_path",
     "batch_size": "per_device_train_batch_size",

@@ -143,3 +143,20 @@ def test_a_stream_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_weights_count_in_the_balance_of_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 10 + 10 examples at 3:1 an epoch sees 15 and 5: 15 of the desirable set, and of the other as many of each label as there are."""
+    for name, rows in {"good": labelled(10, 0), "bad": labelled(0, 10)}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, found = report(f"{tmp_path / 'good.jsonl'}@3,{tmp_path / 'bad.jsonl'}@1", "--objective", "kto", capsys=capsys)
+    assert (code, found["labels"]) == (0, [15, 5])
+    assert "by their weights an epoch sees 5 of bad, 15 of good" in found["notes"]
+    assert any("is 3;" in note for note in found["notes"])
+
+
+def test_the_embedded_policys_settings_are_said_with_data_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", written(tmp_path, PAIRS), "--objective", "dpo", "--rows", "0"]) == 0
+    assert "max_steps 120" in capsys.readouterr().out
+    assert main(["data", "--objective", "dpo", "--rows", "0"]) == 0
+    assert "settings " not in capsys.readouterr().out

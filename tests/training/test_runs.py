@@ -106,6 +106,36 @@ def test_resume_is_exact_to_the_bit(name: str, tmp_path: Path) -> None:
     assert losses(tmp_path / "straight") == losses(tmp_path / "broken")
 
 
+def test_a_run_goes_on_with_its_own_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = tiny.FEEDBACK.read_text().splitlines()
+    for name, part in {"mine": lines[:20], "other": lines[20:40]}.items():
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(part) + "\n")
+    run = tmp_path / "run"
+    start = ["train", "dpo", "--data", str(tmp_path / "mine.jsonl"), "--max-steps", "4", "--save-steps", "2", "--output-dir", str(run), *SHORT]
+    assert main(start) == 0
+    before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
+    for flags, said in (
+        ([], "the run is finished: 4 of 4 steps"),
+        (["--data", str(tmp_path / "other.jsonl")], "the run was started with data"),
+        (["--seed", "7"], "the run was started with seed"),
+        (["--max-length", "30"], "the run was started with max_length"),
+    ):
+        assert main(["train", "dpo", "--resume", str(run), *flags]) == 2
+        assert said in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()} == before
+    assert main(["train", "dpo", "--resume", str(run), "--max-steps", "6"]) == 0
+    assert "max_steps was 4 and is 6 from here on" in capsys.readouterr().out
+    assert [r["step"] for r in records(run)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_held_out_and_never_evaluated_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["train", "dpo", "--max-steps", "1", "--eval-fraction", "0.01", *SHORT]
+    assert main([*common, "--output-dir", str(tmp_path / "silent")]) == 0
+    assert "never evaluated: --eval-strategy is no" in capsys.readouterr().out
+    assert main([*common, "--eval-strategy", "epoch", "--output-dir", str(tmp_path / "shown")]) == 0
+    assert "eval       step 1: loss 0.69" in capsys.readouterr().out
+
+
 def test_precomputed_reference_and_accumulation_change_nothing(tmp_path: Path) -> None:
     common = ["train", "dpo", "--max-steps", "3", "--learning-rate", "1e-3", "--dtype", "float64", "--logging-steps", "1"]
     variants = {
