@@ -14,7 +14,7 @@ from halo.errors import ModelError, Place, SettingsError
 HELP = """halo export RUN FOLDER [--dtype float32|bfloat16|float16]
 
 Writes the model of a run (its folder or one of its checkpoints) into the new FOLDER: an adapter merged into its base, a whole model as
-it is; with its tokenizer. --dtype sets the type of the weights (default: that of the run). The sums are made in float32.
+it is; with its tokenizer. --dtype sets the type of the weights (default: that of the base, or of the whole model). The sums are made in float32.
 Loads with AutoModelForCausalLM.from_pretrained(FOLDER), without peft. A base that was trained on as 4-bit or 8-bit weights is read in
 its own precision: the merged model is not quantised.
 """
@@ -35,6 +35,9 @@ def run(arguments: list[str]) -> int:
         raise SettingsError("output-folder", "there is such a folder already", place=Place(str(target)), hint="choose another name")
     if not source.is_dir():
         raise ModelError("not-found", f"there is no folder {source}", hint="a run's output folder, or one of its checkpoints")
+    blocking = next((path for path in target.parents if path.is_file()), None)
+    if blocking is not None:
+        raise SettingsError("output-folder", "this is a file, not a folder", place=Place(str(blocking)), hint="choose another name")
     quieten()
     model, tokenizer, merged = _whole(source, dtype)
     draft = target.with_name(f".{target.name}.draft")
@@ -60,10 +63,26 @@ def _whole(source: Path, dtype: str | None) -> tuple[Any, Any, str]:
     model, tokenizer, base = load_model(str(source), settings), load_tokenizer(str(source), settings), ""
     if is_adapter(str(source)):
         base = base_of(str(source))
-        model = model.merge_and_unload()
+        model = _merged(model)
     model.to(getattr(torch, dtype or _own_type(base or str(source))))
     model.config.use_cache = True
     return model, tokenizer, base
+
+
+def _merged(model: Any) -> Any:
+    """The base with the adapter's sums in its weights. Raises ModelError where they say something else: an embedding is the head too."""
+    import torch
+
+    ids = torch.arange(min(32, len(model.get_output_embeddings().weight)))[None]
+    with torch.no_grad():
+        before = model(ids).logits
+        model = model.merge_and_unload()
+        model.tie_weights()  # as whoever loads it does
+        gap = float((model(ids).logits - before).abs().max())
+    if not gap <= 1e-2 * max(1.0, float(before.abs().max())):
+        message = f"merged into its base the adapter gives other logits, by {gap:.3g}: it changes embeddings that are the head's weights too"
+        raise ModelError("model", message, hint="use it with peft, as it is")
+    return model
 
 
 def _own_type(name: str) -> str:

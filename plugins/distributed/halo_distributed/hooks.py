@@ -11,7 +11,7 @@ from halo.plugin import Backend, BackendContext, Placement, hookimpl
 def halo_backends() -> list[Backend]:
     return [
         Backend("fsdp", "the policy sharded over the processes by FSDP2, under accelerate launch or torchrun", _fsdp, _fully_sharded),
-        Backend("deepspeed", "the policy in a DeepSpeed engine, ZeRO stage 0 to 3, under accelerate launch or torchrun", _deepspeed, _engine),
+        Backend("deepspeed", "the policy in a DeepSpeed engine, ZeRO stage 1 to 3, under accelerate launch or torchrun", _deepspeed, _engine),
     ]
 
 

@@ -27,7 +27,10 @@ class AdapterReference:
         self._started_trained = (Path(self._name) / "adapter_config.json").is_file()
         if self._started_trained:
             (self._trained,) = self._model.active_adapters
-            self._model.load_adapter(self._name, START, is_trainable=False)
+            try:
+                self._model.load_adapter(self._name, START, is_trainable=False)
+            except ValueError as problem:  # an adapter with biases cannot lie beside another
+                raise SettingsError("wrong-value", str(problem), place=Place("--reference"), hint="--reference frozen") from problem
 
     @contextmanager
     def _as_it_started(self) -> Iterator[None]:
