@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -105,7 +106,8 @@ def loaded() -> Loaded:
 
 def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
     try:
-        plugin = entry.load()
+        with redirect_stdout(sys.stderr):  # what a stranger's module prints is no part of halo's answer
+            plugin = entry.load()
         state.manager.register(plugin, name=entry.name)
     except pluggy.PluginValidationError as problem:
         state.manager.unregister(name=entry.name)  # some of its hooks may be in already
@@ -167,7 +169,8 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
     """What a hook gives. Raises PluginError, naming plugin, distribution and hook, for what is not as the hook says."""
     hook, wanted = KINDS[kind]
     try:
-        things = function()
+        with redirect_stdout(sys.stderr):
+            things = function()
     except (Exception, SystemExit) as problem:  # a stranger's hook
         raise owner.mistake(f"{hook} failed with {type(problem).__name__}: {problem}") from problem
     if not isinstance(things, list):

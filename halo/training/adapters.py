@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from halo.errors import ModelError
+from halo.errors import ModelError, Place, SettingsError
 from halo.training.settings import Settings
 
 CONFIG = "adapter_config.json"
@@ -38,13 +38,25 @@ def trains_adapter(settings: Settings) -> bool:
     return settings.use_peft or is_adapter(settings.model_name_or_path)
 
 
+def check_used(settings: Settings) -> None:
+    """Raises SettingsError for settings of a new adapter where none is made: all weights would be trained, or the adapter that is there."""
+    if settings.use_peft and not is_adapter(settings.model_name_or_path):
+        return
+    for name in ("lora_r", "lora_alpha", "lora_target_modules"):
+        if getattr(settings, name) != Settings.model_fields[name].default:
+            given = is_adapter(settings.model_name_or_path)
+            why = f"{settings.model_name_or_path} is an adapter with its own" if given else "no adapter is trained"
+            raise SettingsError("wrong-value", why, place=Place(f"--{name.replace('_', '-')}"), hint="leave it out" if given else "--use-peft")
+
+
 def with_adapter(model: Any, folder: str) -> Any:
     """The model with the adapter of a folder, which goes on being trained. Raises ModelError."""
     try:
         with _quiet():
-            return _peft().PeftModel.from_pretrained(model, folder, adapter_name=TRAINED, is_trainable=True)
+            found = _peft().PeftModel.from_pretrained(model, folder, adapter_name=TRAINED, is_trainable=True)
     except (ValueError, RuntimeError, KeyError) as problem:
         raise ModelError("model", f"the adapter {folder} does not fit its base: {str(problem).splitlines()[0]}") from problem
+    return _read_by_halo(found, f"the adapter {folder}")
 
 
 def with_new_adapter(model: Any, settings: Settings) -> Any:
@@ -57,9 +69,10 @@ def with_new_adapter(model: Any, settings: Settings) -> Any:
     )  # fmt: skip
     try:
         with _quiet():
-            return peft.get_peft_model(model, config)
+            found = peft.get_peft_model(model, config)
     except ValueError as problem:  # names that no module of the model has
         raise ModelError("model", str(problem).splitlines()[0], hint="--lora-target-modules all-linear fits every model") from problem
+    return _read_by_halo(found, f"an adapter of --lora-target-modules {','.join(targets)}")
 
 
 def in_file(model: Any) -> dict[str, str]:
@@ -84,6 +97,14 @@ def weighs_as(model: Any, folder: Path) -> bool:
 def is_peft(model: Any) -> bool:
     """Whether the model carries adapters; asked of models that peft never saw too."""
     return hasattr(model, "peft_config") and hasattr(model, "disable_adapter")
+
+
+def _read_by_halo(model: Any, what: str) -> Any:
+    """The model, if no adapter lies on its head. Raises ModelError: the head's own weights are read in chunks, without what is added to them."""
+    if hasattr(model.get_output_embeddings(), "base_layer"):
+        hint = "leave the head out; the rest of the model is what all-linear names"
+        raise ModelError("model", f"{what} lies on the model's head, where its log-probs would not hold it", hint=hint)
+    return model
 
 
 @contextmanager

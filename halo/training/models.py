@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from halo.errors import ModelError
-from halo.training.adapters import base_of, is_adapter, trains_adapter, with_adapter, with_new_adapter
+from halo.training.adapters import base_of, check_used, is_adapter, trains_adapter, with_adapter, with_new_adapter
 from halo.training.settings import Settings
 
 LARGE = 20_000_000  # parameters; below, bfloat16's casts cost more than its products save
@@ -31,6 +31,7 @@ def load_policy(name: str, settings: Settings) -> Any:
     trains = trains_adapter(settings)
     if (settings.load_in_4bit or settings.load_in_8bit) and not trains:
         raise ModelError("model", "quantised weights cannot be trained", hint="--use-peft trains an adapter in them")
+    check_used(settings)
     model = load_model(name, settings)
     return with_new_adapter(model, settings) if trains and not is_adapter(name) else model
 

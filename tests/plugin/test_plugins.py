@@ -161,6 +161,14 @@ def test_a_broken_plugin_is_named_and_all_else_lives(
     assert find_objective("dpo")
 
 
+def test_what_a_plugin_prints_is_no_part_of_the_answer(install: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    install(plugin("halo_data_formats", lambda: [print("hello"), format_named("mine")][1:]))
+    assert main(["plugins", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["plugins"]
+    assert "hello" in said.err
+
+
 def test_help_says_nothing_of_plugins_that_work(install: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     install(plugin("halo_data_formats", lambda: [format_named("mine")]))
     assert main(["--help"]) == 0

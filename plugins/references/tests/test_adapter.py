@@ -122,9 +122,11 @@ def test_a_quantised_base_gives_the_gradient_of_its_own_weights(tmp_path: Path) 
     ("arguments", "said"),
     [
         (["--reference", "adapter"], "the policy has no adapter"),
+        (["--lora-r", "8"], "--lora-r: no adapter is trained; --use-peft"),
         (["--load-in-4bit"], "quantised weights cannot be trained"),
         ([*LORA, "--load-in-4bit", "--load-in-8bit"], "load_in_4bit is set too"),
         ([*LORA, "--lora-target-modules", "nope"], "Target modules {'nope'} not found"),
+        ([*LORA, "--lora-target-modules", "lm_head,q_proj"], "lies on the model's head"),
         ([*LORA, "--reference", "uniform", "--reference-model", str(POLICY)], "--reference uniform loads no model"),
         ([*LORA, "--reference", "moving"], "every weight of the policy must be trained"),
     ],
@@ -197,3 +199,39 @@ def test_an_adapter_of_other_settings_is_not_resumed(other: list[str], tmp_path:
     run(tmp_path / "run", *LORA, "--max-steps", "4", "--save-steps", "2")
     assert main(["train", "dpo", "--resume", str(tmp_path / "run"), *other]) == 2
     assert "the run was started with lora_" in capsys.readouterr().err
+
+
+def test_an_adapter_with_biases_has_no_second_one_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = adapter(tmp_path / "start", target_modules=["q_proj"], bias="lora_only")
+    again = ["--model", str(start), "--data", str(tiny.FEEDBACK), "--max-steps", "1", "--output-dir", str(tmp_path / "run")]
+    assert main(["train", "dpo", *again]) == 2
+    assert "adapter with bias" in capsys.readouterr().err
+    assert main(["train", "dpo", *again, "--reference", "frozen"]) == 0
+
+
+def test_settings_of_a_new_adapter_are_not_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = adapter(tmp_path / "start", target_modules=["q_proj"])
+    assert main(["train", "dpo", "--model", str(start), "--data", str(tiny.FEEDBACK), "--use-peft", "--lora-r", "8"]) == 2
+    assert "--lora-r: " in (said := capsys.readouterr().err)
+    assert "is an adapter with its own" in said
+
+
+def test_an_embedding_that_is_the_head_too_is_not_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Merged, what the adapter adds to the embedding would be added to the head."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(POLICY)
+    config.tie_word_embeddings = True
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "tied")
+    AutoTokenizer.from_pretrained(POLICY).save_pretrained(tmp_path / "tied")
+    tied = ["--model", str(tmp_path / "tied"), "--data", str(tiny.FEEDBACK), "--lora-target-modules", "embed_tokens,q_proj"]
+    run(tmp_path / "run", *LORA, *tied, "--max-steps", "4")
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "whole")]) == 2
+    assert "merged into its base the adapter gives other logits" in capsys.readouterr().err
+    assert not (tmp_path / "whole").exists()
+
+
+def test_an_export_below_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["export", str(POLICY), str(tmp_path / "file" / "new")]) == 2
+    assert "this is a file, not a folder" in capsys.readouterr().err
