@@ -69,3 +69,8 @@ def test_of_several_processes_the_first_says_what_is_wrong(monkeypatch: pytest.M
         said.append(capsys.readouterr().err)
     assert re.match("halo: .*no_such_objective", said[0])
     assert said[1] == ""
+
+
+def test_a_number_of_processes_that_is_none_is_named() -> None:
+    with pytest.raises(SettingsError, match="'two' is no number of processes"):
+        backend_name("auto", {"WORLD_SIZE": "two"}, ["single", "ddp"])
