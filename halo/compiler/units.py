@@ -90,7 +90,7 @@ class _Inference:
             return forms[-1]
         unit = FUNCTIONS[node.data].unit
         if unit == "pure":
-            self.equal(forms[0], {}, node, f"{node.slot or node.data} wants a pure number")
+            self.equal(forms[0], {}, node, f"{node.slot or node.data} wants a pure number", pure=True)
         if unit == "kept":
             return forms[0]
         if unit != "shared":
@@ -102,8 +102,8 @@ class _Inference:
             first = first if first is not None else form
         return first
 
-    def equal(self, left: Form | None, right: Form | None, node: Node, what: str) -> None:
-        """Adds the equation left = right, solving it for one unknown."""
+    def equal(self, left: Form | None, right: Form | None, node: Node, what: str, pure: bool = False) -> None:
+        """Adds the equation left = right, solving it for one unknown; `pure`: right is no quantity of the formula but what is wanted."""
         if left is None or right is None:
             return
         difference = self.reduced(_plus(left, right, -1))
@@ -114,10 +114,10 @@ class _Inference:
             self.solved[pivot] = {name: value / factor for name, value in difference.items()}
         elif difference.get("", 0) != 0:
             a, b = (self.reduced(form) for form in (left, right))
-            message = f"{what} {_words(a)} and {_words(b)}" if right else f"{what}, not {_words(a)}"
+            message = f"{what}, not {_words(a)}" if pure else f"{what} {_words(a)} and {_words(b)}"
             length = "multiply the length by a parameter, which then counts per token" if a.get("") == 1 else "take mean(...), or divide by a length"
             both = "take sum(...) of both or mean(...) of both, or give each its own parameter"
-            raise self.error(node, message, both if right else length)
+            raise self.error(node, message, length if pure else both)
 
     def reduced(self, form: Form) -> Form:
         result: Form = {}

@@ -154,13 +154,18 @@ def _prescan(text: str) -> None:
             raise FormulaError("formula-syntax", message, offset, hint)
     for word in re.finditer(r"[A-Za-z_]\w*", text):
         if keyword.iskeyword(word[0]):
-            hint = "a paper's lambda is spelt lambda_nll and the like" if word[0] == "lambda" else "choose another name"
+            hint = _INSTEAD.get(word[0], "choose another name")
             raise FormulaError("formula-syntax", f"{word[0]!r} is a word of Python's and no name", word.start(), hint)
     run = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)(?![eE][-+]?\d)([A-Za-z_]\w*)", text)
     if run:
         raise FormulaError("formula-syntax", f"{run[0]!r} is not a product", run.start(), f"write {run[1]} * {run[2]}")
 
 
+_INSTEAD = {
+    "lambda": "a paper's lambda is spelt lambda_nll and the like",
+    "if": "where(condition, then, otherwise) chooses",
+    "else": "where(condition, then, otherwise) chooses",
+}
 _REFUSED = {
     "^": ("'^' is not power here", "write '**'"),
     "[": ("'[' is not allowed in a formula", "there are no subscripts or lists"),
