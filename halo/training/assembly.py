@@ -47,7 +47,8 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     scorer = _scorer(model, settings, data.train, tuple(compiled.graph.needs.slots), say)
     world = _world(accelerator)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable  # its name in transformers 6
+        enable({"use_reentrant": False})
     model.config.use_cache = False
     vocabulary = model.get_output_embeddings().weight.shape[0]
     placement.prepare(scorer, lambda: adamw(model, settings))
