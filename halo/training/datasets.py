@@ -27,11 +27,10 @@ PEEKED = 8  # examples of a stream that are looked at before the first step
 
 @dataclass(frozen=True)
 class Data:
-    """train: every training example, or the first few of `stream`; held_out: for evaluation; sets: their names if there are several."""
+    """train: every training example, or the first few of `stream`; held_out: for evaluation."""
 
     train: list[TokenizedExample]
     held_out: list[TokenizedExample]
-    sets: tuple[str, ...]
     stream: Stream | None = None
 
     def feed(self, settings: Settings, world: int) -> Feed:
@@ -44,16 +43,15 @@ class Data:
 def load_data(compiled: CompiledObjective, settings: Settings, template: Template, say: Say) -> Data:
     """Reads and tokenizes what the settings name. Raises DataError, SettingsError."""
     sources = settings.sources(settings.data)
-    sets = tuple(one.name for one in sources) if len(sources) > 1 else ()
     if settings.streaming:
         stream = _stream(compiled, settings, template, sources)
         held_out = load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ") if settings.eval_data else []
         say(f"data       {_names(sources)}: a stream, shuffled in a buffer of {stream.buffer}")
-        return Data(list(islice(stream, PEEKED)), _held_out(held_out, compiled, settings, template, say), sets, stream)
+        return Data(list(islice(stream, PEEKED)), _held_out(held_out, compiled, settings, template, say), stream)
     examples, held_out = training_and_held_out(compiled, settings, say)
     train, report = tokenized(examples, compiled, settings, template)
     say(f"data       {_names(sources)}: {report}")
-    return Data(train, _held_out(held_out, compiled, settings, template, say), sets)
+    return Data(train, _held_out(held_out, compiled, settings, template, say))
 
 
 def _held_out(examples: list[Example], compiled: CompiledObjective, settings: Settings, template: Template, say: Say) -> list[TokenizedExample]:
