@@ -62,6 +62,7 @@ def assert_alike(one: Path, other: Path, tolerance: float = 1e-6) -> None:
             assert math.isclose(value, theirs[key], rel_tol=tolerance, abs_tol=tolerance), f"{other.name}: {key} {value} {theirs[key]}"
     weights, others = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
     assert list(weights) == list(others), f"{other.name}: {list(others)}"
+    assert {name: x.shape for name, x in weights.items()} == {name: x.shape for name, x in others.items()}, other.name
     apart = max((weights[name] - others[name]).abs().max().item() for name in weights)
     assert apart < 10 * tolerance, f"{other.name}: weights differ by {apart}"
 

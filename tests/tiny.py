@@ -14,6 +14,7 @@ from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
+from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, POLICY
 from halo.training.models import load_model, load_tokenizer
 from halo.training.settings import Settings
@@ -51,3 +52,21 @@ def write_lists(file: Path, count: int = 6) -> Path:
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
+
+
+class Start:
+    """A reference that stays where the embedded policy started, or a model that is given, frozen."""
+
+    def __init__(self, model: Any = None, path: Any = "auto") -> None:
+        self.scorer = Scorer(policy() if model is None else model, path)
+
+    @torch.no_grad()
+    def logps(self, rows: Any) -> torch.Tensor:
+        return self.scorer(rows)
+
+    @torch.no_grad()
+    def states(self, rows: Any) -> Any:
+        return self.scorer.states(rows)
+
+    def describe(self) -> str:
+        return "the start"

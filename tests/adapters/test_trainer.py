@@ -84,28 +84,10 @@ def trained(
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry], weights(model), trainer
 
 
-class Start:
-    """The embedded policy as the reference of halo's own step."""
-
-    def __init__(self) -> None:
-        self.scorer = Scorer(policy(moved=False), "plain")
-
-    @torch.no_grad()
-    def logps(self, rows: Any) -> torch.Tensor:
-        return self.scorer(rows)
-
-    @torch.no_grad()
-    def states(self, rows: Any) -> Any:
-        return self.scorer.states(rows)
-
-    def describe(self) -> str:
-        return "the start"
-
-
 def own(name: str, examples: list[TokenizedExample], steps: int = 2) -> tuple[list[float], torch.Tensor]:
     """Losses and weights of halo's own steps on the whole of the examples."""
     model, loss = policy(), halo.compile_objective(name)
-    step = Step(loss, Scorer(model, "plain"), Start(), torch.device("cpu"), vocab_size=model.config.vocab_size)
+    step = Step(loss, Scorer(model, "plain"), tiny.Start(policy(moved=False), "plain"), torch.device("cpu"), vocab_size=model.config.vocab_size)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
     losses = []
     for _ in range(steps):

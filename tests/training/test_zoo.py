@@ -42,24 +42,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-class Start:
-    """The embedded policy where it started, frozen; also for an objective whose reference follows the policy now and then."""
-
-    def __init__(self) -> None:
-        self.scorer = Scorer(tiny.policy())
-
-    @torch.no_grad()
-    def logps(self, rows: Any) -> torch.Tensor:
-        return self.scorer(rows)
-
-    @torch.no_grad()
-    def states(self, rows: Any) -> Any:
-        return self.scorer.states(rows)
-
-    def describe(self) -> str:
-        return "the start"
-
-
 def rows_for(loss: LossFunction) -> list[dict[str, Any]]:
     """Rows of the embedded feedback with the numbers and texts that the objective wants beside it."""
     declared, rng = loss.compiled.objective.declaration, random.Random(5)
@@ -126,7 +108,7 @@ def test_ten_steps(name: str, tmp_path: Path) -> None:
     loss = halo.compile_objective(name)
     examples = examples_for(loss, tmp_path)
     model = tiny.policy()
-    step = Step(loss, Scorer(model), Start(), torch.device("cpu"), vocab_size=model.get_output_embeddings().weight.shape[0])
+    step = Step(loss, Scorer(model), tiny.Start(), torch.device("cpu"), vocab_size=model.get_output_embeddings().weight.shape[0])
     optimizer = torch.optim.Adam(model.parameters(), lr=SLOWER.get(name, RATE))
     seen = []
     for _ in range(STEPS):

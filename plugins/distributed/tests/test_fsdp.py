@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from launched import assert_alike, records, rows
 from safetensors.torch import load_file
 
 from halo.cli.main import main
 from halo.plugin.registry import supplied
-from halo.starter.defaults import FEEDBACK, POLICY
+from halo.starter.defaults import POLICY
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 SCRIPT = Path(__file__).parent / "on_two_ranks.py"
@@ -33,28 +32,6 @@ def launched(folder: Path, runs: list[list[str]], launcher: list[str] = TORCHRUN
     command = [sys.executable, *launcher, str(SCRIPT), str(folder / "runs.json")]
     given = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, env=given, capture_output=True, text=True, timeout=300, check=False)
-
-
-def rows(file: Path, first: int, count: int) -> str:
-    file.write_text("".join(f"{line}\n" for line in FEEDBACK.read_text().splitlines()[first : first + count]))
-    return str(file)
-
-
-def records(folder: Path) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in record.items() if key != "tokens_per_second"} for record in found]
-
-
-def assert_alike(one: Path, other: Path, tolerance: float = 1e-6) -> None:
-    """Llama's norms compute in float32, which bounds how alike two batchings can be."""
-    for mine, theirs in zip(records(one), records(other), strict=True):
-        assert list(mine) == list(theirs)
-        for key, value in mine.items():
-            assert math.isclose(value, theirs[key], rel_tol=tolerance, abs_tol=tolerance), f"{other.name}: {key} {value} {theirs[key]}"
-    weights, others = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
-    assert {name: x.shape for name, x in weights.items()} == {name: x.shape for name, x in others.items()}
-    apart = max((weights[name] - others[name]).abs().max().item() for name in weights)
-    assert apart < 10 * tolerance, f"{other.name}: weights differ by {apart}"
 
 
 def write_tied(folder: Path) -> str:
