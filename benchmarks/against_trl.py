@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-CONTESTANTS = {
-    "trl": ("peer", []),
-    "trl, checkpointing": ("peer", ["--checkpointing"]),
-    "halo, fast": ("halo", []),
-    "halo, small": ("halo", ["--small"]),
+CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "trl": ("trl", {}),
+    "trl, checkpointing": ("trl", {"checkpointing": True}),
+    "halo, fast": ("halo", {}),
+    "halo, small": ("halo", {"micro": 1, "precompute": True, "checkpointing": True}),
 }
 
 
@@ -65,16 +65,34 @@ def _quietly(function: Any, *arguments: Any) -> Any:
 
 def run(name: str, options: argparse.Namespace, rows: Path) -> dict[str, Any]:
     """One process; returns what its last line says."""
-    side, flags = CONTESTANTS[name]
-    python = options.peer_python if side == "peer" else sys.executable
-    script = HERE / ("peer_trl.py" if side == "peer" else "own_halo.py")
-    command = [python, str(script), "--model", options.model, "--rows", str(rows), "--steps", str(options.steps), "--batch", str(options.batch),
-               "--max-length", str(options.max_length), "--precision", options.precision, *flags]  # fmt: skip
+    side, more = CONTESTANTS[name]
+    python = options.peer_python if side == "trl" else sys.executable
+    fields = {
+        "name": name, "model": options.model, "rows": str(rows), "batch": options.batch, "micro": options.batch, "steps": options.steps,
+        "max_length": options.max_length, "precision": options.precision,
+    }  # fmt: skip
+    command = [python, str(HERE / f"side_{side}.py"), "--runs", json.dumps([fields | more])]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=rows.parent)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    found = (
+        json.loads(done.stdout.strip().splitlines()[-1]) if done.returncode == 0 else {"error": done.stdout[-1500:] + done.stderr[-3000:]}
+    )
+    if "error" in found:
+        raise SystemExit(f"{name} failed:\n{found['error']}")
+    return {
+        "pairs_per_second": options.steps * options.batch / sum(found["seconds"]),
+        "peak_gb": found["peak_gb"],
+        "losses": found["losses"],
+    }
+
+
+def fast_precision() -> tuple[str, str]:
+    """The precision that is faster here, and why: halo's own measurement."""
+    from halo.training.models import LARGE, wants_bf16
+    from halo.training.settings import Settings
+
+    use, why = wants_bf16(Settings(), LARGE)
+    return "bf16" if use else "float32", why
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
@@ -104,10 +122,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="timed steps; one more warms up")
     parser.add_argument("--batch", type=int, default=4, help="pairs per step")
     parser.add_argument("--max-length", type=int, default=512)
-    parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16")
+    parser.add_argument("--precision", choices=["bf16", "float32"], help="left out: what is faster on this machine, by a measurement")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     options.model, options.peer_python = str(Path(options.model).absolute()), str(Path(options.peer_python).absolute())
+    why = "as set"
+    if options.precision is None:
+        options.precision, why = fast_precision()
+    print(f"precision: {options.precision} ({why})", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         rows = shared_rows(options.data, options.model, options.max_length, options.batch * (options.steps + 1), Path(folder))
         results: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
