@@ -21,7 +21,7 @@ from halo.training.settings import ALIASES, Settings, is_flag
 if TYPE_CHECKING:
     from halo.data.inspection import Inspection
     from halo.data.tokenizing import Report, Template, TokenizedExample
-    from halo.training.estimate import Estimate
+    from halo.training.run.estimate import Estimate
 
 HELP = """halo data [FILE] --objective OBJECTIVE [--model FOLDER_OR_HUB_NAME] [--rows N] [--json] [--settings FILE] [--SETTING VALUE ...]
 
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     quieten()
     template, examples, report = _examples(compiled, settings, said.append)
     from halo.data.inspection import inspect
-    from halo.training.estimate import estimate
+    from halo.training.run.estimate import estimate
 
     found = inspect(examples, template, compiled.parameters, compiled.graph.feedback, _epoch(examples, settings))
     size = settings.per_device_train_batch_size
@@ -86,8 +86,8 @@ def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
 
 def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tuple[Template, Sequence[TokenizedExample], Report]:
     from halo.data.tokenizing import Template
-    from halo.training.datasets import load_data, tokenized, training_and_held_out
-    from halo.training.models import load_tokenizer
+    from halo.training.data.datasets import load_data, tokenized, training_and_held_out
+    from halo.training.model.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
     template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
@@ -103,7 +103,7 @@ def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tupl
 
 def _epoch(examples: Sequence[TokenizedExample], settings: Settings) -> list[TokenizedExample] | None:
     """What the first epoch sees, where weights make that something else than every example once."""
-    from halo.training.schedule import Schedule
+    from halo.training.data.schedule import Schedule
 
     mix = Schedule.of(settings, examples, 1).mix
     return [examples[i] for i in mix.epoch(0)] if mix.weights and not settings.streaming else None
@@ -126,7 +126,7 @@ def _text(found: Inspection, report: Report) -> list[str]:
 
 
 def _costs(found: Inspection, guess: Estimate, settings: Settings) -> list[str]:
-    from halo.training.schedule import step_size
+    from halo.training.data.schedule import step_size
 
     steps = -(-found.examples // step_size(settings, 1))
     total = settings.max_steps if settings.max_steps > 0 else max(1, ceil(steps * settings.num_train_epochs))

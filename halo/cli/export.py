@@ -55,8 +55,8 @@ def _whole(source: Path, dtype: str | None) -> tuple[Any, Any, str]:
     """The model with nothing beside its weights, its tokenizer, and the base that an adapter was merged into."""
     import torch
 
-    from halo.training.adapters import base_of, is_adapter
-    from halo.training.models import load_model, load_tokenizer
+    from halo.training.model.loading import load_model, load_tokenizer
+    from halo.training.model.lora import base_of, is_adapter
     from halo.training.settings import Settings
 
     settings = Settings.model_validate({"dtype": "float32"})

@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
         raise SettingsError("missing-key", "where should the pages go?", hint="such as halo gallery docs/gallery")
     folder = Path(given.words[0])
     _check(folder)
-    from halo.compiler.checks.supervisor import examine
+    from halo.examine.supervisor import examine
     from halo.report.folder import write_whole
     from halo.report.gallery import gallery
 

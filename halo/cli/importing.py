@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from halo.cli.arguments import one_word
 from halo.errors import Place, SettingsError, nearest
-from halo.imports.trl import table, translate
+from halo.interop.trl_config import table, translate
 
 HELP = """halo import trl [--trainer NAME] [--loss-type TYPE] [--TRL_PARAMETER VALUE ...] [--TRL_SETTING VALUE ...]
 

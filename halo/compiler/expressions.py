@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from halo.compiler import placing, running
+from halo.compiler import ordering, statistics
 from halo.compiler.graph import AXES, Builder, Node, Origin, Statistic, topological
 from halo.errors import ObjectiveError, nearest
 from halo.objective.document import Path
@@ -117,7 +117,7 @@ class Expressions:
         if formula.function in ("sum", "mean"):
             return self.over_examples(formula, site)
         if formula.function in PLACINGS:
-            return placing.placed(self, formula, site)
+            return ordering.placed(self, formula, site)
         if formula.function == "stop":
             self.check_arity(formula, (1, 1), site)
             return self.build.make(
@@ -164,7 +164,7 @@ class Expressions:
 
     def check_rows(self, arguments: list[Node], path: Path, offset: int = 0, beside: str = "a number of each row") -> None:
         """What is sorted over the batch has lost its row: the number of an example means nothing beside it."""
-        if placing.rowless(arguments) and placing.of_rows(arguments):
+        if ordering.rowless(arguments) and ordering.of_rows(arguments):
             raise self.fail("wrong-level", f"what batch_sort() sorts has lost its row, and is combined with {beside}", path, offset,
                             "combine before sorting, inside batch_sort(...); beside it stand other sorts, parameters and batch words")  # fmt: skip
 
@@ -178,7 +178,7 @@ class Expressions:
         if name in self.declaration.let:
             return self.let(name, formula, site)
         if name in self.declaration.statistics:
-            return running.statistic(self, formula, site)
+            return statistics.statistic(self, formula, site)
         column = self.declaration.columns.get(name)
         if column is not None and column.level == "example":
             self.used.add(name)

@@ -15,8 +15,8 @@ from halo.compiler.codegen.printer import printed
 from halo.compiler.codegen.source import generate
 from halo.compiler.graph import LossGraph, show, text, topological
 from halo.compiler.lowering import lower
-from halo.compiler.running import SHARE
 from halo.compiler.stability import stabilise
+from halo.compiler.statistics import SHARE
 from halo.errors import ObjectiveError, Place
 from halo.objective.loading import Objective, load
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from halo.compiler.checks.examination import Examination
+from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
 

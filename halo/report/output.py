@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from halo.compiler.checks.examination import Examination
+from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError, nearest
 from halo.report.folder import PLACE, check_folder, write_report
@@ -37,7 +37,7 @@ class Output:
         if self.folder is not None or self.form == "json":
             return
         if self.form == "text":
-            from halo.report.findings import shown
+            from halo.report.text import shown
 
             shown(compiled, examination, self.verbose)
         else:
@@ -53,7 +53,7 @@ class Output:
         elif self.form == "json":
             print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
         elif self.form == "text" and len(examinations) > 1:
-            from halo.report.findings import overview
+            from halo.report.text import overview
 
             print(overview(examinations))
 

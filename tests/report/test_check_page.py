@@ -8,17 +8,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report.examined import EVIL, compiled, examination, refused
+from examined import EVIL, compiled, examination, refused
 
 from halo.cli.main import main
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import SettingsError
+from halo.figures.inline import LIGHT_AND_DARK, described, inlined
+from halo.figures.plot import svg
 from halo.plugin.objectives import find_objective
 from halo.report import folder as folder_module
 from halo.report import page as page_module
-from halo.report.figures import svg
 from halo.report.folder import GENERATOR, write_report
-from halo.report.inline import LIGHT_AND_DARK, described, inlined
 from halo.report.overview import index_page
 from halo.report.page import page
 
@@ -81,7 +81,7 @@ def read(text: str) -> Reader:
 
 @pytest.mark.parametrize("name", ["dpo", "csft", "ppo_offline", "rrhf"])
 def test_a_page_stands_alone(name: str) -> None:
-    from halo.compiler.checks.supervisor import examine
+    from halo.examine.supervisor import examine
 
     one = compile_source(name, None, find_objective)
     found = examine(one)
@@ -181,7 +181,7 @@ def test_two_figures_of_one_page_share_no_id() -> None:
 
 
 def test_marks_in_words() -> None:
-    from halo.report.curve import curves
+    from halo.figures.curve import curves
 
     def of(name: str, **options: object) -> str:
         return described(curves(compile_source(name, None, find_objective), **options), "z")  # type: ignore[arg-type]
