@@ -1,6 +1,6 @@
 """What a proof may spend, in things that are counted: the same question has the same answer on any machine.
 
-Whatever would take more is left undecided. The clock (`supervisor.SECONDS`) is for library calls that cannot be counted.
+Whatever would take more is left undecided. The clock (`clock.SECONDS`) is for library calls that cannot be counted.
 """
 
 from __future__ import annotations

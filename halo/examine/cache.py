@@ -23,6 +23,8 @@ from halo.compiler.pipeline import CompiledObjective
 PROSE = {"title", "paper", "notes", "aliases"}
 """What of a declaration no check reads."""
 VERSIONS_KEPT = 3
+ROOMS = ("objective", "compiler", "analysis", "checks", "relations", "lint", "examine")
+"""What takes part in a verdict: a change in one of them asks everything again."""
 
 
 def key(compiled: CompiledObjective, known: str = "") -> str:
@@ -67,9 +69,9 @@ def _folder() -> Path:
 
 @cache
 def _program() -> str:
-    """The version of the checks: the text of the compiler and the language, and the algebra libraries."""
-    package = Path(__file__).resolve().parents[2]
-    files = sorted(f for room in ("compiler", "objective") for f in (package / room).rglob("*.py"))
+    """The version of the checks: the text of the rooms that a verdict depends on, and the algebra libraries."""
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(f for room in ROOMS for f in (package / room).rglob("*.py"))
     texts = (f"{file.relative_to(package)}\n{file.read_text(encoding='utf-8')}" for file in files)
     return _digest([version("sympy"), version("mpmath"), *texts])
 

@@ -1,42 +1,26 @@
 """Examines an objective in a process of its own, under a clock, and keeps the verdicts of what was examined in full.
 
-What a check may spend is counted in steps (`limits`), so that verdicts repeat. The clock is for what cannot be counted, a
+What a check may spend is counted in steps (`analysis.budgets`), so that verdicts repeat. The clock is for what cannot be counted, a
 call of the algebra library that does not come back: it ends the process from outside, the report names the step, the other
 steps go on in a new process, and nothing of it is kept.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from halo.analysis.verdict import UNDECIDED, Finding
 from halo.checks.results import Belief, Examination
+from halo.clock import SECONDS, answers
 from halo.compiler.pipeline import CompiledObjective
-from halo.errors import Place, SettingsError
 from halo.examine import cache
 
 if TYPE_CHECKING:  # the algebra is loaded where something is asked
     from halo.relations.relatives import Known
 
 Asked = tuple[CompiledObjective, "Known | None"]
-
-
-def _given(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise SettingsError("wrong-value", f"{text!r} is no number of seconds", place=Place("HALO_CHECK_SECONDS")) from None
-
-
-SECONDS = _given(os.environ.get("HALO_CHECK_SECONDS", "20"))
-"""For one step. The slowest step of a shipped objective takes a few; a machine that is busy with other things may need more."""
 
 
 def examine(compiled: CompiledObjective, fresh: bool = False, seconds: float = SECONDS, known: Known | None = None) -> Examination:
@@ -91,40 +75,3 @@ def _steps(compiled: CompiledObjective, known: Known | None, names: Sequence[str
         said = examiner.step(name, so_far)
         so_far += said if name in CHECKS else ()
         yield name, said
-
-
-# -- a process under a clock -----------------------------------------------------------------------------------------------
-
-
-def answers(question: Callable[..., Iterator[Any]], arguments: Sequence[Any], seconds: float) -> Iterator[Any]:
-    """What `question(*arguments)` yields in a process of its own, which is ended when one answer takes longer than `seconds`.
-
-    Raises RuntimeError with the traceback of an exception there.
-    """
-    context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    worker = context.Process(target=_answer, args=(theirs, question, arguments), daemon=True)
-    worker.start()
-    theirs.close()
-    try:
-        while ours.poll(seconds):
-            kind, said = ours.recv()
-            if kind == "bug":
-                raise RuntimeError(f"a check failed:\n{said}")
-            if kind == "end":
-                return
-            yield said
-    finally:
-        worker.kill()
-        worker.join()
-        ours.close()
-
-
-def _answer(pipe: Connection, question: Callable[..., Iterator[Any]], arguments: Sequence[Any]) -> None:
-    sys.setrecursionlimit(20_000)
-    try:
-        for said in question(*arguments):
-            pipe.send(("answer", said))
-        pipe.send(("end", None))
-    except Exception:
-        pipe.send(("bug", traceback.format_exc()))

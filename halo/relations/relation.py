@@ -14,8 +14,8 @@ from typing import Any, Literal
 from halo.analysis.budgets import MAX_CANDIDATES
 from halo.analysis.normal_form import OutOfReach
 from halo.analysis.scalar import is_number
+from halo.clock import SECONDS, answers
 from halo.compiler.graph import Node, text
-from halo.examine.supervisor import SECONDS, answers
 from halo.relations.exclusion import Exclusion, Witness
 from halo.relations.proof import Proved, Prover
 from halo.relations.signature import MARK, NotPairs, Reading, Side, Signal, Unreadable, signal

@@ -7,7 +7,7 @@ import random
 import pytest
 import sympy
 from mpmath import mp, mpf
-from test_checks import BOX, KNOWN, random_text, valued
+from value_functions import BOX, KNOWN, random_text, valued
 
 from halo.analysis.limits import limit
 from halo.analysis.scalar import Scalars

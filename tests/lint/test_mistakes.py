@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from language_examples import FILES
 from mistaken import BETA, DPO, FOUND, IPO, KTO, LENGTH, REFUSED, SIMPO, Row, yaml
-from test_language_examples import FILES
 
 from halo.checks.results import Mistake
 from halo.checks.subject import Subject
