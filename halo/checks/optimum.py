@@ -17,7 +17,7 @@ from mpmath import mp, mpf
 from sympy import Expr
 
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, jumps, shown, sign_in_cases
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, jumps, settled, shown, sign_in_cases, switching_at
 from halo.analysis.evaluate import points, sure_value
 from halo.analysis.normal_form import Algebra, OutOfReach
 from halo.analysis.ranges import REALS, Span
@@ -195,8 +195,6 @@ def _monotone_loss(subject: Subject, loss: Node, slope: Node, algebra: Algebra, 
 
 
 def _flat(subject: Subject, slope: Node, h: Node, box: dict[Node, Span], way: int) -> str | None:
-    from halo.analysis.decide import settled, switching_at
-
     far = settled(subject.view.s, slope, h, box, 1 if way < 0 else -1)
     if far.op == "number" and far.data == 0:
         at = switching_at(subject.view.s, slope, h, box)

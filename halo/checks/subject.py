@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from halo.analysis.scalar import variables
 from halo.analysis.verdict import Finding as Finding
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, Part
@@ -48,8 +49,6 @@ class Subject:
 
     def single(self, part: Part) -> bool:
         """Whether v is a function of z alone: no list or column beside parameters."""
-        from halo.analysis.scalar import variables
-
         value = self.view.value(part)
         return all(v is self.view.z or v.op == "parameter" or v.data == "z" for v in variables(value))
 

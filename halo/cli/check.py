@@ -11,7 +11,9 @@ from halo.checks.results import Examination
 from halo.cli.arguments import Arguments, split
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import ObjectiveError, Place, SettingsError
+from halo.examine.supervisor import examine
 from halo.plugin.objectives import find_objective
+from halo.report.output import Output
 
 if TYPE_CHECKING:  # a cached verdict needs no algebra
     from halo.relations.relatives import Known
@@ -36,9 +38,6 @@ def run(arguments: list[str]) -> int:
         return 0
     names = _names(given)
     read = [_read(name, given.parameters) for name in names]
-    from halo.examine.supervisor import examine
-    from halo.report.output import Output
-
     flags = {flag.removeprefix("--") for flag in given.flags}
     form = _form(given)
     output = Output(form, given.flags.get("--report"), "verbose" in flags, [refusal.objective for _, refusal in read])

@@ -15,6 +15,7 @@ from halo.cli.arguments import Arguments, all_words, split
 from halo.cli.console import Progress, quieten, say
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, RunFailed
+from halo.examine.supervisor import examine
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import CONTROL_FOR_GOOD, borrowed, is_starter, with_defaults
 from halo.training.settings import ALIASES, Settings, is_flag, read_settings
@@ -73,8 +74,6 @@ def asked(arguments: list[str], more: Sequence[str] = ()) -> tuple[CompiledObjec
 
 def _hold(compiled: CompiledObjective) -> None:
     """Holds the objective's expectations, before torch and the model are loaded. Raises RunFailed."""
-    from halo.examine.supervisor import examine
-
     examination = examine(compiled)
     for mistake in examination.mistakes:
         say(f"mistake?   {mistake.where}: {mistake.what}; {mistake.wanted}")

@@ -1,4 +1,4 @@
-"""The `reduce` chain as sums, means and expectations, each with its denominator; see `compiler.reducing` for what they mean."""
+"""The `reduce` chain as sums, means and expectations, each with its denominator; see `compiler.lowering.reducing` for what they mean."""
 
 from __future__ import annotations
 

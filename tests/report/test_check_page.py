@@ -18,9 +18,10 @@ from halo.figures.plot import svg
 from halo.plugin.objectives import find_objective
 from halo.report import folder as folder_module
 from halo.report import page as page_module
-from halo.report.folder import GENERATOR, write_report
+from halo.report.folder import GENERATOR
 from halo.report.overview import index_page
 from halo.report.page import page
+from halo.report.pages import write_report
 
 VOID = {"meta", "br", "col", "link", "img"}
 ALONE = {"path", "use"}  # of SVG, closed in themselves
@@ -305,9 +306,9 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: py
 
 
 def test_names_of_pages() -> None:
-    assert folder_module._file("dpo") == "dpo.html"
-    assert folder_module._file("index") == "objective_index.html"
-    assert folder_module._file("../../etc/x y<") == "_.._etc_x_y_.html"
+    assert folder_module.page_file("dpo") == "dpo.html"
+    assert folder_module.page_file("index") == "objective_index.html"
+    assert folder_module.page_file("../../etc/x y<") == "_.._etc_x_y_.html"
     with pytest.raises(SettingsError, match="two objectives are named mine"):
         write_report([(compiled(), examination()), (None, refused())], Path())
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from halo.backends.choosing import backend_name
-from halo.backends.interface import Backend, BackendContext
+from halo.backends.context import BackendContext
+from halo.backends.interface import Backend
 from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.tokenizing import Template, TokenizedExample

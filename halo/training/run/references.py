@@ -18,7 +18,7 @@ from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 from halo.scoring.distributions import States
 from halo.scoring.packed import register
-from halo.scoring.rows import RowBatch
+from halo.scoring.rows import RowBatch, scored_counts
 from halo.scoring.scorer import Scorer
 from halo.training.data.feed import Table
 from halo.training.model.loading import check_same_vocabulary, load_model
@@ -195,8 +195,6 @@ def _precompute(run: Run) -> None:
 
 
 def _with_logps(example: TokenizedExample, flat: dict[str, Tensor], cursor: dict[str, int]) -> TokenizedExample:
-    from halo.scoring.rows import scored_counts
-
     found: dict[str, tuple[tuple[float, ...], ...]] = {}
     for slot in cursor:
         rows = []

@@ -7,20 +7,18 @@ seen; then the loss of this very step uses s. It is detached by nature, and star
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from halo.compiler.graph import AXES, Node, Statistic
+from halo.compiler.lowering.context import Site
+from halo.compiler.lowering.levels import Levels
 from halo.objective.formula import Call, Name, Number
 from halo.objective.schema import Interval
-
-if TYPE_CHECKING:
-    from halo.compiler.expressions import Expressions, Site
 
 SHARE = Interval.parse("[0, 1)")
 """What an ema may keep of the past at each step."""
 
 
-def statistic(of: Expressions, formula: Name, site: Site) -> Node:
+def statistic(of: Levels, formula: Name, site: Site) -> Node:
     """The node of a statistic; the first use lowers what it is of. Raises ObjectiveError, also for a cycle."""
     name = formula.name
     of.used.add(name)
@@ -38,7 +36,7 @@ def statistic(of: Expressions, formula: Name, site: Site) -> Node:
     return of.build.make(op="statistic", data=name)
 
 
-def _lowered(of: Expressions, name: str) -> Statistic:
+def _lowered(of: Levels, name: str) -> Statistic:
     declared, path = of.declaration.statistics[name], ("statistics", name)
     where = (*path, "of")
     value, mask = of.over_everything(f"the statistic {name} is", of.objective.formula(where, declared.of), of.whole_batch(where))
@@ -46,7 +44,7 @@ def _lowered(of: Expressions, name: str) -> Statistic:
     return Statistic(observed, _decay(of, name), Fraction(str(declared.start)))
 
 
-def _decay(of: Expressions, name: str) -> Fraction | str | None:
+def _decay(of: Levels, name: str) -> Fraction | str | None:
     """d of `ema(d)`, a number or the name of a parameter; None for `all`."""
     path, text = ("statistics", name, "update"), of.declaration.statistics[name].update
     update = of.objective.formula(path, text)

@@ -8,24 +8,21 @@ sigmoid(x - R) and its logarithm logsigmoid(x - R). Written so it keeps its digi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from halo.compiler.graph import Node
+from halo.compiler.lowering.context import Context, Site
 from halo.objective.formula import Call
 from halo.objective.vocabulary import PLACINGS, Placing
 
-if TYPE_CHECKING:
-    from halo.compiler.expressions import Expressions, Site
 
-
-def placed(of: Expressions, formula: Call, site: Site) -> Node:
+def placed(of: Context, formula: Call, site: Site) -> Node:
     """Lowers a word of `PLACINGS`. Raises ObjectiveError where its argument is not one number for each element."""
     of.check_arity(formula, (1, 1), site)
     word = PLACINGS[formula.function]
     return _in_list(of, word, formula, site) if word.over == "list" else _in_batch(of, word, formula, site)
 
 
-def _in_list(of: Expressions, word: Placing, formula: Call, site: Site) -> Node:
+def _in_list(of: Context, word: Placing, formula: Call, site: Site) -> Node:
     name = formula.function
     if not of.is_list:
         raise of.fail("wrong-level", f"{name}() needs ranked or scored feedback", site.path, formula.offset, "there is no list to stand in")
@@ -46,7 +43,7 @@ def _in_list(of: Expressions, word: Placing, formula: Call, site: Site) -> Node:
     return of.build.make(op="apply", args=(odds,), data=word.function, slot=name, axes=odds.axes)
 
 
-def _in_batch(of: Expressions, word: Placing, formula: Call, site: Site) -> Node:
+def _in_batch(of: Context, word: Placing, formula: Call, site: Site) -> Node:
     value = of.expression(formula.arguments[0], site)
     if value.axes != ("example",) or rowless([value]):
         what = "what is sorted already" if rowless([value]) else f"one {_counted(value)}"

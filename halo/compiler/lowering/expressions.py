@@ -1,92 +1,24 @@
-"""Formulas -> nodes: names, roles, lets, levels, and the words that change a level.
-
-A completion at hand (`At`) goes along with every formula: bare names mean it, `role.name` moves to another one.
-"""
+"""Formulas -> nodes: names, roles, lets, functions, and the reward that a file implies."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from halo.compiler import ordering, statistics
-from halo.compiler.graph import AXES, Builder, Node, Origin, Statistic, topological
-from halo.errors import ObjectiveError, nearest
+from halo.compiler.graph import Node
+from halo.compiler.lowering import ordering, statistics
+from halo.compiler.lowering.context import COMPARISONS, At, Site
+from halo.compiler.lowering.levels import Levels
+from halo.errors import nearest
 from halo.objective.document import Path
-from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names, to_text
-from halo.objective.loading import Objective
-from halo.objective.vocabulary import FEEDBACK, FUNCTIONS, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS, SPECIAL, known_words
-
-LISTS = ("ranked", "scored")
-COMPARISONS = ("lt", "le", "gt", "ge")
+from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names
+from halo.objective.vocabulary import FUNCTIONS, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS, SPECIAL, known_words
 
 
-@dataclass(frozen=True)
-class At:
-    """The completion at hand: its role, the slot that holds its tensors, and whether it ranges over a list."""
-
-    role: str
-    slot: str
-    ranging: bool = False
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a formula stands and what it may see: `scope` holds `z` or `loss`; `populations` collects list roles."""
-
-    path: Path
-    at: At | None
-    scope: Mapping[str, Node]
-    populations: set[str] | None = None
-    batch_roles: set[str] | None = None
-
-
-class Expressions:
+class Expressions(Levels):
     """Lowers single formulas of one objective; `lowering` builds the terms from them."""
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective, self.declaration = objective, objective.declaration
-        self.build = Builder()
-        self.feedback = FEEDBACK[self.declaration.feedback]
-        self.is_list = self.declaration.feedback in LISTS
-        self.roles = dict(self.feedback.roles) | {"prompt": "prompt"} | {role: role for role in self.declaration.roles}
-        self.labels: dict[Node, str] = {}
-        self.origins: dict[Node, Origin] = {}
-        self.used: set[str] = set()
-        self.open_lets: list[str] = []
-        self.rewards: dict[tuple[Path, str], Node] = {}
-        self.factors: dict[Node, tuple[Node, Node]] = {}  # an implied reward: its normalizer and its reward key
-        self.term_keys: dict[str, Path] = {}
-        self.statistics: dict[str, Statistic] = {}
-
-    # -- errors and names ------------------------------------------------------------------------------------------
-
-    def fail(self, code: str, message: str, path: Path, offset: int = 0, hint: str = "") -> ObjectiveError:
-        return ObjectiveError(code, message, place=self.objective.place(path, offset), hint=hint)
-
-    def declared_names(self) -> dict[str, Collection[str]]:
-        """The names that formulas may use, by the key that declares them."""
-        declared = self.declaration
-        return {"parameters": declared.parameters, "columns": declared.columns, "let": declared.let, "statistics": declared.statistics}
-
-    def label(self, node: Node, name: str, path: Path, source: Any) -> Node:
-        """Names a node in the generated source; the first name wins, plain leaves stay inline."""
-        if node.op not in ("number", "parameter", "statistic", "input") and node not in self.labels:
-            taken = set(self.labels.values())
-            unique = next(n for n in (name, *(f"{name}_{i}" for i in range(2, 99))) if n not in taken)
-            self.labels[node] = unique
-            key = ".".join(str(part) for part in path)
-            self.origins[node] = Origin(key, str(source), self.objective.place(path))
-        return node
-
     # -- keys of a term --------------------------------------------------------------------------------------------
-
-    def key(self, name: str) -> tuple[Path, Any]:
-        """The value of a slot key for the term at hand and its path: the term's own, else the top level's."""
-        if name in self.term_keys:
-            path = self.term_keys[name]
-            return path, getattr(self.declaration.terms[str(path[1])], name)
-        return (name,), getattr(self.declaration, name)
 
     def keyed(self, path: Path, value: Any, at: At, scope: Mapping[str, Node]) -> Node:
         """Lowers a formula, or the entry of a map from role to formula that fits the completion at hand."""
@@ -143,17 +75,6 @@ class Expressions:
         self.check_rows(arguments, site.path, formula.offset)
         return self.build.apply(formula.function, *arguments)
 
-    def check_arity(self, formula: Call, arity: tuple[int, int], site: Site) -> None:
-        low, high = arity
-        if not low <= len(formula.arguments) <= high:
-            wanted = f"{low}" if low == high else f"{low} to {high}"
-            message = f"{formula.function}() takes {wanted} argument{'s' * (wanted != '1')}, got {len(formula.arguments)}"
-            raise self.fail("formula-syntax", message, site.path, formula.offset)
-        if formula.function == "where" and not (isinstance(formula.arguments[0], Call) and formula.arguments[0].function in COMPARISONS):
-            raise self.fail(
-                "formula-syntax", "the first argument of where is a comparison", site.path, formula.offset, "such as where(z > 0, z, 2 * z)"
-            )
-
     def check_tokens(self, arguments: list[Node], formula: Call, site: Site) -> None:
         """Tokens of two completions have nothing to do with one another, one by one."""
         owners = {a.tokens for a in arguments if a.tokens}
@@ -161,12 +82,6 @@ class Expressions:
             names = " and ".join(sorted(owner[0] for owner in owners if owner))
             raise self.fail("wrong-level", f"tokens of different completions ({names}) are combined one by one", site.path, formula.offset,
                             "write sum(...) or mean(...) over each completion first")  # fmt: skip
-
-    def check_rows(self, arguments: list[Node], path: Path, offset: int = 0, beside: str = "a number of each row") -> None:
-        """What is sorted over the batch has lost its row: the number of an example means nothing beside it."""
-        if ordering.rowless(arguments) and ordering.of_rows(arguments):
-            raise self.fail("wrong-level", f"what batch_sort() sorts has lost its row, and is combined with {beside}", path, offset,
-                            "combine before sorting, inside batch_sort(...); beside it stand other sorts, parameters and batch words")  # fmt: skip
 
     def bare(self, formula: Name, site: Site) -> Node:
         name = formula.name
@@ -256,104 +171,6 @@ class Expressions:
         if at.ranging and (role == "rejected" or role in LIST_POPULATIONS):
             return self.build.view(node)
         return self.build.select(role, node) if at.ranging and role in ("best", "worst") else node
-
-    def check_role(self, role: str, path: Path, offset: int = 0) -> None:
-        if role not in self.roles:
-            message = f"{self.declaration.feedback} feedback has no role {role!r}"
-            raise self.fail("unknown-role", message, path, offset, nearest(role, self.roles))
-
-    def at(self, role: str) -> At:
-        slot = self.roles[role]
-        return At(role, slot, self.is_list and slot == "completion")
-
-    # -- words that change level -----------------------------------------------------------------------------------
-
-    def reduction(self, formula: Call, site: Site) -> Node:
-        self.check_arity(formula, (1, 1), site)
-        word = REDUCTIONS[formula.function]
-        if word.over == "token":
-            return self.over_tokens(formula, site)
-        return self.over_list(formula, site) if word.over == "list" else self.over_batch(formula, site)
-
-    def over_tokens(self, formula: Call, site: Site) -> Node:
-        value = self.expression(formula.arguments[0], site)
-        if value.tokens is None:
-            message = f"{formula.function}() is over tokens, but {to_text(formula.arguments[0])} has none"
-            raise self.fail("wrong-level", message, site.path, formula.offset, "it is one number for each completion already")
-        return self.build.reduce(REDUCTIONS[formula.function].torch, value, self.token_mask(value), ("token",))
-
-    def token_mask(self, value: Node) -> Node:
-        assert value.tokens is not None
-        slot, axis = value.tokens
-        axes = ("example", *((axis,) if axis else ()), "token")
-        if not axis and slot == "completion" and self.is_list:  # the tokens of a selected completion
-            which = next(node.data for node in topological([value]) if node.op == "select" and node.tokens)
-            whole = self.build.make(op="mask", data="mask", slot=slot, axes=("example", "list", "token"), tokens=(slot, "list"))
-            return self.build.select(which, whole)
-        return self.build.make(op="mask", data="mask", slot=slot, axes=axes, tokens=value.tokens)
-
-    def over_list(self, formula: Call, site: Site) -> Node:
-        if not self.is_list:
-            raise self.fail("wrong-level", f"{formula.function}() needs ranked or scored feedback", site.path, formula.offset)
-        populations: set[str] = set()
-        value = self.expression(formula.arguments[0], self.inner_site(site, populations))
-        if len(populations) != 1:
-            message = f"{formula.function}() ranges over {', '.join(sorted(populations)) or 'nothing'}"
-            raise self.fail("wrong-level", message, site.path, formula.offset, f"name one population inside: {', '.join(LIST_POPULATIONS)}")
-        if "token" in value.axes:
-            raise self.fail(
-                "wrong-level", f"{formula.function}() of a token quantity", site.path, formula.offset, "write sum(...) or mean(...) first"
-            )
-        (population,) = populations
-        axes = ("example", "other") if population == "all" else ("example", "list", "other")
-        mask = self.build.make(op="mask", data=population, axes=axes)
-        return self.build.reduce(REDUCTIONS[formula.function].torch, value, mask, ("other",))
-
-    def inner_site(self, site: Site, populations: set[str]) -> Site:
-        """The site of a list word's argument: the list roles named there are collected in `populations`."""
-        return Site(site.path, site.at, site.scope, populations, site.batch_roles)
-
-    def whole_batch(self, path: Path) -> Site:
-        """The site of a formula that stands for itself: no completion is at hand."""
-        return Site(path, None, {})
-
-    def over_batch(self, formula: Call, site: Site) -> Node:
-        value, mask = self.over_everything(f"{formula.function}()", formula.arguments[0], site, formula.offset)
-        return self.build.reduce(REDUCTIONS[formula.function].torch, value, mask, AXES, batch=True)
-
-    def over_everything(self, what: str, inner: Formula, site: Site, offset: int = 0) -> tuple[Node, Node | None]:
-        """What a batch word or a statistic reduces: its argument, and which of its numbers are there."""
-        roles: set[str] = set()
-        value = self.expression(inner, Site(site.path, None, {}, None, roles))
-        if "example" not in value.axes:
-            raise self.fail("wrong-level", f"{what} of nothing that varies over the batch", site.path, offset)
-        if "token" in value.axes:
-            raise self.fail("wrong-level", f"{what} of a token quantity", site.path, offset, "write sum(...) or mean(...) first")
-        masks = [mask for role in sorted(roles) if (mask := self.member_mask(role)) is not None and set(mask.axes) <= set(value.axes)]
-        self.check_rows([value, *masks], site.path, offset)
-        return value, self.all_of(masks)
-
-    def over_examples(self, formula: Call, site: Site) -> Node:
-        """`mean` and `sum` in the examples step of `reduce` run over examples."""
-        self.check_arity(formula, (1, 1), site)
-        value = self.expression(formula.arguments[0], site)
-        return self.build.reduce(REDUCTIONS[formula.function].torch, value, None, AXES, batch=True)
-
-    def member_mask(self, role: str) -> Node | None:
-        """Which examples, completions or pairs have the role; None if all have it."""
-        if role in ("desirable", "undesirable"):
-            return self.build.make(op="mask", data=role, axes=("example",))
-        if self.is_list and role in ("completion", "all"):
-            return self.build.make(op="mask", data="present", slot="completion", axes=("example", "list"))
-        if self.is_list and role == "chosen":
-            return self.build.make(op="mask", data="pairs", axes=("example", "list", "other"))
-        return None
-
-    def all_of(self, masks: list[Node]) -> Node | None:
-        result: Node | None = None
-        for mask in masks:
-            result = mask if result is None else self.build.apply("and", result, mask)
-        return result
 
     # -- the implied reward ----------------------------------------------------------------------------------------
 
