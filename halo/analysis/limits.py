@@ -13,9 +13,10 @@ from functools import cached_property
 import sympy
 from sympy import Expr, Integer, Poly, Symbol
 
+from halo.analysis.algebra.factors import Generator, OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Box
-from halo.analysis.decide import settled
-from halo.analysis.normal_form import Algebra, Generator, OutOfReach
+from halo.analysis.kinks import settled
 from halo.analysis.ranges import REALS
 from halo.analysis.scalar import Scalars
 from halo.compiler.graph import Node

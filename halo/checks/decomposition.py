@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from halo.analysis.curvature import Box, Calculus
-from halo.analysis.decide import is_zero, shown
 from halo.analysis.evaluate import points, sure_value
+from halo.analysis.identity import is_zero, shown
 from halo.analysis.scalar import Scalars, topological_scalar, variables
 from halo.analysis.verdict import REFUTED, UNDECIDED, Outcome
-from halo.checks.scalars.view import SUM_OF, Where
+from halo.checks.scalars.inputs import SUM_OF, Where
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part
 from halo.objective.vocabulary import INPUTS

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from math import inf
 
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Outcome, Question, is_free_of, shown
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Outcome, Question
+from halo.analysis.identity import is_free_of, shown
 from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import Scalars, variables
 from halo.checks.decomposition import Construction, Departure, inner_variables, is_policy, take_apart

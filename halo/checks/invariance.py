@@ -7,12 +7,15 @@ from fractions import Fraction
 
 import sympy
 
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, is_free_of, is_zero, named, nonzero_point, number, shown
-from halo.analysis.normal_form import Algebra, OutOfReach
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
+from halo.analysis.identity import is_free_of, is_zero, named, nonzero_point, number, shown
 from halo.analysis.ranges import NEGATIVE, REALS, Span
 from halo.analysis.scalar import Scalars, variables
-from halo.checks.scalars.view import SUM_OF, View
+from halo.checks.scalars.inputs import SUM_OF
+from halo.checks.scalars.view import View
 from halo.checks.subject import Finding, Subject
 from halo.checks.well_formed import is_data
 from halo.compiler import units as unit_inference

@@ -16,12 +16,16 @@ import sympy
 from mpmath import mp, mpf
 from sympy import Expr
 
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Question, is_zero, jumps, settled, shown, sign_in_cases, switching_at
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Question
 from halo.analysis.evaluate import points, sure_value
-from halo.analysis.normal_form import Algebra, OutOfReach
+from halo.analysis.identity import is_zero, shown
+from halo.analysis.kinks import jumps, settled, switching_at
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, variables
+from halo.analysis.sign import sign_in_cases
 from halo.checks.subject import Finding, Subject
 from halo.compiler.graph import Node, Part
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, is_free_of
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
+from halo.analysis.identity import is_free_of
 from halo.analysis.scalar import Scalars, variables
-from halo.checks.scalars.view import SUM_OF, SUMMED, View
+from halo.checks.scalars.inputs import SUM_OF, SUMMED
+from halo.checks.scalars.view import View
 from halo.checks.subject import Finding, Subject
 from halo.compiler.graph import Node, Part, topological
 

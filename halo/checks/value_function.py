@@ -10,10 +10,12 @@ from math import inf
 import sympy
 from sympy import Poly
 
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Question, shown
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Question
+from halo.analysis.identity import shown
 from halo.analysis.limits import limit
-from halo.analysis.normal_form import Algebra, OutOfReach
 from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import variables
 from halo.checks.subject import Finding, Subject

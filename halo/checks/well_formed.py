@@ -7,14 +7,18 @@ from fractions import Fraction
 
 import sympy
 
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, named, number, shown
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
 from halo.analysis.evaluate import points, sure_value, values
-from halo.analysis.normal_form import Algebra, OutOfReach
+from halo.analysis.identity import named, number, shown
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import COMPARE, Scalars, topological_scalar, variables
-from halo.checks.gradients import roles, total_pull
-from halo.checks.scalars.view import SUM_OF, TIED, View
+from halo.checks.gradients import total_pull
+from halo.checks.pulls import roles
+from halo.checks.scalars.inputs import SUM_OF, TIED
+from halo.checks.scalars.view import View
 from halo.checks.subject import Finding, Subject
 from halo.compiler.graph import Node
 from halo.objective.formula import Call, Formula, Name, Number

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Outcome, is_zero
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Outcome
+from halo.analysis.identity import is_zero
 from halo.checks import gradients, human_aware, invariance, optimum, reach, value_function, well_formed
 from halo.checks.results import NEVER, Belief, Examination
 from halo.checks.subject import Check, Finding, Subject

@@ -8,7 +8,7 @@ from html import escape
 
 from halo.figures.curve import Curve
 from halo.figures.item import Against
-from halo.figures.plot import COLOURS, SHADES
+from halo.figures.panels import COLOURS, SHADES
 
 LIGHT_AND_DARK = {
     "#000000": "#e8e8e8", "#333333": "#dddddd", "#555555": "#b0b0b0", "#808080": "#8a8a8a", "#d9d9d9": "#3a3d42", "#ffffff": "#17191c",

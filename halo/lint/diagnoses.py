@@ -9,8 +9,9 @@ from fractions import Fraction
 from mpmath import mp, mpf
 
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import is_zero, shown, sign_of
+from halo.analysis.identity import is_zero, shown
 from halo.analysis.scalar import topological_scalar, variables
+from halo.analysis.sign import sign_of
 from halo.checks.human_aware import VERSION
 from halo.compiler.graph import Node, Part
 from halo.lint.rewriting import parts_of

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from halo.analysis.decide import sign_of
 from halo.analysis.evaluate import points, sure_value
 from halo.analysis.scalar import variables
+from halo.analysis.sign import sign_of
 from halo.checks import gradients, human_aware, reach, value_function, well_formed
+from halo.checks.pulls import roles
 from halo.checks.results import Belief
 from halo.checks.subject import Check, Finding, Subject
 from halo.compiler.graph import Node, Part
@@ -156,7 +157,7 @@ class Case:
 
     def pull_at_start(self, role: str) -> Node | None:
         """d loss / d log-probability of a role where policy = reference."""
-        for name, slot, parts in gradients.roles(self.subject):
+        for name, slot, parts in roles(self.subject):
             if name == role:
                 own = [p for p in parts if self.subject.feedback != "labelled" or p.role in (role, "completion")]
                 pull = gradients.total_pull(self.subject, slot, own, role)

@@ -12,11 +12,12 @@ from typing import Any
 
 from halo.compiler.graph import Part
 from halo.compiler.pipeline import CompiledObjective
+from halo.notation.names import BATCH, EXPECTATION, WAYS
 from halo.notation.pens import Pen, Piece
 from halo.notation.signs import ONE, ZERO, simplified
 from halo.notation.sums import Equation, Group, Summand, Sums
 from halo.notation.symbols import Symbol, completion
-from halo.notation.writing import BATCH, EXPECTATION, WAYS, Writer, entry, roman
+from halo.notation.writing import Writer, entry, roman
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names
 

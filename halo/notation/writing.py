@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from halo.notation.names import AMONG, BATCH, COMPARED, EXPECTATION, FUNCTIONS, GLOBAL, MODELS, WAYS
 from halo.notation.pens import PRODUCT, SUM, Pen, Piece
 from halo.notation.signs import simplified
 from halo.notation.symbols import Completion, Symbol, completion, declared_symbols, escaped
@@ -15,29 +16,6 @@ from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, number_text, numbers_and_names
 from halo.objective.loading import Objective
 from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS
-
-MODELS = {"logp": Symbol(r"\theta", "θ"), "ref_logp": Symbol(r"\mathrm{ref}", "ref"), "old_logp": Symbol(r"\mathrm{old}", "old")}
-FUNCTIONS = {
-    "min": (r"\min", "min"), "max": (r"\max", "max"), "clip": (r"\operatorname{clip}", "clip"), "tanh": (r"\tanh", "tanh"),
-    "sign": (r"\operatorname{sign}", "sign"), "atan": (r"\arctan", "arctan"), "asinh": (r"\operatorname{arsinh}", "arsinh"),
-    "sigmoid": (r"\sigma", "σ"),
-}  # fmt: skip
-COMPARED = {"lt": ("<", "<"), "le": (r"\leq", "≤"), "gt": (">", ">"), "ge": (r"\geq", "≥")}
-WAYS = {
-    "mean": Symbol(r"\operatorname{mean}", "mean"), "std": Symbol(r"\operatorname{std}", "std"), "sum": Symbol(r"\sum", "Σ"),
-    "max": Symbol(r"\max", "max"), "min": Symbol(r"\min", "min"),
-}  # fmt: skip
-AMONG = {
-    "all": (r"\in Y", "∈Y"),
-    "others": (r"\neq", "≠"),
-    "better": (r"\succ", "≻"),
-    "worse": (r"\prec", "≺"),
-    "suffix": (r"\preceq", "≼"),
-}
-GLOBAL = ("z", "loss", "vocab_size")
-"""Words that mean no completion."""
-EXPECTATION = Symbol(r"\mathbb{E}", "E")
-BATCH = (r"\mathcal{B}", "B")
 
 
 class Writer:

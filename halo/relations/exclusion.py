@@ -16,16 +16,20 @@ from typing import Any
 from mpmath import mp, mpf
 from sympy import Poly
 
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_RATIOS
 from halo.analysis.curvature import Box, Calculus
-from halo.analysis.decide import is_zero, number, sign_of
 from halo.analysis.evaluate import sure_value
-from halo.analysis.normal_form import Algebra, OutOfReach
+from halo.analysis.identity import is_zero, number
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables
+from halo.analysis.sign import sign_of
 from halo.compiler.graph import Node, text
-from halo.relations.signature import MARK, Signal, is_log_probability, is_policy
-from halo.relations.substitution import Floats, places, sampled, short, walk
+from halo.relations.places import Floats, places, sampled, walk
+from halo.relations.rewriting import is_log_probability, is_policy
+from halo.relations.signature import MARK, Signal
+from halo.relations.substitution import short
 
 CHOICES = 14
 

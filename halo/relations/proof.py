@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 import sympy
 
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import is_zero
-from halo.analysis.normal_form import Algebra, OutOfReach
+from halo.analysis.identity import is_zero
 from halo.analysis.ranges import Span
 from halo.analysis.scalar import is_number, topological_scalar
 from halo.compiler.graph import Node, topological
 from halo.objective.schema import Interval
-from halo.relations.signature import Key, Signal, attached, rewritten
+from halo.relations.rewriting import attached, rewritten
+from halo.relations.signature import Key, Signal
 from halo.relations.substitution import Candidate
 
 

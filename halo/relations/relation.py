@@ -11,14 +11,15 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
+from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.budgets import MAX_CANDIDATES
-from halo.analysis.normal_form import OutOfReach
 from halo.analysis.scalar import is_number
 from halo.clock import SECONDS, answers
 from halo.compiler.graph import Node, text
 from halo.relations.exclusion import Exclusion, Witness
 from halo.relations.proof import Proved, Prover
-from halo.relations.signature import MARK, NotPairs, Reading, Side, Signal, Unreadable, signal
+from halo.relations.rewriting import NotPairs, Unreadable
+from halo.relations.signature import MARK, Reading, Side, Signal, signal
 from halo.relations.substitution import Search
 
 Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from halo.analysis.normal_form import OutOfReach
+from halo.analysis.algebra.factors import OutOfReach
 from halo.checks.results import Kin
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import HaloError
 from halo.objective.loading import load
 from halo.relations.relation import mutual_word, sentence, special_case
-from halo.relations.signature import MARK, Side, Unreadable, signal
+from halo.relations.rewriting import Unreadable
+from halo.relations.signature import MARK, Side, signal
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,19 @@ a formula of the parameters of `left`. Whoever uses a candidate proves it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice, product
 
-from halo.analysis.evaluate import FloatMath
-from halo.analysis.ranges import REALS, Span
-from halo.analysis.scalar import COMPARE, Scalars, topological_scalar, variables
+from halo.analysis.scalar import topological_scalar, variables
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node
-from halo.objective.vocabulary import FUNCTIONS
-from halo.relations.signature import Signal, Unreadable, attached, is_policy, one_token, stops
+from halo.relations.closed_forms import affine_form, constant_form, least_squares, monomial_form
+from halo.relations.places import PLACES, Floats, places, sampled, walk
+from halo.relations.rewriting import Unreadable, attached, is_policy, one_token, stops
+from halo.relations.signature import Signal
 
-PLACES = 7
-"""Points of data that a candidate must agree on."""
 CLOSE = 1e-8
 COMBINATIONS = 48
 KINKED = ("min", "max", "clip", "relu", "abs", "sign", "where")
@@ -34,70 +32,6 @@ class Candidate:
 
     values: Mapping[str, Node]
     scale: Node
-
-
-class Floats:
-    """Scalars as one straight program on floats; what has no value is nan."""
-
-    def __init__(self, outputs: Sequence[Node], inputs: Sequence[Node]) -> None:
-        order = list(dict.fromkeys(node for output in outputs for node in topological_scalar(output)))
-        place = {node: index for index, node in enumerate([*inputs, *(n for n in order if n not in set(inputs))])}
-        self.steps = [(_function(node), [place[a] for a in node.args]) for node in place if node not in set(inputs)]
-        self.outputs = [place[node] for node in outputs]
-
-    def __call__(self, values: Sequence[float]) -> list[float]:
-        """The outputs, for values of the inputs in their order."""
-        held = list(values)
-        for function, arguments in self.steps:
-            try:
-                result = function(*[held[i] for i in arguments])
-            except (ArithmeticError, ValueError):
-                result = math.nan
-            held.append(math.nan if isinstance(result, complex) else result)
-        return [held[i] for i in self.outputs]
-
-
-def _function(node: Node) -> Callable[..., float]:
-    if node.op == "number":
-        value = float(node.data)
-        return lambda: value
-    if node.op == "stop":
-        return lambda x: x
-    if node.op != "apply":
-        raise KeyError(node.data)
-    if node.data in COMPARE:
-        return COMPARE[node.data]
-    exact = FUNCTIONS[node.data].exact
-    return lambda *xs: exact(FloatMath, *xs)
-
-
-def sampled(span: Span, state: int) -> Fraction:
-    """An unremarkable number of a range: no saturation, no round value."""
-    part = Fraction(state % 997 + 1, 1000)
-    if span.bounded:
-        return Fraction(span.low) + (Fraction(span.high) - Fraction(span.low)) * part
-    if span.low != -math.inf:
-        return Fraction(span.low) + Fraction(1, 5) + 2 * part
-    if span.high != math.inf:
-        return Fraction(span.high) - Fraction(1, 5) - 3 * part
-    return 4 * part - Fraction(7, 4)
-
-
-def walk(state: int) -> Iterator[int]:
-    """A fixed sequence of numbers that look random."""
-    while True:
-        state = (state * 1_103_515_245 + 12_345) % 2**31
-        yield state >> 8
-
-
-def places(box: Mapping[Node, Span], names: Sequence[Node], count: int) -> list[dict[Node, Fraction]]:
-    """Points of the data; lengths are whole."""
-    numbers = walk(20_240_601)
-    found = []
-    for _ in range(count):
-        point = {name: sampled(box.get(name, REALS), next(numbers)) for name in names}
-        found.append({name: Fraction(1 + next(numbers) % 5) if name.data == "length" else x for name, x in point.items()})
-    return found
 
 
 class Teaching:
@@ -199,7 +133,7 @@ class Search:
             columns = [self._slope(target, given, x, i, rest) for i in free]
             if any(column is None for column in columns):
                 return None
-            step = _solved([c for c in columns if c is not None], rest, damping)
+            step = least_squares([c for c in columns if c is not None], rest, damping)
             trial = [self._inside(i, x[i] - step[free.index(i)]) if i in free else x[i] for i in range(len(x))] if step else x
             after = self.fit(target, given, trial)
             stalled = stalled + 1 if error > 1e-3 and after[0] > 0.99 * error else 0  # far from a fit, and no nearer
@@ -302,7 +236,7 @@ class Search:
 
     def recognised(self, values: Sequence[float]) -> Node | None:
         """A number, a product of powers, or a sum of multiples of the left's parameters that has these values."""
-        for form in (_constant, _monomial, _affine):
+        for form in (constant_form, monomial_form, affine_form):
             found = form(self.s, self.given, self.rows, values)
             if found is not None:
                 return found
@@ -321,78 +255,3 @@ def _plain(parameter: Node, side: Signal) -> str:
 
 
 # -- numbers to formulas ---------------------------------------------------------------------------------------------------
-
-
-def _rational(x: float) -> Fraction | None:
-    near = Fraction(x).limit_denominator(48)
-    return near if abs(float(near) - x) <= 1e-6 * max(1.0, abs(x)) and abs(near) < 1000 else None
-
-
-def _constant(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
-    same = all(abs(v - values[0]) <= 1e-6 * max(1.0, abs(v)) for v in values)
-    number = _rational(values[0]) if same else None
-    return None if number is None else s.number(number)
-
-
-def _monomial(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
-    if any(v <= 0 for v in values) or any(x <= 0 for row in rows for x in row):
-        return None
-    powers = []
-    for i in range(len(names)):
-        power = math.log(values[i + 1] / values[0]) / math.log(rows[i + 1][i] / rows[0][i])
-        if abs(2 * power - round(2 * power)) > 1e-4 or abs(power) > 4:
-            return None
-        powers.append(Fraction(round(2 * power), 2))
-    factors = [v / math.prod(x ** float(p) for x, p in zip(row, powers, strict=True)) for row, v in zip(rows, values, strict=True)]
-    number = _rational(factors[0]) if max(factors) - min(factors) <= 1e-6 * abs(factors[0]) else None
-    return None if number is None else _product(s, names, powers, number)
-
-
-def _product(s: Scalars, names: Sequence[Node], powers: Sequence[Fraction], number: Fraction) -> Node:
-    above, below = s.number(number.numerator), s.number(number.denominator)
-    for name, power in zip(names, powers, strict=True):
-        raised = s.call("pow", name, s.number(abs(power))) if abs(power) != 1 else name
-        if power > 0:
-            above = s.call("mul", above, raised)
-        elif power < 0:
-            below = s.call("mul", below, raised)
-    return s.call("div", above, below)
-
-
-def _affine(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
-    total, rest = s.number(0), values[0]
-    slopes = []
-    for i, name in enumerate(names):
-        slope = _rational((values[i + 1] - values[0]) / (rows[i + 1][i] - rows[0][i]))
-        if slope is None:
-            return None
-        slopes.append(float(slope))
-        rest -= float(slope) * rows[0][i]
-        total = s.call("add", total, s.call("mul", s.number(slope), name)) if slope else total
-    constant = _rational(rest)
-    if constant is None:
-        return None
-    sure = all(abs(float(constant) + math.fsum(a * x for a, x in zip(slopes, row, strict=True)) - v) < 1e-6 for row, v in zip(rows, values, strict=True))
-    return s.call("add", s.number(constant), total) if sure else None
-
-
-def _solved(columns: Sequence[Sequence[float]], rest: Sequence[float], damping: float) -> list[float] | None:
-    """The damped least-squares step: (J'J + damping * diag) step = J'r."""
-    n = len(columns)
-    matrix = [[math.fsum(a * b for a, b in zip(p, q, strict=True)) for q in columns] for p in columns]
-    right = [math.fsum(a * b for a, b in zip(p, rest, strict=True)) for p in columns]
-    for i in range(n):
-        matrix[i][i] += damping * matrix[i][i] + 1e-14
-    for i in range(n):
-        pivot = max(range(i, n), key=lambda k: abs(matrix[k][i]))
-        matrix[i], matrix[pivot], right[i], right[pivot] = matrix[pivot], matrix[i], right[pivot], right[i]
-        if not matrix[i][i] or not math.isfinite(matrix[i][i]):
-            return None
-        for k in range(i + 1, n):
-            factor = matrix[k][i] / matrix[i][i]
-            right[k] -= factor * right[i]
-            matrix[k] = [a - factor * b for a, b in zip(matrix[k], matrix[i], strict=True)]
-    step = [0.0] * n
-    for i in reversed(range(n)):
-        step[i] = (right[i] - math.fsum(matrix[i][k] * step[k] for k in range(i + 1, n))) / matrix[i][i]
-    return step

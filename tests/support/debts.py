@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-LONG_FILES: dict[str, int] = {
-    "halo/analysis/curvature.py": 400,
-    "halo/analysis/decide.py": 405,
-    "halo/analysis/normal_form.py": 450,
-    "halo/checks/gradients.py": 355,
-    "halo/checks/scalars/view.py": 542,
-    "halo/figures/plot.py": 360,
-    "halo/notation/writing.py": 359,
-    "halo/relations/signature.py": 361,
-    "halo/relations/substitution.py": 398,
-}
+LONG_FILES: dict[str, int] = {}
 """Lines."""
 
 LONG_FUNCTIONS: dict[str, int] = {}
@@ -25,10 +15,12 @@ WIDE_LINES: dict[str, int] = {
     "halo/backends/interface.py": 1,
     "halo/backends/placement.py": 1,
     "halo/checks/decomposition.py": 2,
-    "halo/checks/gradients.py": 5,
+    "halo/checks/gradients.py": 4,
     "halo/checks/invariance.py": 3,
     "halo/checks/optimum.py": 8,
-    "halo/checks/scalars/view.py": 2,
+    "halo/checks/pulls.py": 1,
+    "halo/checks/scalars/inputs.py": 1,
+    "halo/checks/scalars/reductions.py": 1,
     "halo/checks/value_function.py": 2,
     "halo/checks/well_formed.py": 4,
     "halo/cli/data.py": 3,
@@ -61,10 +53,11 @@ WIDE_LINES: dict[str, int] = {
     "halo/objective/vocabulary.py": 1,
     "halo/plugin/registry.py": 1,
     "halo/reference/fingerprint.py": 1,
+    "halo/relations/closed_forms.py": 1,
     "halo/relations/exclusion.py": 6,
     "halo/relations/relation.py": 4,
-    "halo/relations/signature.py": 2,
-    "halo/relations/substitution.py": 3,
+    "halo/relations/rewriting.py": 2,
+    "halo/relations/substitution.py": 2,
     "halo/report/gallery.py": 1,
     "halo/report/markup.py": 1,
     "halo/report/overview.py": 3,
@@ -101,12 +94,15 @@ WIDE_LINES: dict[str, int] = {
 """How many lines are too wide."""
 
 NESTED_TERNARIES: dict[str, int] = {
-    "halo/analysis/curvature.py": 8,
-    "halo/analysis/decide.py": 2,
+    "halo/analysis/algebra/factors.py": 4,
+    "halo/analysis/composition.py": 7,
+    "halo/analysis/curvature.py": 1,
     "halo/analysis/evaluate.py": 3,
-    "halo/analysis/normal_form.py": 4,
+    "halo/analysis/identity.py": 1,
     "halo/analysis/ranges.py": 3,
-    "halo/checks/scalars/view.py": 4,
+    "halo/analysis/sign.py": 1,
+    "halo/checks/scalars/inputs.py": 3,
+    "halo/checks/scalars/sums.py": 1,
     "halo/checks/well_formed.py": 1,
     "halo/cli/arguments.py": 1,
     "halo/cli/data.py": 2,
@@ -142,7 +138,7 @@ NESTED_TERNARIES: dict[str, int] = {
 }
 """How many ternaries stand within another one."""
 
-TERNARIES_NOW = 48.4
+TERNARIES_NOW = 48.0
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {

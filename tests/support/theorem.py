@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Verdict, is_zero, named, nonzero_point, number, shown, sign_of
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Verdict
 from halo.analysis.evaluate import FloatMath, points, sure_value, surely_below, values
-from halo.analysis.normal_form import Algebra, OutOfReach
+from halo.analysis.identity import is_zero, named, nonzero_point, number, shown
 from halo.analysis.ranges import POSITIVE, Span
 from halo.analysis.scalar import Scalars, is_number, variables
-from halo.checks.scalars.view import SUMMED, View
+from halo.analysis.sign import sign_of
+from halo.checks.scalars.inputs import SUMMED
+from halo.checks.scalars.view import View
 from halo.compiler.graph import LossGraph, Node
 from halo.objective.schema import Interval
 
