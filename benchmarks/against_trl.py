@@ -36,7 +36,7 @@ def shared_rows(data: str, model: str, max_length: int, count: int, folder: Path
     from halo.data.preparing import prepare
     from halo.data.reading import read_examples
     from halo.data.tokenizing import Template
-    from halo.training.models import load_tokenizer
+    from halo.training.model.loading import load_tokenizer
     from halo.training.settings import Settings
 
     template = Template.of(load_tokenizer(model, Settings()), "auto")
@@ -88,7 +88,7 @@ def run(name: str, options: argparse.Namespace, rows: Path) -> dict[str, Any]:
 
 def fast_precision() -> tuple[str, str]:
     """The precision that is faster here, and why: halo's own measurement."""
-    from halo.training.models import LARGE, wants_bf16
+    from halo.training.model.loading import LARGE, wants_bf16
     from halo.training.settings import Settings
 
     use, why = wants_bf16(Settings(), LARGE)

@@ -21,8 +21,8 @@ from steps import StepClock
 
 from halo.compiler.pipeline import compile_source
 from halo.plugin.objectives import find_objective
-from halo.training.assembly import assemble
-from halo.training.loop import train
+from halo.training.run.assembly import assemble
+from halo.training.run.loop import train
 from halo.training.settings import Settings
 
 
@@ -65,18 +65,18 @@ def variants(run: Run) -> Iterator[None]:
     import attention
     import head
 
+    from halo.scoring import distributions, packed
     from halo.scoring import head as own
-    from halo.scoring import packed, vocabulary
 
-    before = packed.attention, vocabulary.token_logps, own.CHUNK_BYTES
+    before = packed.attention, distributions.token_logps, own.CHUNK_BYTES
     if run.attention != "as is":
         packed.attention = attention.PACKED[run.attention]
     if run.head != "as is":
-        vocabulary.token_logps = head.VARIANTS[run.head]
+        distributions.token_logps = head.VARIANTS[run.head]
     try:
         yield
     finally:
-        packed.attention, vocabulary.token_logps, own.CHUNK_BYTES = before
+        packed.attention, distributions.token_logps, own.CHUNK_BYTES = before
 
 
 def measured(run: Run) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from halo.backends.interface import Backend, BackendContext
+from halo.backends.context import BackendContext
+from halo.backends.interface import Backend
+from halo.backends.local import build_single, grouped
 from halo.cli.main import COMMANDS, run_core
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
@@ -62,12 +64,8 @@ def _uniform(context: ReferenceContext) -> Reference:
 
 
 def _single(context: BackendContext) -> object:
-    from halo.backends.local import build_single
-
     return build_single(context)
 
 
 def _ddp(context: BackendContext) -> object:
-    from halo.backends.local import grouped
-
     return grouped(context)

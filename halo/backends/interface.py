@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from halo.backends.placement import Placement
-
-
-@dataclass(frozen=True)
-class BackendContext:
-    """What the settings say that an Accelerator must know.
-
-    mixed_precision  `no` or `bf16`
-    trackers         names for `log_with`; `folder` is where they may write
-    cpu              forced
-    max_grad_norm    of the whole gradient; 0 is no clipping. For an engine that clips by itself: others read it in `Placement.update`
-    """
-
-    mixed_precision: str
-    trackers: tuple[str, ...]
-    folder: str
-    cpu: bool = False
-    max_grad_norm: float = 0.0
+from halo.backends.context import BackendContext
+from halo.backends.placement import Placement
 
 
 @dataclass(frozen=True)

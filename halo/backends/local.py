@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from halo.backends.interface import BackendContext
+from halo.backends.context import BackendContext
 from halo.errors import RunFailed
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from halo.backends.interface import BackendContext
+from halo.backends.context import BackendContext
 from halo.errors import RunFailed
 
 

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from halo.analysis.verdict import REFUTED, Finding
+from halo.checks.results import Examination
 from halo.cli.arguments import Arguments, split
-from halo.compiler.checks.examination import Examination
-from halo.compiler.checks.verdict import REFUTED, Finding
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import ObjectiveError, Place, SettingsError
+from halo.examine.supervisor import examine
 from halo.plugin.objectives import find_objective
+from halo.report.output import Output
 
 if TYPE_CHECKING:  # a cached verdict needs no algebra
-    from halo.compiler.checks.kinship import Known
+    from halo.relations.relatives import Known
 
 HELP = """halo check OBJECTIVE... [--all] [--verbose] [--json | --format md|latex] [--report FOLDER] [--fresh] [--set NAME=VALUE ...]
 
@@ -36,9 +38,6 @@ def run(arguments: list[str]) -> int:
         return 0
     names = _names(given)
     read = [_read(name, given.parameters) for name in names]
-    from halo.compiler.checks.supervisor import examine
-    from halo.report.output import Output
-
     flags = {flag.removeprefix("--") for flag in given.flags}
     form = _form(given)
     output = Output(form, given.flags.get("--report"), "verbose" in flags, [refusal.objective for _, refusal in read])
@@ -52,7 +51,7 @@ def run(arguments: list[str]) -> int:
 
 def _strangers(name: str) -> Known | None:
     """What an objective is compared with, unless it is one of them itself."""
-    from halo.compiler.checks.kinship import Known
+    from halo.relations.relatives import Known
 
     files = find_objective.files()
     return None if name in files or Path(name).resolve() in files.values() else Known(files, find_objective)

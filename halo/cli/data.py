@@ -13,15 +13,17 @@ from halo.cli.arguments import Arguments, split
 from halo.cli.console import quieten
 from halo.cli.train import settings_of
 from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.data.inspection import PERCENTS, Inspection, inspect, parts_of
+from halo.data.tokenizing import Report, Template, TokenizedExample
 from halo.errors import Place, SettingsError
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import borrowed
+from halo.training.data.datasets import load_data, tokenized, training_and_held_out
+from halo.training.data.schedule import Schedule, step_size
 from halo.training.settings import ALIASES, Settings, is_flag
 
 if TYPE_CHECKING:
-    from halo.data.inspection import Inspection
-    from halo.data.tokenizing import Report, Template, TokenizedExample
-    from halo.training.estimate import Estimate
+    from halo.training.run.estimate import Estimate
 
 HELP = """halo data [FILE] --objective OBJECTIVE [--model FOLDER_OR_HUB_NAME] [--rows N] [--json] [--settings FILE] [--SETTING VALUE ...]
 
@@ -48,8 +50,7 @@ def run(arguments: list[str]) -> int:
     said = [f"settings   {line}" for line in [borrowed(settings.model_dump())] if line]
     quieten()
     template, examples, report = _examples(compiled, settings, said.append)
-    from halo.data.inspection import inspect
-    from halo.training.estimate import estimate
+    from halo.training.run.estimate import estimate
 
     found = inspect(examples, template, compiled.parameters, compiled.graph.feedback, _epoch(examples, settings))
     size = settings.per_device_train_batch_size
@@ -85,9 +86,7 @@ def _settings(given: Arguments, compiled: CompiledObjective) -> Settings:
 
 
 def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tuple[Template, Sequence[TokenizedExample], Report]:
-    from halo.data.tokenizing import Template
-    from halo.training.datasets import load_data, tokenized, training_and_held_out
-    from halo.training.models import load_tokenizer
+    from halo.training.model.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
     template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
@@ -103,8 +102,6 @@ def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tupl
 
 def _epoch(examples: Sequence[TokenizedExample], settings: Settings) -> list[TokenizedExample] | None:
     """What the first epoch sees, where weights make that something else than every example once."""
-    from halo.training.schedule import Schedule
-
     mix = Schedule.of(settings, examples, 1).mix
     return [examples[i] for i in mix.epoch(0)] if mix.weights and not settings.streaming else None
 
@@ -113,8 +110,6 @@ def _epoch(examples: Sequence[TokenizedExample], settings: Settings) -> list[Tok
 
 
 def _text(found: Inspection, report: Report) -> list[str]:
-    from halo.data.inspection import PERCENTS
-
     lines = [f"kept       {report.kept} examples, {found.prompts} different prompts"]
     lines += [f"left out   {count} {why}, the first: {report.first[why]}" for why, count in report.dropped.most_common()]
     if any(found.labels):
@@ -126,8 +121,6 @@ def _text(found: Inspection, report: Report) -> list[str]:
 
 
 def _costs(found: Inspection, guess: Estimate, settings: Settings) -> list[str]:
-    from halo.training.schedule import step_size
-
     steps = -(-found.examples // step_size(settings, 1))
     total = settings.max_steps if settings.max_steps > 0 else max(1, ceil(steps * settings.num_train_epochs))
     parts = ", ".join(
@@ -143,8 +136,6 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
     """Rows with what is trained on in colour; without colours, what is not trained on inside a completion stands between « and »."""
     from rich.console import Console
     from rich.text import Text
-
-    from halo.data.inspection import parts_of
 
     console = Console(highlight=False, soft_wrap=True)
     for example in examples:

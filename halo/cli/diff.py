@@ -15,7 +15,7 @@ from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
 
 if TYPE_CHECKING:  # the algebra is loaded once there is something to compare
-    from halo.compiler.checks.signal import Side
+    from halo.relations.signature import Side
 
 HELP = """halo diff A B [--reference uniform-sequence|uniform-token] [--set NAME=VALUE ...] [--json]
 
@@ -40,7 +40,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if len(given.words) != 2:
         raise SettingsError("missing-key", f"expected two objectives, got {len(given.words)}", hint="such as halo diff dpo rdpo")
-    from halo.compiler.checks.relations import related
+    from halo.relations.relation import related
 
     sides = [side(word, given.flags.get("--reference") or "", given.parameters) for word in given.words]
     _check_set(given, [side.compiled for side in sides])
@@ -54,7 +54,7 @@ def side(word: str, reference: str = "", parameters: Mapping[str, float] = Mappi
 
     Raises SettingsError, or ObjectiveError of the objective.
     """
-    from halo.compiler.checks.signal import Side
+    from halo.relations.signature import Side
 
     name, _, settings = word.rpartition("@") if "@" in word.rpartition("/")[2] else (word, "", "")
     reference = _reference(reference, "--reference")
@@ -74,7 +74,7 @@ def side(word: str, reference: str = "", parameters: Mapping[str, float] = Mappi
 
 
 def _reference(text: str, place: str) -> str:
-    from halo.compiler.checks.signal import REFERENCES
+    from halo.relations.signature import REFERENCES
 
     if text and text not in REFERENCES:
         raise SettingsError("wrong-value", f"there is no reference {text!r}", place=Place(place), hint=nearest(text, REFERENCES))

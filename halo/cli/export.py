@@ -10,6 +10,8 @@ from typing import Any
 from halo.cli.arguments import all_words, split
 from halo.cli.console import quieten, say
 from halo.errors import ModelError, Place, SettingsError
+from halo.training.model.lora import base_of, is_adapter
+from halo.training.settings import Settings
 
 HELP = """halo export RUN FOLDER [--dtype float32|bfloat16|float16]
 
@@ -55,10 +57,7 @@ def _whole(source: Path, dtype: str | None) -> tuple[Any, Any, str]:
     """The model with nothing beside its weights, its tokenizer, and the base that an adapter was merged into."""
     import torch
 
-    from halo.training.adapters import base_of, is_adapter
-    from halo.training.models import load_model, load_tokenizer
-    from halo.training.settings import Settings
-
+    from halo.training.model.loading import load_model, load_tokenizer
     settings = Settings.model_validate({"dtype": "float32"})
     model, tokenizer, base = load_model(str(source), settings), load_tokenizer(str(source), settings), ""
     if is_adapter(str(source)):

@@ -8,7 +8,9 @@ from halo.cli.arguments import split
 from halo.cli.console import say
 from halo.compiler.pipeline import compile_source
 from halo.errors import Place, SettingsError
+from halo.examine.supervisor import examine
 from halo.plugin.objectives import find_objective
+from halo.report.folder import write_whole
 
 HELP = """halo gallery FOLDER [OBJECTIVE ...]
 
@@ -28,8 +30,6 @@ def run(arguments: list[str]) -> int:
         raise SettingsError("missing-key", "where should the pages go?", hint="such as halo gallery docs/gallery")
     folder = Path(given.words[0])
     _check(folder)
-    from halo.compiler.checks.supervisor import examine
-    from halo.report.folder import write_whole
     from halo.report.gallery import gallery
 
     compiled = [compile_source(name, None, find_objective) for name in given.words[1:] or find_objective.names()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from halo.cli.arguments import one_word
 from halo.errors import Place, SettingsError, nearest
-from halo.imports.trl import table, translate
+from halo.interop.trl_config import table, translate
+from halo.training.settings import ALIASES, Settings
 
 HELP = """halo import trl [--trainer NAME] [--loss-type TYPE] [--TRL_PARAMETER VALUE ...] [--TRL_SETTING VALUE ...]
 
@@ -28,8 +29,6 @@ def run(arguments: list[str]) -> int:
     framework = one_word(words, "framework")
     if framework != "trl":
         raise SettingsError("wrong-value", f"nothing is known of {framework!r}", hint=nearest(framework, ("trl",)))
-    from halo.training.settings import ALIASES, Settings
-
     trainer, loss_type = given.pop("trainer", "dpo"), given.pop("loss_type", None)
     found = translate(trainer, loss_type, given, {**Settings.model_fields, **ALIASES})
     name, declared = found.objective.name, found.objective.declaration

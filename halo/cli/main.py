@@ -9,7 +9,9 @@ import importlib
 import os
 import sys
 
+import halo
 from halo.errors import HaloError, SettingsError, nearest
+from halo.plugin.registry import collected, loaded, supplied
 
 COMMANDS = {
     "train": "train a model with an objective",
@@ -40,8 +42,6 @@ def run_core(name: str, words: list[str]) -> int:
 
 def usage() -> str:
     """The overview that `halo --help` prints. It lives whatever is wrong with a plugin."""
-    from halo.plugin.registry import collected, loaded
-
     items, mistakes = collected("command")
     commands = COMMANDS | {item.name: item.thing.meaning for item in items if item.name not in COMMANDS}
     rows = "\n".join(f"  halo {name:<9} {meaning}" for name, meaning in commands.items())
@@ -78,15 +78,11 @@ def _dispatched(arguments: list[str]) -> int:
         print(usage(), end="")
         return 0
     if arguments[0] == "--version":
-        from halo import __version__
-
-        print(f"halo {__version__}")
+        print(f"halo {halo.__version__}")
         return 0
     name, rest = arguments[0], arguments[1:]
     if name in COMMANDS:
         return run_core(name, rest)
-    from halo.plugin.registry import supplied
-
     plugged = {item.name: item for item in supplied("command")}
     if name not in plugged:
         raise SettingsError("unknown-setting", f"there is no command {name!r}", hint=nearest(name, COMMANDS | plugged))

@@ -40,7 +40,7 @@ def run(arguments: list[str]) -> int:
             "wrong-value", f"the range from {low:g} to {high:g} is empty", place=Place("--from"), hint="--from is below --to"
         )
     against = _against(given)
-    from halo.report.figures import check_file, drawn, save
+    from halo.figures.plot import check_file, drawn, save
 
     check_file(Path(out))
     compiled = _compiled(given)

@@ -7,6 +7,7 @@ import json
 from halo.cli.arguments import one_word, split
 from halo.errors import SettingsError, nearest
 from halo.objective.schema import json_schema
+from halo.training.settings import Settings
 
 HELP = """halo schema objective|settings
 
@@ -29,6 +30,4 @@ def run(arguments: list[str]) -> int:
 
 
 def _settings() -> dict[str, object]:
-    from halo.training.settings import Settings
-
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from halo.cli.arguments import Arguments, one_word, split
 from halo.compiler.pipeline import STAGES, compile_source
 from halo.errors import Place, SettingsError, nearest
+from halo.notation.typeset import FORMS, typeset
 from halo.plugin.objectives import find_objective
-from halo.report.typeset import FORMS, typeset
 
 HELP = """halo show OBJECTIVE [--stage objective|graph|source | --format latex|unicode|md] [--set NAME=VALUE ...]
 

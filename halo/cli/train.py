@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from halo.analysis.verdict import REFUTED
+from halo.checks.results import NEVER
 from halo.cli.arguments import Arguments, all_words, split
 from halo.cli.console import Progress, quieten, say
-from halo.compiler.checks.examination import NEVER
-from halo.compiler.checks.verdict import REFUTED
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, RunFailed
+from halo.examine.supervisor import examine
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import CONTROL_FOR_GOOD, borrowed, is_starter, with_defaults
 from halo.training.settings import ALIASES, Settings, is_flag, read_settings
 
 if TYPE_CHECKING:
     from halo.starter.evaluation import Gold
-    from halo.training.run import Run
+    from halo.training.run.run import Run
 
 HELP = """halo train OBJECTIVE [--settings FILE] [--set NAME=VALUE ...] [--SETTING VALUE ...]
 
@@ -47,7 +48,7 @@ def run(arguments: list[str]) -> int:
     if settings.check:
         _hold(compiled)
     quieten()
-    from halo.training.assembly import assemble
+    from halo.training.run.assembly import assemble
 
     say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
     if line := borrowed(settings.model_dump()):
@@ -73,8 +74,6 @@ def asked(arguments: list[str], more: Sequence[str] = ()) -> tuple[CompiledObjec
 
 def _hold(compiled: CompiledObjective) -> None:
     """Holds the objective's expectations, before torch and the model are loaded. Raises RunFailed."""
-    from halo.compiler.checks.supervisor import examine
-
     examination = examine(compiled)
     for mistake in examination.mistakes:
         say(f"mistake?   {mistake.where}: {mistake.what}; {mistake.wanted}")
@@ -97,14 +96,14 @@ def settings_of(given: Arguments, compiled: CompiledObjective) -> Settings:
 
 def _of_the_run(resumed: str) -> dict[str, Any]:
     """The settings that the run to be resumed was started with, its folder included; flags go over them."""
-    from halo.training.checkpoints import find_checkpoint
+    from halo.training.saving.checkpoints import find_checkpoint
 
     folder, _ = find_checkpoint(resumed)
     return read_settings(str(folder / "settings.yaml"), {}).model_dump(exclude_unset=True) | {"output_dir": str(folder)}
 
 
 def _train(run: Run, compiled: CompiledObjective) -> None:
-    from halo.training.loop import train
+    from halo.training.run.loop import train
 
     graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.accelerator.is_main_process
     before = _gold(run, str(run.settings.model_name_or_path)) if graded else None  # as it stands: a control text would be new to it
@@ -123,7 +122,7 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
 def _gold(run: Run, folder: str, control: str = "") -> Gold:
     """Grades the policy, or what `folder` holds where the policy is sharded and one process alone cannot run it."""
     from halo.starter.evaluation import gold
-    from halo.training.models import load_model
+    from halo.training.model.loading import load_model
 
     return gold(load_model(folder, run.settings) if run.placement.sharded else run.model, run.template, control)
 

@@ -14,8 +14,8 @@ from halo.compiler import units
 from halo.compiler.codegen.printer import printed
 from halo.compiler.codegen.source import generate
 from halo.compiler.graph import LossGraph, show, text, topological
-from halo.compiler.lowering import lower
-from halo.compiler.running import SHARE
+from halo.compiler.lowering.statistics import SHARE
+from halo.compiler.lowering.whole import lower
 from halo.compiler.stability import stabilise
 from halo.errors import ObjectiveError, Place
 from halo.objective.loading import Objective, load

@@ -1,0 +1,1 @@
+"""What examples are: files, formats, conversion, tokenizing, mixing and streaming."""

@@ -12,7 +12,7 @@ from halo.compiler.graph import Needs, topological
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import ObjectiveError
 from halo.loss.inputs import Completions, LossInputs, LossOutput
-from halo.loss.running import Running
+from halo.loss.statistics import Running
 from halo.loss.validation import validate as validated
 
 

@@ -34,8 +34,8 @@ from halo.compiler.graph import LossGraph, Node, topological
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import HaloError, RunFailed
 from halo.loss.inputs import LossInputs, LossOutput
-from halo.loss.running import reduced
 from halo.loss.samples import KINDS, Leaf, Sample, sample
+from halo.loss.statistics import reduced
 
 Observe = Callable[[str, LossInputs, dict[str, torch.Tensor]], torch.Tensor]
 

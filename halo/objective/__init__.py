@@ -1,0 +1,1 @@
+"""What may be written: YAML, the schema, formulas, the vocabulary."""

@@ -1,6 +1,7 @@
 """Everything a plugin author imports."""
 
-from halo.backends.interface import Backend, BackendContext
+from halo.backends.context import BackendContext
+from halo.backends.interface import Backend
 from halo.backends.local import grouped
 from halo.backends.placement import Placement
 from halo.cache import cache_folder

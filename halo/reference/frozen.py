@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from halo.reference.interface import ReferenceContext
+from halo.scoring.distributions import Distributions
 from halo.scoring.rows import RowBatch
-from halo.scoring.vocabulary import Distributions
 
 
 class FrozenReference:

@@ -11,8 +11,8 @@ from halo.errors import Place, SettingsError, nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halo.scoring.distributions import Distributions
     from halo.scoring.rows import RowBatch
-    from halo.scoring.vocabulary import Distributions
 
 
 class Reference(Protocol):

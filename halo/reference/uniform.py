@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from halo.reference.interface import ReferenceContext
+from halo.scoring.distributions import Uniform
 from halo.scoring.rows import RowBatch
-from halo.scoring.vocabulary import Uniform
 
 
 class UniformReference:

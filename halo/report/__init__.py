@@ -1,0 +1,1 @@
+"""Findings for readers: text, Markdown, LaTeX, pages and the gallery."""

@@ -1,4 +1,4 @@
-"""`halo check --report DIR`: a page for every objective, and an index of several, written whole or not at all."""
+"""A folder of pages: what may be written there, and pages written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from halo.compiler.checks.examination import Examination
-from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
 
 PLACE = Place("--report")
 INDEX = "index.html"
 GENERATOR = '<meta name="generator" content="halo">'
 """What tells that halo wrote a page, and may write it again."""
-Examined = tuple[CompiledObjective | None, Examination]
 
 
 def check_folder(folder: Path, names: Sequence[str]) -> None:
@@ -23,7 +20,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         raise SettingsError("wrong-value", f"{folder} is not a folder", place=PLACE, hint="name a folder; it is made if it is not there")
     if not folder.exists() and not folder.absolute().parent.is_dir():
         raise SettingsError("not-found", f"there is no folder {folder.absolute().parent}", place=PLACE, hint="only the last folder is made")
-    files = [_file(name) for name in names]
+    files = [page_file(name) for name in names]
     twice = next((name for name, file in zip(names, files, strict=True) if files.count(file) > 1), None)
     if twice:
         raise SettingsError("wrong-value", f"two objectives are named {twice}", place=PLACE, hint="a page is named after its objective")
@@ -31,22 +28,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         _check_file(folder / name)
 
 
-def write_report(examined: Sequence[Examined], folder: Path) -> list[Path]:
-    """Writes the pages and returns their paths, the index last. Every page is made before the first is written."""
-    check_folder(folder, [examination.objective for _, examination in examined])
-    from halo.report.overview import index_page
-    from halo.report.page import page
-
-    several = len(examined) > 1
-    files = [_file(examination.objective) for _, examination in examined]
-    pages = {file: page(*one, INDEX if several else "") for file, one in zip(files, examined, strict=True)}
-    if several:
-        pages[INDEX] = index_page([(file, *one) for file, one in zip(files, examined, strict=True)])
-    write_whole(folder, pages)
-    return [folder / name for name in pages]
-
-
-def _file(name: str) -> str:
+def page_file(name: str) -> str:
     """The page of an objective. A file whose units do not fit is named as it was typed, so its letters are not known to be safe."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-.") else "_" for c in name).lstrip(".") or "_"
     return f"{'objective_' * (safe.casefold() == 'index')}{safe}.html"

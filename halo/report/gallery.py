@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from halo.compiler.checks.examination import Examination
+from halo.checks.results import Examination
 from halo.compiler.features import features
 from halo.compiler.pipeline import CompiledObjective
+from halo.figures.sketch import sketch
+from halo.notation.typeset import escaped_markdown
 from halo.objective.schema import Column, Paper
 from halo.objective.vocabulary import FEEDBACK
 from halo.report.papers import markdown
-from halo.report.sketch import sketch
-from halo.report.typeset import escaped_markdown
 
 INDEX = "README.md"
 Examined = tuple[CompiledObjective, Examination]

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from halo.figures.inline import dark_colours
 from halo.report.folder import GENERATOR
-from halo.report.inline import dark_colours
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from halo.compiler.checks.examination import Examination
+from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError, nearest
-from halo.report.folder import PLACE, check_folder, write_report
+from halo.report.folder import PLACE, check_folder
+from halo.report.papers import as_paper
 from halo.report.rows import expectations, tally, unmet
+from halo.report.text import overview, shown
 
 FORMATS = ("text", "json", "md", "latex")
 
@@ -37,12 +39,8 @@ class Output:
         if self.folder is not None or self.form == "json":
             return
         if self.form == "text":
-            from halo.report.findings import shown
-
             shown(compiled, examination, self.verbose)
         else:
-            from halo.report.papers import as_paper
-
             print(as_paper(compiled, examination, self.form, self.verbose), flush=True)
 
     def close(self) -> None:
@@ -53,12 +51,12 @@ class Output:
         elif self.form == "json":
             print(json.dumps([e.to_json() for e in examinations], indent=1, ensure_ascii=False))
         elif self.form == "text" and len(examinations) > 1:
-            from halo.report.findings import overview
-
             print(overview(examinations))
 
     def pages(self, folder: Path) -> None:
         """Writes them, and says of each where it is and what it says."""
+        from halo.report.pages import write_report  # loads matplotlib
+
         paths = write_report(self.taken, folder)
         for path, (_, examination) in zip(paths, self.taken, strict=False):
             print(f"{path}: {tally(examination)}; {expectations(examination)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halo.compiler.checks.examination import Examination
+from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.report.markup import SIGNS, badge, document, section, text
 from halo.report.rows import expectations, tally, title_of, unmet

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from halo.compiler.checks.examination import Examination
+from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import SettingsError
+from halo.figures.curve import Curve, gap_range
+from halo.figures.inline import described, inlined
+from halo.figures.item import Against
+from halo.figures.plot import of_curves, svg_text, traced
+from halo.notation.mathsvg import formula_svg
+from halo.notation.typeset import formula_latex, legend_unicode, parameter_rows
 from halo.objective.schema import Paper
-from halo.report.curve import Curve, gap_range
-from halo.report.figures import of_curves, svg_text, traced
-from halo.report.inline import described, inlined
-from halo.report.item import Against
 from halo.report.markup import badge, document, elements, section, text
-from halo.report.mathsvg import formula_svg
 from halo.report.rows import Group, Row, expectations, groups, tally, title_of, unmet
-from halo.report.typeset import formula_latex, legend_unicode, parameter_rows
 
 CAPTIONS: dict[Against, str] = {
     "z": "Value function, loss of one item and its gradient weight, against the margin z.",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from halo.compiler.checks.examination import Examination
+from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
-from halo.report.pens import tex_text
+from halo.notation.pens import tex_text
+from halo.notation.symbols import GREEK
+from halo.notation.typeset import escaped_markdown, typeset
 from halo.report.rows import Group, Row, expectations, groups, tally, title_of, unmet
-from halo.report.symbols import GREEK
-from halo.report.typeset import escaped_markdown, typeset
 
 PREAMBLE = r"% \usepackage{amsmath,amssymb,array,booktabs,longtable}"
 _SIGNS = {

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from halo.compiler.checks.examination import NEVER, Belief, Examination
-from halo.compiler.checks.verdict import REFUTED, Finding, Outcome
+from halo.analysis.verdict import REFUTED, Finding, Outcome
+from halo.checks.results import NEVER, Belief, Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.report.wording import GROUPS, OTHER, Rewrite, group_of, question_of, reason_of, rewriter, witness_of
 

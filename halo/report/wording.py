@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+from halo.notation.symbols import declared_symbols
 from halo.objective.schema import Declaration
-from halo.report.symbols import declared_symbols
 
 GROUPS: dict[str, dict[str, str]] = {
     "Well-formed": {

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from halo.scoring.distributions import Distributions, States
 from halo.scoring.packed import pack
 from halo.scoring.rows import RowBatch
-from halo.scoring.vocabulary import Distributions, States
 
 Path = Literal["auto", "packed", "plain"]
 WORTH_PACKING = 1.15  # padded tokens of whole rows over packed ones

@@ -1,0 +1,1 @@
+"""What runs with nothing given: the embedded policy, its feedback and its metric."""

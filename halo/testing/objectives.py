@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from halo.compiler.checks.examination import NEVER
-from halo.compiler.checks.supervisor import examine
-from halo.compiler.checks.verdict import REFUTED
+from halo.analysis.verdict import REFUTED
+from halo.checks.results import NEVER
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import HaloError
+from halo.examine.supervisor import examine
 from halo.loss.function import LossFunction
 from halo.loss.samples import sample
 from halo.plugin.objectives import find_objective, shipped_folder

@@ -24,9 +24,9 @@ from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, LISTS, POLICY, embedded_feedback
-from halo.training.assembly import assemble
-from halo.training.loop import train
-from halo.training.models import load_policy, load_tokenizer
+from halo.training.model.loading import load_policy, load_tokenizer
+from halo.training.run.assembly import assemble
+from halo.training.run.loop import train
 from halo.training.settings import Settings
 
 CHAT = (

@@ -9,7 +9,7 @@ import pytest
 
 from halo.backends import local
 from halo.backends.choosing import backend_name
-from halo.backends.interface import BackendContext
+from halo.backends.context import BackendContext
 from halo.builtin import halo_backends
 from halo.cli.main import main
 from halo.errors import PluginError, RunFailed, SettingsError

@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 import halo
 from halo.cli.main import main
-from halo.imports.trl import table
+from halo.interop.trl_config import table
 from halo.loss.inputs import Completions, LossInputs
 from halo.plugin.objectives import find_objective
 

@@ -31,7 +31,7 @@ def environment(folder: Path) -> Path:
     """An empty environment that also sees what this interpreter sees; its interpreter."""
     venv.create(folder, with_pip=False)
     (packages,) = folder.glob("lib/python*/site-packages")
-    outer = [path for path in sys.path if path and Path(path).is_dir() and Path(path) != ROOT / "tests"]
+    outer = [path for path in sys.path if path and Path(path).is_dir() and Path(path) != ROOT / "tests" / "support"]
     (packages / "outer.pth").write_text("".join(f"{path}\n" for path in outer))
     return folder / "bin" / "python"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from stability_rows import EXPANSIONS, refutation
 
-from halo.compiler.checks.rows import EXPANSIONS, refutation
 from halo.compiler.stability import ROWS, Row
 from halo.objective.formula import Call, Formula, parse
 

@@ -10,9 +10,9 @@ import pytest
 
 from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
+from halo.figures.curve import curves
+from halo.figures.sketch import sketch
 from halo.plugin.objectives import find_objective
-from halo.report.curve import curves
-from halo.report.sketch import sketch
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
 

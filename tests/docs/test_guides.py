@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from halo.cli.main import COMMANDS, main
-from halo.compiler.checks.supervisor import examine
 from halo.compiler.pipeline import compile_source
+from halo.examine.supervisor import examine
 from halo.objective.vocabulary import FUNCTIONS, known_words
 from halo.plugin.objectives import find_objective
 

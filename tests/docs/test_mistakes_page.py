@@ -7,18 +7,18 @@ from pathlib import Path
 
 from mistaken import FOUND, REFUSED, Row
 
-from halo.compiler.checks.catalogue import beliefs
-from halo.compiler.checks.examination import Examination
-from halo.compiler.checks.findings import Subject
-from halo.compiler.checks.mistakes import mistakes
+from halo.checks.results import Examination
+from halo.checks.subject import Subject
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError
-from halo.report.findings import as_text
+from halo.examine.examiner import beliefs
+from halo.lint.report import mistakes
+from halo.report.text import as_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mistakes.md"
 INTRODUCTION = """# Mistakes
 
-Written by `tests/docs/test_mistakes_page.py` from `tests/mistaken.py`; what halo says below is what it says.
+Written by `tests/docs/test_mistakes_page.py` from `tests/support/mistaken.py`; what halo says below is what it says.
 
 `halo check` names a mistake only where it can mend it. Something must look wrong: a pull that goes the wrong way, nothing that is pulled when training starts, a logarithm of what may be
 negative. Then edits of the file are tried, those of the slips below; each is compiled and examined anew. The edit that makes the symptom go away, and no other verdict worse, is what was

@@ -13,7 +13,7 @@ from halo.cli.main import main
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "relations.md"
 INTRODUCTION = """# Relations
 
-Written by `tests/docs/test_relations_page.py` from `tests/related.py`; what halo prints below is what it prints.
+Written by `tests/docs/test_relations_page.py` from `tests/support/related.py`; what halo prints below is what it prints.
 
 `halo diff A B` decides how two objectives are related; `halo check my.yaml` says which known objective a new one is in disguise. Two objectives are the same if they teach the same: if the
 gradients of their losses over a batch agree for all data and all declared parameter values.

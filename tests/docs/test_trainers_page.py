@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_docs import blocks
 
-from halo.adapters.trl import TESTED
+from halo.interop.trl_trainer import TESTED
 
 PAGE = "docs/trainers.md"
 TEXT = (Path(__file__).parents[2] / PAGE).read_text()

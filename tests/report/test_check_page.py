@@ -8,19 +8,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report.examined import EVIL, compiled, examination, refused
+from examined import EVIL, compiled, examination, refused
 
 from halo.cli.main import main
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import SettingsError
+from halo.figures.inline import LIGHT_AND_DARK, described, inlined
+from halo.figures.plot import svg
 from halo.plugin.objectives import find_objective
 from halo.report import folder as folder_module
 from halo.report import page as page_module
-from halo.report.figures import svg
-from halo.report.folder import GENERATOR, write_report
-from halo.report.inline import LIGHT_AND_DARK, described, inlined
+from halo.report.folder import GENERATOR
 from halo.report.overview import index_page
 from halo.report.page import page
+from halo.report.pages import write_report
 
 VOID = {"meta", "br", "col", "link", "img"}
 ALONE = {"path", "use"}  # of SVG, closed in themselves
@@ -81,7 +82,7 @@ def read(text: str) -> Reader:
 
 @pytest.mark.parametrize("name", ["dpo", "csft", "ppo_offline", "rrhf"])
 def test_a_page_stands_alone(name: str) -> None:
-    from halo.compiler.checks.supervisor import examine
+    from halo.examine.supervisor import examine
 
     one = compile_source(name, None, find_objective)
     found = examine(one)
@@ -181,7 +182,7 @@ def test_two_figures_of_one_page_share_no_id() -> None:
 
 
 def test_marks_in_words() -> None:
-    from halo.report.curve import curves
+    from halo.figures.curve import curves
 
     def of(name: str, **options: object) -> str:
         return described(curves(compile_source(name, None, find_objective), **options), "z")  # type: ignore[arg-type]
@@ -305,9 +306,9 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: py
 
 
 def test_names_of_pages() -> None:
-    assert folder_module._file("dpo") == "dpo.html"
-    assert folder_module._file("index") == "objective_index.html"
-    assert folder_module._file("../../etc/x y<") == "_.._etc_x_y_.html"
+    assert folder_module.page_file("dpo") == "dpo.html"
+    assert folder_module.page_file("index") == "objective_index.html"
+    assert folder_module.page_file("../../etc/x y<") == "_.._etc_x_y_.html"
     with pytest.raises(SettingsError, match="two objectives are named mine"):
         write_report([(compiled(), examination()), (None, refused())], Path())
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from report.examined import EVIL, compiled, examination, refused
+from examined import EVIL, compiled, examination, refused
 
 from halo.cli.main import main
 from halo.report.papers import PREAMBLE, as_paper, tex

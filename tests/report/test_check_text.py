@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from report.examined import EVIL, compiled, examination, refused
+from examined import EVIL, compiled, examination, refused
 
+from halo.analysis.verdict import PROVED, Finding
+from halo.checks.results import Examination
 from halo.cli.main import main
-from halo.compiler.checks.catalogue import CHECKS
-from halo.compiler.checks.examination import Examination
-from halo.compiler.checks.verdict import PROVED, Finding
-from halo.report.findings import as_text, overview, shown
+from halo.examine.examiner import CHECKS
+from halo.report.text import as_text, overview, shown
 from halo.report.wording import GROUPS, equation_of, group_of, question_of, rewriter, shortened
 
 

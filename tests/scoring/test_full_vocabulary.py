@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from halo.errors import ModelError
+from halo.scoring.distributions import SUMS, States, Uniform
 from halo.scoring.packed import register
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
-from halo.scoring.vocabulary import SUMS, States, Uniform
 
 WORDS = tuple(SUMS)
 TOKENS, HIDDEN, VOCABULARY, CHUNK = 41, 16, 37, 16

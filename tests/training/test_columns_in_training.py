@@ -22,7 +22,7 @@ from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.scoring.scorer import Scorer
-from halo.training.step import Step
+from halo.training.step.step import Step
 
 COLUMNS = {
     "trust": {"level": "example", "domain": "[0, inf)"},

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from halo.cli.main import main
 from halo.data.tokenizing import Tail, TokenizedExample
 from halo.errors import Place
-from halo.training.feed import Table
-from halo.training.schedule import Schedule, share
+from halo.training.data.feed import Table
+from halo.training.data.schedule import Schedule, share
 from halo.training.settings import Settings
 
 LINES = tiny.FEEDBACK.read_text().splitlines()

@@ -17,9 +17,9 @@ from torch import Tensor
 import halo
 from halo.cli.main import main
 from halo.loss.inputs import Completions, LossInputs
+from halo.scoring.distributions import Uniform
 from halo.scoring.scorer import Scorer
-from halo.scoring.vocabulary import Uniform
-from halo.training.step import Step
+from halo.training.step.step import Step
 
 DPO = {"feedback": "paired", "parameters": {"beta": {"default": 0.3}}, "reward": "sum(logp - ref_logp)", "normalizer": "beta",
        "reference_point": "rejected", "value": "logsigmoid(z)", "sign": -1}  # fmt: skip

@@ -15,9 +15,9 @@ from launched import EXACT, assert_alike, labels, rows, two_ranks
 import halo
 from halo.cli.main import main
 from halo.scoring.scorer import Scorer
-from halo.training.schedule import Schedule, share
+from halo.training.data.schedule import Schedule, share
 from halo.training.settings import Settings
-from halo.training.step import Step, World
+from halo.training.step.step import Step, World
 
 COUPLED = ("beta_dpo", "bco", "aot")  # two running statistics with a batch mean, one over all of the data, a sort
 UNEVEN = {"kto": (labels, 11), "aot": (rows, 7)}  # by six: 6 and 5 examples, two and three passes; 6 and 1, none and one

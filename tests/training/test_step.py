@@ -10,7 +10,7 @@ import torch
 
 import halo
 from halo.scoring.scorer import Scorer
-from halo.training.step import Step
+from halo.training.step.step import Step
 
 KTO_PAIR = {  # attached batch means: needs two passes
     "name": "kto_pair", "feedback": "paired", "role": ["chosen", "rejected"], "reward": "sum(logp - ref_logp)", "normalizer": 0.1,

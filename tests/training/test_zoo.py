@@ -26,7 +26,7 @@ from halo.loss.inputs import Completions, LossInputs
 from halo.plugin.objectives import find_objective
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import embedded_feedback
-from halo.training.step import Judged, Step
+from halo.training.step.step import Judged, Step
 
 SIZE, STEPS = 6, 10
 RATE = 1e-4

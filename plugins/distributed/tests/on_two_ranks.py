@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halo.cli.main import main
-from halo.training import loop
+from halo.training.run import loop
 
 
 def assert_sharded(module: Any, what: str) -> None:
@@ -28,7 +28,7 @@ def assert_sharded(module: Any, what: str) -> None:
 
 
 def watched(run: Any, observer: Any = None) -> Any:
-    """In the place of `halo.training.loop.train`."""
+    """In the place of `halo.training.run.loop.train`."""
     sharded = run.placement.sharded
     if sharded:
         assert_sharded(run.placement.module, "policy")

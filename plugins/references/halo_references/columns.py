@@ -50,7 +50,7 @@ def take(words: list[str]) -> None:
     # assembled with a reference that loads nothing: what is taken here is what the run's own check would have scored
     without = settings.model_copy(update={"reference": "uniform"})
     run = assembled(compiled, without, lambda line: None if line.startswith("reference") else print(line))
-    from halo.training.references import reference_context
+    from halo.training.run.references import reference_context
 
     run.settings = settings
     context = reference_context(run)
@@ -154,7 +154,7 @@ def _numbers(numbers: Any, count: int, column: str, place: Place) -> list[float]
 
 def _check_agreement(run: Any, examples: Sequence[Any], found: Mapping[bytes, array[float]]) -> None:
     """As a run does before its first step. Raises HaloError for log-probs of other weights, before they are kept."""
-    from halo.training.references import AGREEMENT
+    from halo.training.run.references import AGREEMENT
 
     policy = run.step.measured(examples, run.step.reference_slots)
     for slot, flat in policy.items():

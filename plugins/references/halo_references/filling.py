@@ -45,7 +45,7 @@ def assembled(compiled: Any, settings: Any, say: Callable[[str], None] = print) 
     if not compiled.graph.needs.reference:
         raise SettingsError("plugin", f"{compiled.graph.name} needs no reference", hint="halo list --reference yes")
     quieten()
-    from halo.training.assembly import assemble
+    from halo.training.run.assembly import assemble
 
     return assemble(compiled, settings, say)
 

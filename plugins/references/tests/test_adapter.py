@@ -16,7 +16,7 @@ from halo.cli.main import main
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import POLICY
-from halo.training.models import load_policy
+from halo.training.model.loading import load_policy
 from halo.training.settings import Settings
 
 pytest.importorskip("peft")

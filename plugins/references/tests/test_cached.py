@@ -23,7 +23,8 @@ from halo.reference.frozen import FrozenReference
 from halo.scoring.capability import choose_path
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
-from halo.training import models, references
+from halo.training.model import loading
+from halo.training.run import references
 
 PAIRS = ("chosen", "rejected")
 
@@ -183,7 +184,7 @@ def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the models that runs load, policies among them. The cache is a fresh one."""
     monkeypatch.setenv("HALO_CACHE", str(tmp_path / "cache"))
     found, real_one = list[str](), references.load_model
-    for module in (references, models):  # the reference's and the policy's
+    for module in (references, loading):  # the reference's and the policy's
         monkeypatch.setattr(module, "load_model", lambda name, settings: found.append(name) or real_one(name, settings))
     return found
 

@@ -111,7 +111,15 @@ def test_nothing_is_scored_ahead_by_what_moves(tmp_path: Path, capsys: pytest.Ca
     assert "cannot be computed ahead" in capsys.readouterr().err
 
 
-PUBLIC = {"halo.plugin", "halo.cli.arguments", "halo.cli.console", "halo.cli.train", "halo.data.reading", "halo.training.assembly", "halo.training.references"}
+PUBLIC = {
+    "halo.plugin",
+    "halo.cli.arguments",
+    "halo.cli.console",
+    "halo.cli.train",
+    "halo.data.reading",
+    "halo.training.run.assembly",
+    "halo.training.run.references",
+}
 """What docs/plugins.md names for authors."""
 
 

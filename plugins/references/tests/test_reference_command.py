@@ -18,7 +18,8 @@ from halo_references.store import Store, Unusable, files
 from halo.cli.main import main
 from halo.data.mixing import order
 from halo.reference.fingerprint import weights_fingerprint
-from halo.training import models, references
+from halo.training.model import loading
+from halo.training.run import references
 
 Say = Callable[..., str]
 
@@ -39,7 +40,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found, real = list[str](), references.load_model
-    for module in (references, models):  # the reference's and the policy's
+    for module in (references, loading):  # the reference's and the policy's
         monkeypatch.setattr(module, "load_model", lambda name, settings: found.append(name) or real(name, settings))
     return found
 

@@ -1,0 +1,247 @@
+"""Rational functions of independent generators: factored, with the range and the sign of each factor.
+
+sympy only expands, factors and cancels; what is concluded from it is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import comb
+from typing import Any
+
+import sympy
+from sympy import Expr, Poly, Rational, Symbol
+
+from halo.analysis.algebra.bernstein import Budget, constant_sign
+from halo.analysis.budgets import MAX_DEGREE, MAX_SYMBOLS, MAX_TERMS
+from halo.analysis.curvature import Box
+from halo.analysis.ranges import NONNEGATIVE, POSITIVE, REALS, Span, coarse
+
+
+class OutOfReach(Exception):
+    """The expression is too large, or needs what this algebra does not have."""
+
+
+@dataclass
+class Generator:
+    """A symbol that sympy sees: `kind` and `key` say what it stands for, `span` where it lies."""
+
+    symbol: Symbol
+    kind: str
+    key: Any
+    span: Span
+
+
+@dataclass
+class Factors:
+    """Rational functions over the generators of one box of variables."""
+
+    box: Box
+    generators: dict[object, Generator] = field(default_factory=dict)
+    by_symbol: dict[Symbol, Generator] = field(default_factory=dict)
+    denominators: dict[Expr, int] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+
+    def generator(self, kind: str, key: Any, span: Span) -> Symbol:
+        """The symbol for what `key` says, made once."""
+        if (kind, key) not in self.generators:
+            symbol = Symbol(f"{kind}{len(self.generators)}")
+            self.generators[kind, key] = self.by_symbol[symbol] = Generator(symbol, kind, key, span)
+        return self.generators[kind, key].symbol
+
+    def _tidy(self, expression: Expr) -> Expr:
+        return sympy.factor(sympy.together(expression)) if _size(expression) < MAX_TERMS else expression
+
+    def factored(self, expression: Expr) -> tuple[Rational, list[tuple[Expr, int]]]:
+        """Rational coefficient and factors with their (also negative) powers. Raises OutOfReach past the size limits."""
+        numerator, denominator = sympy.fraction(sympy.together(expression))
+        total, factors = Rational(1), []
+        for part, side in ((numerator, 1), (denominator, -1)):
+            if _size(part) > MAX_TERMS:
+                raise OutOfReach("too many terms")
+            part = part if part.is_Symbol else sympy.expand(part)  # (w + 1) - w has a symbol, and is a number
+            if len(part.free_symbols) > MAX_SYMBOLS:
+                raise OutOfReach("too many quantities to factor")
+            coefficient, found = sympy.factor_list(part) if part.free_symbols else (part, [])
+            if not Rational(coefficient).is_Rational:
+                raise OutOfReach("a coefficient that is not rational")
+            if coefficient == 0 and side < 0:
+                raise OutOfReach("a division by 0")
+            total *= Rational(coefficient) ** side
+            factors += [(base, side * int(count)) for base, count in found]
+        return (total, factors) if total != 0 else (total, [])
+
+    def is_zero(self, expression: Expr) -> bool:
+        """Whether it vanishes identically; False only means that this was not seen."""
+        numerator, denominator = sympy.fraction(sympy.together(expression))
+        if _size(numerator) > 50 * MAX_TERMS or _size(denominator) > 50 * MAX_TERMS:
+            return False
+        return bool(sympy.expand(numerator) == 0 and sympy.expand(denominator) != 0)
+
+    def span(self, expression: Expr) -> Span:
+        """The range of a rational function, by interval arithmetic."""
+        if expression.is_Rational:
+            return Span.point(Fraction(int(expression.p), int(expression.q)))
+        if expression.is_Symbol:
+            return self.by_symbol[expression].span
+        if expression.is_Add:
+            total = Span.point(0)
+            for term in expression.args:
+                total = total + self.span(term)
+            return total
+        if expression.is_Mul:
+            total = Span.point(1)
+            for factor in expression.args:
+                total = total * self.span(factor)
+            return total
+        if expression.is_Pow and expression.exp.is_Integer:
+            return self._power_span(self.span(expression.base), int(expression.exp))
+        return REALS
+
+    def _power_span(self, base: Span, n: int) -> Span:
+        inverse = base if n > 0 else base.reciprocal()
+        if inverse is None:
+            return REALS
+        result = inverse
+        for _ in range(abs(n) - 1):
+            result = result * inverse
+        if n % 2 == 0:
+            return result.within(NONNEGATIVE) or NONNEGATIVE
+        return result
+
+    def span_of_factor(self, base: Expr) -> Span:
+        """The range of a polynomial: by intervals, or its sign by `polynomial_sign`."""
+        span = self.span(base)
+        if span.positive or span.negative or base.is_Symbol:
+            return span
+        sign = self.polynomial_sign(base)
+        limit = {1: POSITIVE, -1: -POSITIVE}.get(sign or 0)
+        return span.within(limit) or span if limit else span
+
+    def pretty(self, expression: Expr) -> Expr:
+        """The expression in names that people know, for printing only."""
+        while True:
+            generators = [self.by_symbol[s] for s in expression.free_symbols if s in self.by_symbol]
+            if not generators:
+                return expression
+            expression = expression.subs({g.symbol: _readable(g) for g in generators})
+
+    # -- signs -------------------------------------------------------------------------------------------------------------
+
+    def sign(self, expression: Expr) -> int | None:
+        """+1: provably >= 0 wherever it is defined; -1: <= 0; 0: both; None: not decided."""
+        if expression == 0:
+            return 0
+        coefficient, factors = self.factored(expression)
+        if coefficient == 0:
+            return 0
+        total = 1 if coefficient > 0 else -1
+        for base, count in factors:
+            if count % 2 == 0:
+                continue
+            span = self.span(base)
+            sign = 1 if span.nonnegative else -1 if span.nonpositive else self.polynomial_sign(base, strict=False)
+            if sign is None:
+                return None
+            total *= sign
+        return total
+
+    def polynomial_sign(self, polynomial: Expr, strict: bool = True) -> int | None:
+        """The sign of a polynomial on the whole box, from coefficients; `strict`: never 0."""
+        for symbol in self._logs(polynomial):
+            p = self.by_symbol[symbol].key
+            for argument, without in ((p, polynomial), *self._reversed(symbol, p, polynomial)):
+                signs = {self._cleared_sign(without.subs(symbol, bound), strict) for bound in self._log_bounds(argument)}
+                if len(signs) == 1 and None not in signs:
+                    return signs.pop()
+        return self._box_sign(polynomial, strict)
+
+    def _logs(self, polynomial: Expr) -> list[Symbol]:
+        """The logarithms of non-constants in which the polynomial is linear."""
+        found = [s for s in polynomial.free_symbols if self.by_symbol[s].kind == "l" and self.by_symbol[s].key.free_symbols]
+        return sorted((s for s in found if sympy.degree(polynomial, s) == 1), key=str)
+
+    def _reversed(self, symbol: Symbol, p: Expr, polynomial: Expr) -> list[tuple[Expr, Expr]]:
+        """log P = log(P / w**n) + n * exponent: written so where the bare exponent then disappears."""
+        found = []
+        for w in sorted(p.free_symbols, key=str):
+            if self.by_symbol[w].kind == "w":
+                n, (monomial, d) = sympy.degree(p, w), self.by_symbol[w].key
+                without = sympy.expand(polynomial.subs(symbol, symbol + n * monomial / d))
+                if not without.free_symbols & monomial.free_symbols:
+                    found.append((sympy.expand(p / w**n), without))
+        return found
+
+    def _log_bounds(self, p: Expr) -> tuple[Expr, Expr]:
+        """Rational functions below and above log P; a polynomial linear in it is settled by both ends."""
+        if self.span(p).low >= 1:
+            return 2 * (p - 1) / (p + 1), (p**2 - 1) / (2 * p)
+        return 1 - 1 / p, p - 1
+
+    def _cleared_sign(self, expression: Expr, strict: bool) -> int | None:
+        coefficient, factors = self.factored(expression)
+        total = 1 if coefficient > 0 else -1 if coefficient < 0 else 0
+        for base, count in factors:
+            if count % 2 == 0 and not strict:
+                continue
+            span = self.span(base)
+            sign = 1 if span.positive else -1 if span.negative else None
+            if sign is None and not strict:
+                sign = 1 if span.nonnegative else -1 if span.nonpositive else None
+            if sign is None:
+                sign = self._box_sign(base, strict)
+            if sign is None:
+                return None
+            total *= sign if count % 2 else 1
+        return total
+
+    def _box_sign(self, polynomial: Expr, strict: bool) -> int | None:
+        symbols = sorted(polynomial.free_symbols, key=str)
+        if not symbols:
+            return None
+        poly = Poly(polynomial, *symbols)
+        if poly.total_degree() > MAX_DEGREE or len(poly.terms()) > MAX_TERMS or len(symbols) > 8:
+            return None
+        terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
+        return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
+
+
+def _readable(generator: Generator) -> Expr:
+    key: Any = generator.key
+    match generator.kind:
+        case "v":
+            return Symbol(f"{key.slot}.{key.data}" if key.slot else str(key.data), real=True)
+        case "w":
+            return sympy.exp(key[0] / key[1])
+        case "l":
+            return sympy.log(key)
+        case "r":
+            return sympy.Function("relu")(key)
+        case "f":
+            return getattr(sympy, key[0])(*key[1:])
+        case "p":
+            return key[0] ** key[1]
+        case _:
+            return sympy.Function("where")(_COMPARED[key[0]](key[1], key[2], evaluate=False), *key[3:])
+
+
+_COMPARED = {"lt": sympy.Lt, "le": sympy.Le, "gt": sympy.Gt, "ge": sympy.Ge}
+
+
+def _size(expression: Expr) -> int:
+    """A bound on the number of terms after expansion, found without expanding."""
+    if expression.is_Add:
+        return sum(_size(term) for term in expression.args)
+    if expression.is_Mul:
+        total = 1
+        for factor in expression.args:
+            total *= _size(factor)
+            if total > 10**6:
+                return total
+        return total
+    if expression.is_Pow and expression.exp.is_Integer:
+        inner = _size(expression.base)
+        n = abs(int(expression.exp))
+        return min(10**6, comb(n + min(inner, 1000) - 1, n))
+    return 1

@@ -1,0 +1,223 @@
+"""Scalars in a normal form for sympy: rational functions of independent generators, each with its range.
+
+Every exponential becomes a power of `exp(monomial / d)`, every logarithm a sum of `log(factor)`, every kink `relu(form)`:
+after that an identity between objectives is an identity of rational functions, and a sign is the sign of factors. sympy
+only expands, factors and cancels; what is concluded from it is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+import sympy
+from mpmath import mp
+from sympy import Expr, Integer, Rational, Symbol
+
+from halo.analysis.algebra.factors import Factors, OutOfReach
+from halo.analysis.budgets import MAX_BITS, MAX_DEGREE
+from halo.analysis.ranges import NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
+from halo.analysis.scalar import is_number
+from halo.compiler.graph import Node
+
+
+class _Finer(Exception):
+    """An exponential needs a finer common denominator: start again."""
+
+
+@dataclass
+class Algebra(Factors):
+    """Normal forms of scalars over one box of variables."""
+
+    def normal(self, node: Node) -> Expr:
+        """The node as a rational function of generators. Raises OutOfReach."""
+        (expression,) = self.normals([node])
+        return expression
+
+    def normals(self, nodes: list[Node]) -> list[Expr]:
+        """Several nodes over the same generators."""
+        for _ in range(6):
+            try:
+                known: dict[Node, Expr] = {}
+                return [self._convert(node, known) for node in nodes]
+            except _Finer:
+                self.generators.clear()
+                self.by_symbol.clear()
+        raise OutOfReach("exponents without a common denominator")
+
+    # -- scalars to generators -----------------------------------------------------------------------------------------
+
+    def _convert(self, node: Node, known: dict[Node, Expr]) -> Expr:
+        if node not in known:
+            found = self._converted(node, known)
+            if found.has(sympy.zoo, sympy.nan) or (found.is_Rational and max(found.p.bit_length(), found.q.bit_length()) > MAX_BITS):
+                raise OutOfReach("a division by 0, or a number without end")
+            known[node] = found
+        return known[node]
+
+    def _converted(self, node: Node, known: dict[Node, Expr]) -> Expr:
+        if is_number(node):
+            return Rational(node.data.numerator, node.data.denominator)
+        if node.op in ("parameter", "input", "reduce"):
+            return self.generator("v", node, self.box.get(node, REALS))
+        if node.op == "stop":
+            return self._convert(node.args[0], known)
+        if node.data == "where":
+            condition, first, second = node.args
+            sides = [self._tidy(self._convert(side, known)) for side in condition.args]
+            branches = [self._tidy(self._convert(branch, known)) for branch in (first, second)]
+            if self.is_zero(branches[0] - branches[1]):
+                return branches[0]
+            return self.generator("c", (condition.data, *sides, *branches), self.span(branches[0]).joined(self.span(branches[1])))
+        arguments = [self._convert(a, known) for a in node.args]
+        return self._applied(node, arguments)
+
+    def _applied(self, node: Node, arguments: list[Expr]) -> Expr:
+        a = arguments[0]
+        match node.data:
+            case "add":
+                return a + arguments[1]
+            case "sub":
+                return a - arguments[1]
+            case "mul":
+                return a * arguments[1]
+            case "div":
+                return a / arguments[1]
+            case "neg":
+                return -a
+            case "pow":
+                return self._power(a, arguments[1])
+            case "exp":
+                return self.exp(a)
+            case "expm1":
+                return self.exp(a) - 1
+            case "sigmoid":
+                return 1 / (1 + self.exp(-a))
+            case "logsigmoid":
+                return -self.log(1 + self.exp(-a))
+            case "softplus":
+                return self.log(1 + self.exp(a))
+            case "tanh":
+                return 1 - 2 / (1 + self.exp(2 * a))
+            case "log":
+                return self.log(a)
+            case "log1p":
+                return self.log(1 + a)
+            case "log1mexp":
+                return self.log(1 - self.exp(a))
+            case "relu":
+                return self.relu(a)
+            case "abs":
+                return 2 * self.relu(a) - a
+            case "max":
+                return self._largest(arguments)
+            case "min":
+                return -self._largest([-x for x in arguments])
+            case "clip":
+                return -self._largest([-self._largest([a, arguments[1]]), -arguments[2]])
+            case _:  # atan, asinh, sqrt, sign: atoms
+                image = NONNEGATIVE if node.data == "sqrt" else REALS
+                return self.generator("f", (node.data, *map(self._tidy, arguments)), image)
+
+    def _largest(self, arguments: list[Expr]) -> Expr:
+        result = arguments[0]
+        for other in arguments[1:]:
+            result = result + self.relu(other - result)
+        return result
+
+    def _power(self, base: Expr, exponent: Expr) -> Expr:
+        if base.is_Rational and exponent.is_Rational and abs(exponent) * max(base.p.bit_length(), base.q.bit_length()) > MAX_BITS:
+            raise OutOfReach("a number without end")
+        if exponent.is_Integer and abs(int(exponent)) <= 64:
+            return base ** int(exponent)
+        if self.span(base).positive:
+            return self.exp(exponent * self.log(base))
+        return self.generator("p", (self._tidy(base), self._tidy(exponent)), NONNEGATIVE if self.span(base).nonnegative else REALS)
+
+    def exp(self, exponent: Expr) -> Expr:
+        """exp as powers of one generator for each monomial of the exponent."""
+        result: Expr = Integer(1)
+        for term in sympy.Add.make_args(sympy.expand(self._tidy(exponent))):
+            coefficient, monomial = term.as_coeff_Mul()
+            if coefficient == 0:
+                continue
+            if not coefficient.is_Rational:
+                raise OutOfReach(f"exponent {term}")
+            atom = self.by_symbol.get(monomial)
+            if atom is not None and atom.kind == "l" and coefficient.is_Integer:
+                result *= atom.key ** int(coefficient)
+                continue
+            d = self.denominators.setdefault(monomial, 1)
+            if d % int(coefficient.q):
+                self.denominators[monomial] = lcm(d, int(coefficient.q))
+                raise _Finer
+            if abs(coefficient * d) > MAX_DEGREE:
+                raise OutOfReach("exponents too far apart")
+            result *= self._exponential(monomial, d) ** int(coefficient * d)
+        return result
+
+    def _exponential(self, monomial: Expr, d: int) -> Symbol:
+        inner = self.span(monomial) * Span.point(Fraction(1, d))
+        image = monotone_image(inner, mp.exp, True, REALS, POSITIVE, lambda x: Fraction(1) if x == 0 else None)
+        return self.generator("w", (monomial, d), image)
+
+    def log(self, argument: Expr) -> Expr:
+        """log as a sum over the factors of its argument, where each is provably positive."""
+        coefficient, factors = self._upright(*self.factored(argument))
+        if coefficient <= 0 or any(not self.span_of_factor(base).positive for base, _ in factors):
+            whole = self._tidy(argument)
+            return self.generator("l", whole, self._log_span(self.span(whole)))
+        total: Expr = Integer(0)
+        for prime, count in sympy.factorrat(coefficient, limit=10**4).items() if coefficient != 1 else ():
+            total += count * self.generator("l", Integer(prime), self._log_span(Span.point(int(prime))))
+        for base, count in factors:
+            found = self.by_symbol.get(base)
+            if found is not None and found.kind == "w":
+                monomial, d = found.key
+                total += count * monomial / d
+            else:
+                total += count * self.generator("l", base, self._log_span(self.span_of_factor(base)))
+        return total
+
+    def _upright(self, coefficient: Rational, factors: list[tuple[Expr, int]]) -> tuple[Rational, list[tuple[Expr, int]]]:
+        """Factors that are provably negative turned round: -(p - 1) is 1 - p."""
+        turned = []
+        for base, count in factors:
+            negative = self.span_of_factor(base).negative
+            coefficient = -coefficient if negative and count % 2 else coefficient
+            turned.append((sympy.expand(-base) if negative else base, count))
+        return coefficient, turned
+
+    def _log_span(self, span: Span) -> Span:
+        inside = span.within(POSITIVE)
+        if inside is None:
+            return REALS
+        return monotone_image(inside, mp.log, True, POSITIVE, REALS, lambda x: Fraction(0) if x == 1 else None)
+
+    def relu(self, argument: Expr) -> Expr:
+        """max(0, argument): positive factors come out, and of a form and its negative only one is kept."""
+        coefficient, factors = self.factored(argument)
+        if coefficient == 0:
+            return Integer(0)
+        outside, inside = sympy.Abs(coefficient), sympy.sign(coefficient)
+        for base, count in factors:
+            if self.span_of_factor(base).positive:
+                outside *= base**count
+            else:
+                inside *= base**count
+        form = sympy.expand(inside)
+        span = self.span(form)
+        if span.nonnegative:
+            return outside * form
+        if span.nonpositive:
+            return Integer(0)
+        if form.could_extract_minus_sign():
+            form = sympy.expand(-form)
+            positive = self.generator("r", form, _relu_span(-span))
+            return outside * (positive - form)
+        return outside * self.generator("r", form, _relu_span(span))
+
+
+def _relu_span(span: Span) -> Span:
+    return span.maximum(Span.point(0))

@@ -1,0 +1,239 @@
+"""The rules of disciplined convex programming: the shape of a sum, product, power or kink from the shapes of its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
+
+from halo.analysis.ranges import BITS, NONNEGATIVE, POSITIVE, REALS, Span
+
+UP, DOWN, CONSTANT, UNKNOWN = "up", "down", "constant", "none"
+AFFINE, CONVEX, CONCAVE = "affine", "convex", "concave"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of a scalar on a box: its range, and how it runs along the variable asked for.
+
+    `defined` says that it is proved to have a value everywhere on the box.
+    """
+
+    span: Span
+    trend: str
+    curvature: str
+    defined: bool = True
+
+    @property
+    def constant(self) -> bool:
+        """Whether it does not depend on the variable."""
+        return self.trend == CONSTANT
+
+
+def _flipped(trend: str) -> str:
+    return {UP: DOWN, DOWN: UP}.get(trend, trend)
+
+
+def _mirrored(curvature: str) -> str:
+    return {CONVEX: CONCAVE, CONCAVE: CONVEX}.get(curvature, curvature)
+
+
+def joined_trend(a: str, b: str) -> str:
+    """Of a sum: up + up = up, with constants anywhere."""
+    if CONSTANT in (a, b):
+        return b if a == CONSTANT else a
+    return a if a == b else UNKNOWN
+
+
+def joined_curvature(a: str, b: str) -> str:
+    """Of a sum: convex + convex = convex, with affine anywhere."""
+    if AFFINE in (a, b):
+        return b if a == AFFINE else a
+    return a if a == b else UNKNOWN
+
+
+def _scaled(shape: Shape, factor: Span) -> tuple[str, str]:
+    """Trend and curvature of shape * a constant in `factor`."""
+    if factor.nonnegative:
+        return shape.trend, shape.curvature
+    if factor.nonpositive:
+        return _flipped(shape.trend), _mirrored(shape.curvature)
+    return UNKNOWN, AFFINE if shape.curvature == AFFINE else UNKNOWN
+
+
+def composed(trend: str, curvature: str, inner: Shape) -> tuple[str, str]:
+    """f(g): the trend and curvature of f on g's range with those of g."""
+    if inner.constant:
+        return CONSTANT, AFFINE
+    outer_trend = trend if trend in (UP, DOWN) else UNKNOWN
+    total = UNKNOWN
+    if outer_trend == UP:
+        total = inner.trend
+    elif outer_trend == DOWN:
+        total = _flipped(inner.trend)
+    if inner.curvature == AFFINE:
+        return total, curvature
+    keeps = (outer_trend == UP and inner.curvature == curvature) or (outer_trend == DOWN and inner.curvature == _mirrored(curvature))
+    return total, curvature if curvature in (CONVEX, CONCAVE) and keeps else UNKNOWN
+
+
+def _add(shapes: list[Shape]) -> Shape:
+    a, b = shapes
+    return Shape(a.span + b.span, joined_trend(a.trend, b.trend), joined_curvature(a.curvature, b.curvature))
+
+
+def _neg(shapes: list[Shape]) -> Shape:
+    (a,) = shapes
+    return Shape(-a.span, _flipped(a.trend), _mirrored(a.curvature))
+
+
+def _sub(shapes: list[Shape]) -> Shape:
+    return _add([shapes[0], _neg(shapes[1:])])
+
+
+def _mul(shapes: list[Shape]) -> Shape:
+    a, b = shapes
+    span = a.span * b.span
+    if a.constant:
+        return Shape(span, *_scaled(b, a.span))
+    if b.constant:
+        return Shape(span, *_scaled(a, b.span))
+    left, right = _scaled(a, b.span)[0], _scaled(b, a.span)[0]  # the trends of a'b and ab'
+    return Shape(span, joined_trend(left, right) if UNKNOWN not in (left, right) else UNKNOWN, UNKNOWN)
+
+
+def _reciprocal(shape: Shape) -> Shape:
+    span = shape.span.reciprocal()
+    if span is None:
+        return Shape(REALS, UNKNOWN, UNKNOWN, defined=False)
+    trend, curvature = composed(DOWN, CONVEX if span.positive else CONCAVE, shape)
+    return Shape(span, trend, curvature)
+
+
+def _div(shapes: list[Shape]) -> Shape:
+    inverse = _reciprocal(shapes[1])
+    product = _mul([shapes[0], inverse])
+    return Shape(product.span, product.trend, product.curvature, inverse.defined)
+
+
+def _pow(shapes: list[Shape]) -> Shape:
+    base, exponent = shapes
+    if not exponent.constant:
+        return _exponential(base, exponent)
+    whole = exponent.span.exact
+    if whole is not None and whole.denominator == 1:
+        return _whole_power(base, int(whole))
+    low, high = exponent.span.low, exponent.span.high
+    defined = base.span.positive or (base.span.nonnegative and exponent.span.positive)
+    if not base.span.nonnegative:
+        return Shape(REALS, UNKNOWN, UNKNOWN, defined=False)
+    trend = UP if low >= 0 else DOWN if high <= 0 else UNKNOWN
+    curvature = CONVEX if low >= 1 or high <= 0 else CONCAVE if low >= 0 and high <= 1 else UNKNOWN
+    span = _log_power_span(base.span, exponent.span)
+    return Shape(span, *composed(trend, curvature, base), defined=defined)
+
+
+def _log_power_span(base: Span, exponent: Span) -> Span:
+    """base**exponent for base >= 0: its place against 1 and 0 is enough for signs."""
+    grows = base.low >= 1, base.high <= 1
+    if (grows[0] and exponent.nonnegative) or (grows[1] and exponent.nonpositive):
+        return Span(Fraction(1), inf)
+    if (grows[0] and exponent.nonpositive) or (grows[1] and exponent.nonnegative):
+        return Span(Fraction(0), Fraction(1), base.positive and base.high != inf, False)
+    return POSITIVE if base.positive else NONNEGATIVE
+
+
+def _whole_power(base: Shape, n: int) -> Shape:
+    if n < 0:
+        inverse = _reciprocal(base)
+        if not inverse.defined:
+            return inverse
+        even = n % 2 == 0
+        span = _power_span(inverse.span, -n)
+        side_up = base.span.negative
+        trend = UP if even and side_up else DOWN
+        curvature = CONVEX if even or base.span.positive else CONCAVE
+        return Shape(span, *composed(trend, curvature, base))
+    if n == 0:
+        return Shape(Span.point(1), CONSTANT, AFFINE)
+    span = _power_span(base.span, n)
+    if n == 1:
+        return Shape(span, base.trend, base.curvature)
+    positive, negative = base.span.nonnegative, base.span.nonpositive
+    if n % 2 == 0:
+        return Shape(span, *composed(UP if positive else DOWN if negative else UNKNOWN, CONVEX, base))
+    return Shape(span, *composed(UP, CONVEX if positive else CONCAVE if negative else UNKNOWN, base))
+
+
+def _power_span(span: Span, n: int) -> Span:
+    if n % 2 == 1 and not span.nonnegative:
+        if span.nonpositive:
+            return -_power_span(-span, n)
+        below, above = Span(span.low, Fraction(0), span.low_open), Span(Fraction(0), span.high, False, span.high_open)
+        return (-_power_span(-below, n)).joined(_power_span(above, n))
+    if n % 2 == 0 and not span.nonnegative:
+        if span.nonpositive:
+            return _power_span(-span, n)
+        top = span.maximum(-span)
+        return _power_span(Span(Fraction(0), top.high, False, top.high_open), n)
+    (low, low_open), (high, high_open) = (_power_end(end, n, side) for end, side in ((span.low, -1), (span.high, 1)))
+    return Span(low, high, span.low_open or low_open, span.high_open or high_open)
+
+
+def _power_end(end: Fraction | float, n: int, side: int) -> tuple[Fraction | float, bool]:
+    """end**n for end >= 0, or a bound below it (side -1) or above, then left out: a long fraction to a power is too long."""
+    if isinstance(end, float) or end in (0, 1) or n * max(end.numerator.bit_length(), end.denominator.bit_length()) <= 4 * BITS:
+        return end**n, False
+    if side > 0:
+        return (inf if end > 1 else end), True
+    return (end if end > 1 else Fraction(0)), True
+
+
+def _exponential(base: Shape, exponent: Shape) -> Shape:
+    """base**g for a constant base > 0."""
+    if not (base.constant and base.span.positive):
+        return Shape(REALS, UNKNOWN, UNKNOWN, defined=base.span.positive)
+    trend = UP if base.span.low >= 1 else DOWN if base.span.high <= 1 else UNKNOWN
+    return Shape(POSITIVE, *composed(trend, CONVEX, exponent))
+
+
+def _max(shapes: list[Shape]) -> Shape:
+    span, trend, curvature = shapes[0].span, shapes[0].trend, shapes[0].curvature
+    for shape in shapes[1:]:
+        span = span.maximum(shape.span)
+        trend = joined_trend(trend, shape.trend) if UNKNOWN not in (trend, shape.trend) else UNKNOWN
+        curvature = CONVEX if curvature in (AFFINE, CONVEX) and shape.curvature in (AFFINE, CONVEX) else UNKNOWN
+    return Shape(span, trend, curvature)
+
+
+def _min(shapes: list[Shape]) -> Shape:
+    return _neg([_max([_neg([shape]) for shape in shapes])])
+
+
+def _clip(shapes: list[Shape]) -> Shape:
+    x, low, high = shapes
+    return _min([_max([x, low]), high])
+
+
+def _relu(shapes: list[Shape]) -> Shape:
+    return _max([shapes[0], Shape(Span.point(0), CONSTANT, AFFINE)])
+
+
+def _abs(shapes: list[Shape]) -> Shape:
+    shape = _max([shapes[0], _neg(shapes)])
+    span = shape.span.within(NONNEGATIVE)
+    assert span is not None
+    return Shape(span, shape.trend, shape.curvature)
+
+
+def _sign(shapes: list[Shape]) -> Shape:
+    span = shapes[0].span
+    low = 1 if span.positive else 0 if span.nonnegative else -1
+    high = -1 if span.negative else 0 if span.nonpositive else 1
+    return Shape(Span(Fraction(low), Fraction(high)), composed(UP, UNKNOWN, shapes[0])[0], AFFINE if low == high else UNKNOWN)
+
+
+RULES = {
+    "add": _add, "sub": _sub, "neg": _neg, "mul": _mul, "div": _div, "pow": _pow, "max": _max, "min": _min, "clip": _clip,
+    "relu": _relu, "abs": _abs, "sign": _sign,
+}  # fmt: skip

@@ -1,0 +1,169 @@
+"""One bottom-up pass: range, monotonicity and curvature of a scalar, as in disciplined convex programming.
+
+Everything follows from the rows of the vocabulary table and the composition rules below. The pass proves; it never
+refutes: a range that is too wide, or a `none`, only means that nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import inf
+
+from mpmath import mp
+
+from halo.analysis.composition import AFFINE, CONSTANT, RULES, UNKNOWN, UP, Shape, composed, joined_curvature, joined_trend
+from halo.analysis.ranges import REALS, Span, monotone_image
+from halo.analysis.scalar import COMPARE, LEAVES
+from halo.compiler.graph import Node
+from halo.objective.vocabulary import FUNCTIONS
+
+Box = Mapping[Node, Span]
+"""The range of every variable and parameter; what is missing ranges over the reals."""
+
+
+class Calculus:
+    """The shapes of scalars over `box`, along `x` (None: ranges only)."""
+
+    def __init__(self, box: Box, x: Node | None = None) -> None:
+        self.box, self.x = box, x
+        self.known: dict[Node, Shape] = {}
+        self.undefined: list[Node] = []
+
+    def shape(self, node: Node) -> Shape:
+        """Range, trend and curvature of the node."""
+        if node not in self.known:
+            self.known[node] = self._leaf(node) if node.op in LEAVES else self._inner(node)
+        return self.known[node]
+
+    def span(self, node: Node) -> Span:
+        """The range of the node."""
+        return self.shape(node).span
+
+    def _leaf(self, node: Node) -> Shape:
+        if node.op == "number":
+            return Shape(Span.point(node.data), CONSTANT, AFFINE)
+        return Shape(self.box.get(node, REALS), UP if node is self.x else CONSTANT, AFFINE)
+
+    def _inner(self, node: Node) -> Shape:
+        if node.op == "stop":
+            inner = self.shape(node.args[0])
+            return Shape(inner.span, inner.trend, inner.curvature, inner.defined)
+        if node.data == "where":
+            return self._where(node)
+        shapes = [self.shape(a) for a in node.args]
+        if node.data in COMPARE:  # looked at on its own: true or false
+            return Shape(Span(Fraction(0), Fraction(1)), UNKNOWN, UNKNOWN, all(s.defined for s in shapes))
+        rule = RULES.get(node.data)
+        shape = rule(shapes) if rule else _function(node.data, shapes[0])
+        if not shape.defined:
+            self.undefined.append(node)
+        defined = shape.defined and all(s.defined for s in shapes)
+        if all(s.constant for s in shapes):
+            return Shape(shape.span, CONSTANT, AFFINE, defined)
+        return Shape(shape.span, shape.trend, shape.curvature, defined)
+
+    # -- where: each branch under its guard --------------------------------------------------------------------------
+
+    def _where(self, node: Node) -> Shape:
+        condition, first, second = node.args
+        yes, no = (self._guarded(condition, holds) for holds in (True, False))
+        if yes is None or no is None:  # one side cannot happen
+            box, branch = (yes, first) if yes is not None else (no, second)
+            assert box is not None
+            return self._under(box, branch)
+        a, b = self._under(yes, first), self._under(no, second)
+        span, defined = a.span.joined(b.span), a.defined and b.defined
+        if all(self.shape(side).constant for side in condition.args):
+            trend = a.trend if a.trend == b.trend else joined_trend(a.trend, b.trend)
+            curvature = joined_curvature(a.curvature, b.curvature)
+            return Shape(span, trend, curvature, defined)
+        return Shape(span, UNKNOWN, UNKNOWN, defined)
+
+    def _under(self, box: Box, branch: Node) -> Shape:
+        if box is self.box:
+            return self.shape(branch)
+        inner = Calculus(box, self.x)
+        shape = inner.shape(branch)
+        self.undefined.extend(inner.undefined)
+        return shape
+
+    def _guarded(self, condition: Node, holds: bool) -> Box | None:
+        """The box on which the comparison holds (or does not), or None if that is empty. A bare variable is narrowed."""
+        left, right = condition.args
+        word = condition.data if holds else {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt"}[condition.data]
+        a, b = self.span(left), self.span(right)
+        difference = a - b
+        possible = {
+            "lt": difference.low < 0,
+            "le": difference.low < 0 or Fraction(0) in difference,
+            "gt": difference.high > 0,
+            "ge": difference.high > 0 or Fraction(0) in difference,
+        }
+        if not possible[word]:
+            return None
+        box = self.box
+        for variable, other, direction in ((left, b, word), (right, a, _MIRROR[word])):
+            if variable.op in ("input", "parameter", "reduce"):
+                below, open_end = direction in ("lt", "le"), direction in ("lt", "gt")
+                limit = (
+                    Span(-inf, other.high, True, open_end or other.high_open)
+                    if below
+                    else Span(other.low, inf, open_end or other.low_open, True)
+                )
+                narrowed = box.get(variable, REALS).within(limit)
+                if narrowed is None:
+                    return None
+                box = {**box, variable: narrowed}
+        return box
+
+
+_MIRROR = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+assert set(_MIRROR) == set(COMPARE)
+
+
+# -- composition rules -------------------------------------------------------------------------------------------------
+
+
+# -- functions of one argument, from their rows --------------------------------------------------------------------------
+
+RATIONAL: dict[str, dict[int, Fraction | int]] = {
+    "exp": {0: 1}, "expm1": {0: 0}, "log": {1: 0}, "log1p": {0: 0}, "sigmoid": {0: Fraction(1, 2)}, "tanh": {0: 0}, "atan": {0: 0},
+    "asinh": {0: 0}, "sqrt": {0: 0, 1: 1},
+}  # fmt: skip
+"""Where a function takes a rational value that ranges should keep."""
+
+
+def _function(name: str, inner: Shape) -> Shape:
+    row = FUNCTIONS[name]
+    domain = _declared(row.domain, row.closed)
+    reached = inner.span.within(domain)
+    limits = _declared(row.range, row.closed)
+    if name == "atan":  # the table's ends are floats: the next larger rational, open
+        limits = Span(Fraction(-15707963267948967, 10**16), Fraction(15707963267948967, 10**16), True, True)
+    if reached is None:
+        return Shape(limits, UNKNOWN, UNKNOWN, defined=False)
+    defined = _inside(inner.span, domain)
+    known = RATIONAL.get(name, {})
+
+    def exact(value: Fraction) -> Fraction | None:
+        found = known.get(int(value)) if value.denominator == 1 else None
+        return None if found is None else Fraction(found)
+
+    span = monotone_image(reached, lambda v: row.exact(mp, v), row.monotone == "up", domain, limits, exact)
+    curvature: str = row.curvature
+    if row.inflection:
+        curvature = "concave" if reached.nonnegative else "convex" if reached.nonpositive else "none"
+    trend, curvature = composed(row.monotone, curvature, inner)
+    return Shape(span, trend, curvature, defined)
+
+
+def _inside(span: Span, domain: Span) -> bool:
+    low = span.low > domain.low or (span.low == domain.low and (span.low_open or not domain.low_open or domain.low == -inf))
+    high = span.high < domain.high or (span.high == domain.high and (span.high_open or not domain.high_open or domain.high == inf))
+    return low and high
+
+
+def _declared(ends: tuple[str, str], closed: bool) -> Span:
+    low, high = (float(end) if "inf" in end else Fraction(end) for end in ends)
+    return Span(low, high, not closed, not closed)

@@ -1,0 +1,188 @@
+"""The decision procedure: refute at exact points, prove by rules, split at kinks, prove by algebra, else say so.
+
+Sound by construction: a refutation is numbers that anyone can check, a proof a list of steps each of which holds on a box
+at least as large as the one asked about. Nothing here depends on the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from math import inf
+
+from mpmath import mp
+
+from halo.analysis.budgets import MAX_SPLITS
+from halo.analysis.composition import CONCAVE, CONSTANT, UP
+from halo.analysis.curvature import Box, Calculus
+from halo.analysis.evaluate import Line, points, sure_value, surely_below
+from halo.analysis.identity import named, number, shown
+from halo.analysis.kinks import branches_of, switch, switches_along, threshold
+from halo.analysis.ranges import REALS, Span
+from halo.analysis.scalar import Scalars, topological_scalar, variables
+from halo.analysis.sign import sign_of
+from halo.analysis.verdict import PROVED as PROVED
+from halo.analysis.verdict import REFUTED as REFUTED
+from halo.analysis.verdict import UNDECIDED as UNDECIDED
+from halo.analysis.verdict import Outcome as Outcome
+from halo.analysis.verdict import Verdict as Verdict
+from halo.compiler.graph import Node
+
+
+@dataclass
+class Question:
+    """One scalar on one box, along x restricted to `region`."""
+
+    s: Scalars
+    node: Node
+    x: Node
+    box: Box
+    region: Span = REALS
+    first: Mapping[Node, list[Fraction]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.box = {**self.box, self.x: self.region}
+
+    # -- the two questions -----------------------------------------------------------------------------------------------
+
+    def monotone(self) -> Verdict:
+        """Is it non-decreasing in x on the region, for every value of the rest?"""
+        return self._decided("non-decreasing", self._fall(), UP)
+
+    def concave(self) -> Verdict:
+        """Is it concave in x on the region, for every value of the rest?"""
+        return self._decided("concave", self._sag(), CONCAVE)
+
+    def _decided(self, what: str, witness: Verdict | None, wanted: str) -> Verdict:
+        if witness is not None:
+            return witness
+        steps: list[str] = []
+        shape = Calculus(self.box, self.x).shape(self.node)
+        if not shape.defined:
+            return Verdict(UNDECIDED, "not shown to be defined everywhere; no counterexample was found")
+        if (shape.trend in (UP, CONSTANT)) if wanted == UP else (shape.curvature in (CONCAVE, "affine")):
+            return Verdict(PROVED, f"{what} by composition", tuple(explained(self.node, self.box, self.x, wanted)))
+        if self._by_pieces(self.node, self.box, wanted, steps, 0):
+            return Verdict(PROVED, f"{what}: {'the slope' if wanted == UP else 'the second derivative'} has one sign", tuple(steps))
+        return Verdict(UNDECIDED, f"no counterexample was found, and no proof that it is {what}")
+
+    # -- refutation ------------------------------------------------------------------------------------------------------
+
+    def _lines(self) -> Iterator[Line]:
+        others = [v for v in variables(self.node) if v is not self.x]
+        for fixed in points(self.box, others, first=self.first):
+            yield Line(self.node, self.x, fixed, self.region)
+
+    def _fall(self) -> Verdict | None:
+        for line in self._lines():
+            for a, b in line.falls():
+                low, high = (sure_value(self.node, {**line.fixed, self.x: p}) for p in (b, a))
+                if surely_below(low, high):
+                    assert low is not None
+                    assert high is not None
+                    witness = {**named(line.fixed), "from": str(a), "to": str(b), "value at from": number(high), "value at to": number(low)}
+                    at = _at(line.fixed)
+                    name = shown(self.x)
+                    return Verdict(REFUTED, f"falls from {number(high)} at {name} = {a} to {number(low)} at {name} = {b}{at}", (), witness)
+        return None
+
+    def _sag(self) -> Verdict | None:
+        for line in self._lines():
+            for a, c, b in line.sags():
+                va, vc, vb = (sure_value(self.node, {**line.fixed, self.x: p}) for p in (a, c, b))
+                if va is None or vc is None or vb is None:
+                    continue
+                part = (c - a) / (b - a)
+                with mp.workdps(60):
+                    chord = va + (vb - va) * part.numerator / part.denominator
+                if surely_below(vc, chord):
+                    witness = {
+                        **named(line.fixed), "left": str(a), "middle": str(c), "right": str(b),
+                        "value at left": number(va), "value at middle": number(vc), "value at right": number(vb),
+                    }  # fmt: skip
+                    name = shown(self.x)
+                    reason = f"at {name} = {c} the value {number(vc)} lies below the chord from {a} to {b}, {number(chord)}{_at(line.fixed)}"
+                    return Verdict(REFUTED, reason, (), witness)
+        return None
+
+    # -- proof by pieces and algebra -------------------------------------------------------------------------------------
+
+    def _by_pieces(self, node: Node, box: Box, wanted: str, steps: list[str], depth: int) -> bool:
+        kink = next((n for n in topological_scalar(node) if switches_along(n, self.x)), None)
+        if kink is None:
+            return self._smooth(node, box, wanted, steps)
+        if depth == MAX_SPLITS:
+            return False
+        return self._split(node, kink, box, wanted, steps, depth)
+
+    def _smooth(self, node: Node, box: Box, wanted: str, steps: list[str]) -> bool:
+        shape = Calculus(box, self.x).shape(node)
+        if (shape.trend in (UP, CONSTANT)) if wanted == UP else (shape.curvature in (CONCAVE, "affine")):
+            steps.append(f"{shown(node)} on {self.x.data} in {box[self.x]}: by composition")
+            return True
+        slope = self.s.derivative(node, self.x)
+        target, sign, name = (slope, 1, "slope") if wanted == UP else (self.s.derivative(slope, self.x), -1, "second derivative")
+        found = sign_of(target, box)
+        if found in (sign, 0):
+            steps.append(f"{name} of {shown(node)} on {self.x.data} in {box[self.x]} is {'>=' if sign > 0 else '<='} 0: signs of its factors")
+            return True
+        return False
+
+    def _split(self, node: Node, kink: Node, box: Box, wanted: str, steps: list[str], depth: int) -> bool:
+        """Both sides of the kink at its threshold t, and how they meet there."""
+        pair = switch(self.s, kink)
+        at = threshold(self.s, *pair, self.x, box)
+        if at is None:
+            return False
+        t, rising = at
+        low, high = branches_of(self.s, kink, pair)
+        left_branch, right_branch = (low, high) if rising else (high, low)
+        left, right = (self.s.substitute(node, {kink: branch}) for branch in (left_branch, right_branch))
+        span = Calculus(box).span(t)
+        region = box[self.x]
+        sides = []
+        for branch, piece, limit in ((left, "left", Span(-inf, span.high)), (right, "right", Span(span.low, inf))):
+            inside = region.within(limit)
+            if inside is None:
+                continue
+            sides.append(piece)
+            if not self._by_pieces(branch, {**box, self.x: inside}, wanted, steps, depth + 1):
+                return False
+        return len(sides) < 2 or self._meet(left, right, t, box, wanted, kink, steps)
+
+    def _meet(self, left: Node, right: Node, t: Node, box: Box, wanted: str, kink: Node, steps: list[str]) -> bool:
+        there = {self.x: t}
+        if kink.data in ("where", "sign"):
+            ends = [self.s.substitute(side, there) for side in (left, right)]
+            if kink.data == "sign":  # its value at the jump is neither side's
+                ends.insert(1, self.s.substitute(self.s.substitute(self.node, {kink: self.s.number(0)}), there))
+            jumps = [sign_of(self.s.call("sub", after, before), box) for before, after in pairwise(ends)]
+            if any(jump != 0 and (wanted != UP or jump != 1) for jump in jumps):
+                return False
+            steps.append(f"at {self.x.data} = {shown(t)} the value {'does not fall' if wanted == UP else 'does not jump'}")
+        if wanted == UP:
+            return True
+        slopes = [self.s.substitute(self.s.derivative(side, self.x), there) for side in (left, right)]
+        if sign_of(self.s.call("sub", slopes[1], slopes[0]), box) not in (-1, 0):
+            return False
+        steps.append(f"at {self.x.data} = {shown(t)} the slope does not rise")
+        return True
+
+
+def _at(fixed: Mapping[Node, Fraction]) -> str:
+    return f" ({', '.join(f'{name} = {value}' for name, value in named(fixed).items())})" if fixed else ""
+
+
+# -- kinks ---------------------------------------------------------------------------------------------------------------
+
+
+def explained(node: Node, box: Box, x: Node, wanted: str) -> Iterator[str]:
+    """The trace of a proof by composition: what is known of each sub-formula along x."""
+    calculus = Calculus(box, x)
+    calculus.shape(node)
+    for inner in topological_scalar(node):
+        if inner in calculus.known and inner.op == "apply" and not calculus.known[inner].constant:
+            shape = calculus.known[inner]
+            yield f"{shown(inner)}: {shape.trend if wanted == UP else shape.curvature}, in {shape.span}"

@@ -1,0 +1,128 @@
+"""Kinks and jumps: where a scalar switches between pieces, and whether the pieces meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import inf
+
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
+from halo.analysis.budgets import MAX_SPLITS
+from halo.analysis.curvature import Box, Calculus
+from halo.analysis.identity import is_zero
+from halo.analysis.ranges import REALS, Span
+from halo.analysis.scalar import Scalars, topological_scalar, variables
+from halo.analysis.verdict import PROVED as PROVED
+from halo.analysis.verdict import REFUTED as REFUTED
+from halo.analysis.verdict import UNDECIDED as UNDECIDED
+from halo.analysis.verdict import Outcome as Outcome
+from halo.analysis.verdict import Verdict as Verdict
+from halo.compiler.graph import Node
+
+
+def threshold(s: Scalars, a: Node, b: Node, x: Node, box: Box) -> tuple[Node, bool] | None:
+    """Where a - b, affine in x with a slope of one strict sign, is 0; and whether it rises there."""
+    difference = s.call("sub", a, b)
+    slope = s.derivative(difference, x)
+    if x in variables(slope):
+        algebra = Algebra(box)
+        try:
+            form = algebra.normal(slope)
+        except OutOfReach:
+            return None
+        if any(algebra.by_symbol[g].key is x or algebra.by_symbol[g].kind != "v" for g in form.free_symbols):
+            return None
+    span = Calculus(box).span(slope)
+    if not (span.positive or span.negative):
+        return None
+    origin = s.substitute(difference, {x: s.number(0)})
+    return s.call("neg", s.call("div", origin, slope)), span.positive
+
+
+def settled(s: Scalars, node: Node, x: Node, box: Box, side: int) -> Node:
+    """The node as it is far out at +oo (side 1) or -oo: every kink on the branch that holds there for good."""
+    far = Span(Fraction(10**4), inf) if side > 0 else Span(-inf, Fraction(-(10**4)))
+    for _ in range(MAX_SPLITS * 2):
+        kink = next((n for n in topological_scalar(node) if switches_along(n, x)), None)
+        if kink is None:
+            break
+        pair = switch(s, kink)
+        difference = s.call("sub", *pair)
+        span, affine = Calculus({**box, x: far}).span(difference), threshold(s, *pair, x, {**box, x: REALS})
+        above = span.positive or (affine is not None and affine[1] == (side > 0))
+        below = span.negative or (affine is not None and affine[1] != (side > 0))
+        if above == below:
+            break
+        node = s.substitute(node, {kink: branches_of(s, kink, pair)[1 if above else 0]})
+    return node
+
+
+def switching_at(s: Scalars, node: Node, x: Node, box: Box) -> Node | None:
+    """The threshold of the first kink along x, if it has a closed form."""
+    kink = next((n for n in topological_scalar(node) if switches_along(n, x)), None)
+    if kink is None:
+        return None
+    found = threshold(s, *switch(s, kink), x, {**box, x: REALS})
+    return found[0] if found else None
+
+
+def switches_along(node: Node, x: Node) -> bool:
+    """Whether this very node has a kink or jump along x, and none below it."""
+    if node.op != "apply" or node.data not in ("min", "max", "clip", "relu", "abs", "sign", "where"):
+        return False
+    sides = node.args[0].args if node.data == "where" else node.args
+    return any(x in topological_scalar(side) for side in sides) and not any(
+        switches_along(inner, x) for argument in sides for inner in topological_scalar(argument) if inner is not node
+    )
+
+
+def switch(s: Scalars, kink: Node) -> tuple[Node, Node]:
+    """The two scalars whose order switches the kink."""
+    if kink.data == "where":
+        return kink.args[0].args[0], kink.args[0].args[1]
+    if kink.data in ("relu", "abs", "sign"):
+        return kink.args[0], s.number(0)
+    return kink.args[0], kink.args[1]
+
+
+def meets(s: Scalars, node: Node, pair: tuple[Node, Node], x: Node, box: Box) -> bool:
+    """Whether the two branches of a `where` are shown to agree where its sides are equal, so that it does not jump along x."""
+    at = threshold(s, *pair, x, box)
+    if at is None:
+        return False
+    gap = s.substitute(s.call("sub", node.args[1], node.args[2]), {x: at[0]})
+    return is_zero(s, gap, box) is True
+
+
+def jumps(s: Scalars, node: Node, moved: Callable[[Node], bool], box: Box) -> bool:
+    """Whether a scalar may jump as one of its `moved` variables does: a `sign`, or a `where` not shown to be continuous."""
+    for inner in topological_scalar(node):
+        if inner.op == "apply" and inner.data in ("where", "sign"):
+            pair = switch(s, inner)
+            along = [v for side in pair for v in variables(side) if moved(v)]
+            if along and (inner.data == "sign" or not meets(s, inner, pair, along[0], box)):
+                return True
+    return False
+
+
+def branches_of(s: Scalars, kink: Node, pair: tuple[Node, Node]) -> tuple[Node, Node]:
+    """The kink where the first of the pair is smaller, and where it is larger."""
+    a, b = pair
+    zero = s.number(0)
+    match kink.data:
+        case "where":
+            smaller = kink.args[0].data in ("lt", "le")
+            return (kink.args[1], kink.args[2]) if smaller else (kink.args[2], kink.args[1])
+        case "relu":
+            return zero, a
+        case "abs":
+            return s.call("neg", a), a
+        case "sign":
+            return s.number(-1), s.number(1)
+        case "clip":
+            return s.call("min", b, kink.args[2]), s.call("min", a, kink.args[2])
+        case _:
+            rest = kink.args[2:]
+            low, high = (a, b) if kink.data == "min" else (b, a)
+            return (s.call(kink.data, low, *rest), s.call(kink.data, high, *rest)) if rest else (low, high)

@@ -1,0 +1,265 @@
+"""Scalars: graph nodes without axes, over variables. What the checks reason about instead of tensors.
+
+A scalar is a `Node` like any other (numbers, parameters, inputs, functions), so that the vocabulary table speaks about
+both. `Scalars` makes them with the trivial simplifications, differentiates and substitutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from halo.analysis.budgets import MAX_BITS
+from halo.compiler.graph import Builder, Node, topological
+from halo.objective.formula import Formula, Name, Number, parse
+from halo.objective.vocabulary import FUNCTIONS
+
+LEAVES = ("number", "parameter", "input", "reduce")
+"""A reduction that survives as a scalar is opaque: a variable with a known definition."""
+
+
+class Scalars(Builder):
+    """Makes scalar nodes; equal ones are one object. Constants fold, 0 and 1 disappear where they do nothing."""
+
+    def variable(self, name: str, slot: str = "", axes: tuple[str, ...] = ()) -> Node:
+        """A free quantity."""
+        return self.make(op="input", data=name, slot=slot, axes=axes)
+
+    def call(self, function: str, *args: Node) -> Node:
+        """A function of scalars, simplified."""
+        rule = _SIMPLER.get(function)
+        simpler = rule(self, *args) if rule else None
+        if simpler is not None:
+            return simpler
+        return self.apply(function, *args)
+
+    def formula(self, text: str, **letters: Node) -> Node:
+        """A formula of the language over the given letters."""
+        return self._read(parsed(text), letters)
+
+    def _read(self, formula: Formula, letters: Mapping[str, Node]) -> Node:
+        if isinstance(formula, Number):
+            return self.number(formula.value)
+        if isinstance(formula, Name):
+            return letters[formula.name]
+        return self.call(formula.function, *(self._read(a, letters) for a in formula.arguments))
+
+    def substitute(self, node: Node, values: Mapping[Node, Node]) -> Node:
+        """The node with variables (or any sub-nodes) replaced; opaque reductions are left as they are."""
+        done: dict[Node, Node] = dict(values)
+
+        def visit(current: Node) -> Node:
+            if current not in done:
+                if current.op in LEAVES:
+                    done[current] = current
+                elif current.op == "apply":
+                    done[current] = self.call(current.data, *(visit(a) for a in current.args))
+                else:
+                    done[current] = self.make(op=current.op, data=current.data, args=tuple(visit(a) for a in current.args))
+            return done[current]
+
+        return visit(node)
+
+    def derivative(self, node: Node, x: Node) -> Node:
+        """d node / d x almost everywhere: at a kink, one of the two slopes. What stands under `stop` is constant."""
+        zero, one = self.number(0), self.number(1)
+        done: dict[Node, Node] = {x: one}
+
+        def visit(current: Node) -> Node:
+            if current not in done:
+                if current.op != "apply" or x not in topological([current]):
+                    done[current] = zero
+                else:
+                    done[current] = self._chained(current, [visit(a) for a in current.args])
+            return done[current]
+
+        return visit(node)
+
+    def _chained(self, node: Node, slopes: list[Node]) -> Node:
+        if node.data in _KINKED:
+            return _KINKED[node.data](self, node.args, slopes)
+        letters = dict(zip("xyz", node.args, strict=False))
+        total = self.number(0)
+        for text, slope in zip(FUNCTIONS[node.data].derivative, slopes, strict=True):
+            if not is_number(slope, 0):
+                total = self.call("add", total, self.call("mul", self.formula(text, **letters), slope))
+        return total
+
+
+@cache
+def parsed(text: str) -> Formula:
+    """A formula of the vocabulary table, read once."""
+    return parse(text)
+
+
+def variables(node: Node) -> list[Node]:
+    """The free quantities of a scalar: inputs, parameters and opaque reductions, in order of appearance."""
+    return [n for n in topological_scalar(node) if n.op in ("input", "parameter", "reduce")]
+
+
+def topological_scalar(node: Node) -> list[Node]:
+    """Every node of a scalar, arguments first; opaque reductions are not entered."""
+    order: dict[Node, None] = {}
+
+    def visit(current: Node) -> None:
+        if current not in order:
+            for argument in current.args if current.op not in LEAVES else ():
+                visit(argument)
+            order[current] = None
+
+    visit(node)
+    return list(order)
+
+
+def is_number(node: Node, value: int | None = None) -> bool:
+    """Whether the node is a literal (equal to `value`, if one is given)."""
+    return node.op == "number" and (value is None or node.data == value)
+
+
+def _folded(operation: Callable[[Fraction, Fraction], Fraction]) -> Callable[[Scalars, Node, Node], Node | None]:
+    def fold(s: Scalars, a: Node, b: Node) -> Node | None:
+        if not (is_number(a) and is_number(b)):
+            return None
+        value = operation(a.data, b.data)
+        return s.number(value) if max(value.numerator.bit_length(), value.denominator.bit_length()) <= MAX_BITS else None
+
+    return fold
+
+
+def _add(s: Scalars, a: Node, b: Node) -> Node | None:
+    if is_number(a, 0):
+        return b
+    if is_number(b, 0):
+        return a
+    if b.op == "apply" and b.data == "neg":
+        return s.call("sub", a, b.args[0])
+    return _folded(lambda x, y: x + y)(s, a, b)
+
+
+def _sub(s: Scalars, a: Node, b: Node) -> Node | None:
+    if is_number(b, 0):
+        return a
+    if a is b:
+        return s.number(0)
+    if b.op == "apply" and b.data == "neg":
+        return s.call("add", a, b.args[0])
+    if b.op == "apply" and b.data == "sub" and b.args[0] is a:
+        return b.args[1]
+    if a.op == "apply" and a.data in ("add", "sub") and a.args[0] is b:
+        return a.args[1] if a.data == "add" else s.call("neg", a.args[1])
+    return s.call("neg", b) if is_number(a, 0) else _folded(lambda x, y: x - y)(s, a, b)
+
+
+def _mul(s: Scalars, a: Node, b: Node) -> Node | None:
+    for one, other in ((a, b), (b, a)):
+        if is_number(one, 0):
+            return s.number(0)
+        if is_number(one, 1):
+            return other
+        if is_number(one, -1):
+            return s.call("neg", other)
+    for one, other in ((a, b), (b, a)):
+        if one.op == "apply" and one.data == "neg":
+            return s.call("neg", s.call("mul", one.args[0], other) if one is a else s.call("mul", other, one.args[0]))
+    return _folded(lambda x, y: x * y)(s, a, b)
+
+
+def _div(s: Scalars, a: Node, b: Node) -> Node | None:
+    if is_number(b, 1):
+        return a
+    if is_number(a, 0):
+        return s.number(0)
+    if a.op == "apply" and a.data == "neg":
+        return s.call("neg", s.call("div", a.args[0], b))
+    return _folded(lambda x, y: x / y)(s, a, b) if not is_number(b, 0) else None
+
+
+def _neg(s: Scalars, a: Node) -> Node | None:
+    if is_number(a):
+        return s.number(-a.data)
+    if a.op == "apply" and a.data == "neg":
+        return a.args[0]
+    return s.call("sub", a.args[1], a.args[0]) if a.op == "apply" and a.data == "sub" else None
+
+
+def _bits(number: Node) -> int:
+    value: Fraction = number.data
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
+
+
+def _pow(s: Scalars, a: Node, b: Node) -> Node | None:
+    if is_number(b, 1):
+        return a
+    if is_number(a) and is_number(b) and b.data.denominator == 1 and 0 <= b.data <= 64 and _bits(a) * b.data <= MAX_BITS:
+        return s.number(a.data ** int(b.data))
+    return None
+
+
+def _where(s: Scalars, condition: Node, a: Node, b: Node) -> Node | None:
+    if a is b:
+        return a
+    left, right = condition.args
+    if not (is_number(left) and is_number(right)):
+        return None
+    return a if COMPARE[condition.data](left.data, right.data) else b
+
+
+def _extreme(way: Callable[[Any], Any]) -> Callable[..., Node | None]:
+    def rule(s: Scalars, *args: Node) -> Node | None:
+        if all(map(is_number, args)):
+            return s.number(way(a.data for a in args))
+        return args[0] if all(a is args[0] for a in args) else None
+
+    return rule
+
+
+COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+}
+
+_SIMPLER: dict[str, Callable[..., Node | None]] = {
+    "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "pow": _pow, "where": _where,
+    "min": _extreme(min), "max": _extreme(max),
+    "relu": lambda s, a: s.number(max(a.data, 0)) if is_number(a) else None,
+    "abs": lambda s, a: s.number(abs(a.data)) if is_number(a) else None,
+    "sign": lambda s, a: s.number((a.data > 0) - (a.data < 0)) if is_number(a) else None,
+    "log": lambda s, a: s.number(0) if is_number(a, 1) else None,
+    "exp": lambda s, a: s.number(1) if is_number(a, 0) else None,
+    "log1p": lambda s, a: s.number(0) if is_number(a, 0) else None,
+    "expm1": lambda s, a: s.number(0) if is_number(a, 0) else None,
+    "sigmoid": lambda s, a: s.number(Fraction(1, 2)) if is_number(a, 0) else None,
+    "tanh": lambda s, a: s.number(0) if is_number(a, 0) else None,
+}  # fmt: skip
+
+
+def _chosen(function: str, comparison: str) -> Callable[[Scalars, tuple[Node, ...], list[Node]], Node]:
+    """The slope of min or max: that of the argument that is chosen (the earlier one at a tie)."""
+
+    def slope(s: Scalars, args: tuple[Node, ...], slopes: list[Node]) -> Node:
+        value, result = args[0], slopes[0]
+        for argument, other in zip(args[1:], slopes[1:], strict=True):
+            result = s.call("where", s.apply(comparison, value, argument), result, other)
+            value = s.call(function, value, argument)
+        return result
+
+    return slope
+
+
+def _clip(s: Scalars, args: tuple[Node, ...], slopes: list[Node]) -> Node:
+    above = s.call("where", s.apply("gt", args[0], args[2]), slopes[2], slopes[0])
+    return s.call("where", s.apply("lt", args[0], args[1]), slopes[1], above)
+
+
+_KINKED: dict[str, Callable[[Scalars, tuple[Node, ...], list[Node]], Node]] = {
+    "min": _chosen("min", "le"),
+    "max": _chosen("max", "ge"),
+    "clip": _clip,
+    "relu": lambda s, args, slopes: s.call("where", s.apply("gt", args[0], s.number(0)), slopes[0], s.number(0)),
+    "where": lambda s, args, slopes: s.call("where", args[0], slopes[1], slopes[2]),
+    **{name: lambda s, args, slopes: s.number(0) for name in COMPARE},
+}

@@ -1,0 +1,66 @@
+"""The sign of a scalar over a box: by algebra, and case by case at its kinks."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import inf
+
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.algebra.normal_form import Algebra
+from halo.analysis.budgets import MAX_SPLITS
+from halo.analysis.curvature import Box, Calculus
+from halo.analysis.kinks import branches_of, switch
+from halo.analysis.ranges import REALS, Span
+from halo.analysis.scalar import Scalars, is_number, topological_scalar
+from halo.analysis.verdict import PROVED as PROVED
+from halo.analysis.verdict import REFUTED as REFUTED
+from halo.analysis.verdict import UNDECIDED as UNDECIDED
+from halo.analysis.verdict import Outcome as Outcome
+from halo.analysis.verdict import Verdict as Verdict
+from halo.compiler.graph import Node
+
+
+def sign_of(node: Node, box: Box) -> int | None:
+    """+1: >= 0 on the box, -1: <= 0, 0: identically 0, None: not decided. By ranges, then by algebra."""
+    span = Calculus(box).span(node)
+    if span.exact == 0:
+        return 0
+    if span.nonnegative or span.nonpositive:
+        return 1 if span.nonnegative else -1
+    algebra = Algebra(box)
+    try:
+        form = algebra.normal(node)
+        return 0 if algebra.is_zero(form) else algebra.sign(form)
+    except OutOfReach:
+        return None
+
+
+def sign_in_cases(s: Scalars, node: Node, box: Box, depth: int = MAX_SPLITS) -> int | None:
+    """As `sign_of`; where that is not decided, on both sides of each number at which a variable switches a kink."""
+    found = sign_of(node, box)
+    cut = next(filter(None, (_cut(s, inner) for inner in topological_scalar(node))), None) if found is None and depth else None
+    if cut is None:
+        return found
+    kink, v, at, rising = cut
+    low, high = branches_of(s, kink, switch(s, kink))
+    left, right = (low, high) if rising else (high, low)
+    region, point = box.get(v, REALS), Span.point(at)
+    cases = [(left, Span(-inf, at)), (right, Span(at, inf)), *([(s.number(0), point)] if kink.data == "sign" else [])]
+    signs = {
+        sign_in_cases(s, s.substitute(node, {kink: branch}), {**box, v: inside}, depth - 1)
+        for branch, side in cases
+        if (inside := region.within(side)) is not None
+    }
+    if None in signs or {1, -1} <= signs:
+        return None
+    return 1 if 1 in signs else -1 if -1 in signs else 0
+
+
+def _cut(s: Scalars, node: Node) -> tuple[Node, Node, Fraction, bool] | None:
+    """A kink that a bare variable switches at a number: the kink, the variable, the number, whether the pair's difference rises with it."""
+    if node.op != "apply" or node.data not in ("min", "max", "relu", "abs", "sign", "where"):
+        return None
+    a, b = switch(s, node)
+    if a.op in ("input", "parameter") and is_number(b):
+        return node, a, b.data, True
+    return (node, b, a.data, False) if b.op in ("input", "parameter") and is_number(a) else None

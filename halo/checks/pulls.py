@@ -1,0 +1,175 @@
+"""The slope of a loss in the log-probability of a completion: whose, by which way, and with which sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from halo.analysis.curvature import Calculus
+from halo.analysis.scalar import Scalars, variables
+from halo.analysis.sign import sign_of
+from halo.checks.decomposition import is_moved_word
+from halo.checks.subject import Subject
+from halo.compiler.graph import LossGraph, Node, Part
+from halo.objective.vocabulary import LIST_POPULATIONS
+
+RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean", "batch largest", "batch total", "batch sort"}
+
+
+def roles(subject: Subject) -> list[tuple[str, str, list[Part]]]:
+    """Each role with a direction: its name, the slot it has in scalars, and the parts that it meets."""
+    parts = list(subject.parts)
+    others = ("prompt", *subject.compiled.objective.declaration.roles, *(r for r in subject.compiled.declared.needs.gradient if r == "mismatched"))
+    extra = [(role, role, parts) for role in others]
+    match subject.feedback:
+        case "paired":
+            found = [("chosen", "chosen", parts), ("rejected", "rejected", parts)]
+        case "labelled":
+            found = [(label, "completion", sorted(parts, key=lambda p: p.role != label)) for label in subject.labels]
+        case "demonstrations":
+            found = [("completion", "completion", parts)]
+        case _:
+            found = list(_list_roles(parts))
+    return [entry for entry in [*found, *extra] if any(_reaches(subject, part, entry[1]) for part in entry[2])]
+
+
+def _list_roles(parts: list[Part]) -> Iterator[tuple[str, str, list[Part]]]:
+    pairs = [part for part in parts if part.role == "chosen"]
+    if all(part.role in ("chosen", "best", "worst") for part in parts):
+        yield "best", "chosen", [*pairs, *(part for part in parts if part.role == "best")]
+        yield "worst", "rejected", [*pairs, *(part for part in parts if part.role == "worst")]
+    else:
+        yield "completion", "completion", [part for part in parts if part.role in ("completion", "chosen")]
+
+
+def slot_of(part: Part, slot: str) -> str:
+    """In a list, the best completion is `chosen` in a pair and `best` in a part of its own."""
+    return part.role if part.role in ("best", "worst") and slot in ("chosen", "rejected") else slot
+
+
+def _reaches(subject: Subject, part: Part, slot: str) -> bool:
+    slot = slot_of(part, slot)
+    return any(is_policy_of(v, slot) or (v.slot == slot and is_moved_word(v)) for v in _everything(subject.view.whole(part)))
+
+
+def is_policy_of(variable: Node, slot: str) -> bool:
+    return variable.op == "input" and variable.slot == slot and variable.data in ("log π", "logp")
+
+
+def _everything(node: Node) -> list[Node]:
+    """Variables, also those inside opaque reductions and detached quantities."""
+    found = []
+    for v in variables(node):
+        found += [v, *_everything(v.args[0])] if v.op == "reduce" else [v]
+    return found
+
+
+def pulls(subject: Subject, part: Part, slot: str, label: str = "") -> list[Node]:
+    """The ways a token's log-probability moves the part's item, each as a scalar over z and the inputs.
+
+    The direct ones are added up into one scalar; what goes through a list or the batch stands apart, so that all of them
+    must have the same sign. With z free this is a superset of what inputs can reach.
+    """
+    s, view, slot = subject.view.s, subject.view, slot_of(part, slot)
+    foreign = label in ("desirable", "undesirable") and part.role not in (label, "completion")  # only through the batch
+    item = view.item(part)
+    z = subject.z_of(part) if part.z is not None else None
+    outer = s.derivative(item, z) if z is not None else None
+    argument = view.argument(part) if part.z is not None else None
+    direct, apart = s.number(0), []
+    leaves = dict.fromkeys([*reached_by_gradient(item), *(reached_by_gradient(argument) if argument is not None else [])])
+    for leaf in leaves:
+        through = s.derivative(item, leaf)
+        if argument is not None and outer is not None:
+            through = s.call("add", s.call("mul", outer, s.derivative(argument, leaf)), through)
+        if leaf.op == "input" and is_policy_of(leaf, slot) and not foreign:
+            direct = s.call("add", direct, through)
+        elif leaf.op == "reduce" and z is not None and z in _everything(leaf):
+            apart += [through, s.call("neg", through)]  # z itself, of the whole batch: of either sign, only 0 would do
+        elif leaf.op == "reduce" and _meets(leaf, slot) and (not foreign or leaf.batch):
+            inner = _token_slope(s, leaf, slot)
+            if inner is not None and leaf.slot == slot and leaf.data in ("total", "mean"):
+                direct = s.call("add", direct, s.call("mul", through, inner))
+            else:
+                apart.append(s.call("mul", through, inner) if inner is not None else through)
+                if inner is None or leaf.data not in RISING_MEANS:
+                    apart += [s.call("neg", apart[-1])]  # of unknown sign: only 0 would do
+    return [direct, *apart]
+
+
+def reached_by_gradient(node: Node) -> list[Node]:
+    """The variables that a gradient reaches: none below `stop`."""
+    found: dict[Node, None] = {}
+
+    def visit(current: Node) -> None:
+        if current.op == "stop":
+            return
+        if current.op in ("input", "parameter", "reduce"):
+            found[current] = None
+            return
+        for argument in current.args:
+            visit(argument)
+
+    visit(node)
+    return list(found)
+
+
+def _meets(leaf: Node, slot: str) -> bool:
+    """Whether a token of the slot is in the reduction; a list word ranges over every completion of the list."""
+    whole_list = leaf.slot in LIST_POPULATIONS
+    return any(is_policy_of(v, slot) or (whole_list and v.data in ("log π", "logp")) for v in _everything(leaf))
+
+
+def _token_slope(s: Scalars, leaf: Node, slot: str) -> Node | None:
+    """d of a reduction's inner quantity by a token of the slot (up to a positive factor), or None if that is not one scalar."""
+    inner = leaf.args[0]
+    if leaf.slot in LIST_POPULATIONS:
+        slot = "other"
+        if any(v.data in ("log π", "logp") and v.slot != slot for v in _everything(leaf)):
+            return None  # the completion at hand is inside as well, and may pull the other way
+    reached = [v for v in reached_by_gradient(inner) if v.op == "input" and is_policy_of(v, slot)]
+    nested = [v for v in reached_by_gradient(inner) if v.op == "reduce" and any(is_policy_of(w, slot) for w in _everything(v))]
+    if nested or len(reached) != 1:
+        return None
+    return s.derivative(inner, reached[0])
+
+
+def outer_sign(graph: LossGraph, subject: Subject, part: Part) -> int | None:
+    """The sign of d loss / d item: +1 through sums and means, else by the functions in between."""
+    sign = 1
+    node = graph.loss
+    while node is not part.item:
+        below = [a for a in node.args if _leads(a, part.item)]
+        if len(below) != 1:
+            return None
+        (following,) = below
+        if node.op == "apply" and node.data not in ("add", "only"):
+            slope = _local_slope(subject, node, following)
+            if slope is None:
+                return None
+            sign *= slope
+        elif node.op == "stop":
+            return 0
+        elif node.op == "reduce" and node.data not in ("total", "mean"):
+            return None
+        node = following
+    return sign
+
+
+def _leads(node: Node, item: Node) -> bool:
+    """Whether the item's values (not only their number) go into the node."""
+    if node.op == "reduce" and node.data in ("count", "any"):
+        return False
+    return node is item or any(_leads(a, item) for a in node.args)
+
+
+def _local_slope(subject: Subject, node: Node, following: Node) -> int | None:
+    if node.data == "div" and following is node.args[0]:
+        return 1  # by a count
+    s = subject.view.s
+    letters = [s.variable(f"argument {i}") for i in range(len(node.args))]
+    box = {
+        letter: Calculus(subject.view.box).span(subject.view.unstopped(subject.view.scalar(a)))
+        for letter, a in zip(letters, node.args, strict=True)
+    }
+    slope = s.derivative(s.apply(node.data, *letters), letters[node.args.index(following)])
+    return sign_of(slope, box)

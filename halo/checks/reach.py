@@ -1,0 +1,120 @@
+"""Whether everything that is declared influences the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
+from halo.analysis.identity import is_free_of
+from halo.analysis.scalar import Scalars, variables
+from halo.checks.scalars.inputs import SUM_OF, SUMMED
+from halo.checks.scalars.view import View
+from halo.checks.subject import Finding, Subject
+from halo.compiler.graph import Node, Part, topological
+
+
+def reach(subject: Subject) -> Iterator[Finding]:
+    """Every declared role, parameter, column and term influences the loss."""
+    items = {part: subject.view.unstopped(subject.view.whole(part)) for part in subject.parts}
+    idle, doubtful = [], []
+    for what, kind, names in _declared(subject):
+        verdicts = [_reaches(subject, items[part], part, names) for part in items]
+        if not any(v is not False for v in verdicts) and _outside(subject, what, list(subject.parts)):
+            doubtful.append(f"{kind} {what} (outside the items)")
+        elif not any(v is not False for v in verdicts):
+            idle.append(f"{kind} {what}")
+        elif True not in verdicts:
+            doubtful.append(f"{kind} {what}")
+    idle += [f"term {part.name}" for part, item in items.items() if not _inner(item)]
+    idle = list(dict.fromkeys(idle))
+    if idle:
+        yield Finding("reach", REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
+    elif doubtful:
+        yield Finding("reach", UNDECIDED, f"no point was found where {', '.join(doubtful)} matters")
+    else:
+        yield Finding("reach", PROVED, "every declared role, parameter and term influences the loss")
+
+
+def _outside(subject: Subject, name: str, parts: list[Part]) -> bool:
+    """Whether a parameter stands in what is done with the items, such as an outer function over the batch."""
+    inner = set(topological([part.item for part in parts]))
+    return any(n.op == "parameter" and n.data == name and n not in inner for n in topological([subject.compiled.declared.loss]))
+
+
+def _declared(subject: Subject) -> Iterator[tuple[str, str, set[str]]]:
+    declaration = subject.compiled.objective.declaration
+    for name in declaration.parameters:
+        yield name, "the parameter", {name}
+    for name in declaration.columns:
+        yield name, "the column", {name}
+    if subject.feedback == "paired":
+        for role in ("chosen", "rejected"):
+            yield role, "the role", {f"{role}."}
+    for role in declaration.roles:
+        yield role, "the role", {f"{role}."}
+
+
+def _inner(node: Node) -> list[Node]:
+    """The variables of a scalar, also inside opaque reductions."""
+    found = []
+    for v in variables(node):
+        found += [v, *_inner(v.args[0])] if v.op == "reduce" else [v]
+    return found
+
+
+def _reaches(subject: Subject, item: Node, part: Part, names: set[str]) -> bool | None:
+    """As `_depends`; what reductions hide is asked of a batch of one example whose completions have one token each.
+
+    So is what a batch shares: the mean of a batch is no free number beside the example it is compared with.
+    """
+    s, view = subject.view.s, subject.view
+    found = _depends(s, view, item, names)
+    hidden = [v for v in variables(item) if v.op == "reduce"]
+    if (found is None and hidden) or (found and any(v.batch for v in hidden)):
+        alone = view.variant(alone=True)
+        return True if _depends(s, view, _one_token(s, alone.unstopped(alone.whole(part))), names) else None
+    return found
+
+
+def _one_token(s: Scalars, item: Node) -> Node:
+    """The item where every completion has one token: a sum over tokens is its only summand."""
+    summed = {name: word for word, name in SUMMED.items()}
+    swap: dict[Node, Node] = {}
+    for v in variables(item):
+        if v.op == "reduce" and v.slot and v.data in ("total", "mean", "largest", "smallest"):
+            swap[v] = _one_token(s, v.args[0])
+        elif v.op == "input" and v.data == "length":
+            swap[v] = s.number(1)
+        elif v.op == "input" and (v.data in summed or v.data.startswith(SUM_OF)):
+            swap[v] = s.variable(summed.get(v.data, v.data.removeprefix(SUM_OF)), v.slot, ("token",))
+    return s.substitute(item, swap)
+
+
+def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None:
+    """True: a point where it matters; False: it provably does not; None: neither."""
+    result: bool | None = False
+    for v in variables(item):
+        if v.op == "reduce":
+            result = _through(s, view, item, v, names, result)
+            if result:
+                return True
+            continue
+        if not _named(v, names):
+            continue
+        verdict = is_free_of(s, item, v, view.box)
+        if verdict is False:
+            return True
+        result = None if verdict is None else result
+    return result
+
+
+def _through(s: Scalars, view: View, item: Node, reduction: Node, names: set[str], so_far: bool | None) -> bool | None:
+    """As `_depends`, through an opaque reduction alone: what stands elsewhere too may cancel, as in the sign of beta (r - mean)."""
+    if not any(_named(w, names) for w in _inner(reduction)):
+        return so_far
+    alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in [*_inner(v), v])
+    return True if alone and is_free_of(s, item, reduction, view.box) is False else None
+
+
+def _named(variable: Node, names: set[str]) -> bool:
+    return variable.data in names or f"{variable.slot}." in names

@@ -1,0 +1,60 @@
+"""What a check is given to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from halo.analysis.scalar import variables
+from halo.analysis.verdict import Finding as Finding
+from halo.checks.scalars.view import View
+from halo.compiler.graph import Node, Part
+from halo.compiler.pipeline import CompiledObjective
+from halo.objective.schema import Interval
+
+
+@dataclass
+class Subject:
+    """The objective under examination: compiled, and as scalars."""
+
+    compiled: CompiledObjective
+
+    @cached_property
+    def view(self) -> View:
+        """The declared graph as scalars."""
+        columns = {name: Interval.parse(column.domain) for name, column in self.compiled.objective.declaration.columns.items()}
+        return View(self.compiled.declared, columns)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Terms and regularizers, role by role."""
+        return self.compiled.declared.parts
+
+    @property
+    def terms(self) -> list[Part]:
+        """The parts of the equation."""
+        return [part for part in self.parts if not part.regularizer]
+
+    @property
+    def feedback(self) -> str:
+        """The shape of an example."""
+        return self.compiled.declared.feedback
+
+    @property
+    def labels(self) -> list[str]:
+        """What an example can be labelled: its own loss differs by it."""
+        roles = {part.role for part in self.parts}
+        return [label for label in ("desirable", "undesirable") if label in roles] if self.feedback == "labelled" else [""]
+
+    def single(self, part: Part) -> bool:
+        """Whether v is a function of z alone: no list or column beside parameters."""
+        value = self.view.value(part)
+        return all(v is self.view.z or v.op == "parameter" or v.data == "z" for v in variables(value))
+
+    def z_of(self, part: Part) -> Node:
+        """The variable that stands for z in the part's value."""
+        return self.view.z if part.z is not None and "token" not in part.z.axes else self.view.token_z
+
+
+Check = Callable[[Subject], Iterator[Finding]]

@@ -1,0 +1,1 @@
+"""An objective as curves: value function, loss and slope, computed and drawn."""

@@ -1,0 +1,1 @@
+"""An objective as mathematics: LaTeX, unicode and SVG."""

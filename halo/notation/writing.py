@@ -1,0 +1,337 @@
+"""A `Formula` -> written mathematics. What a paper abbreviates is abbreviated: sum(logp - ref_logp) is a log-ratio of y.
+
+The completion at hand goes along, as in lowering: a bare `length` is |y|, `rejected.length` is |y_l|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from halo.notation.names import AMONG, BATCH, COMPARED, EXPECTATION, FUNCTIONS, GLOBAL, MODELS, WAYS
+from halo.notation.pens import PRODUCT, SUM, Pen, Piece
+from halo.notation.signs import simplified
+from halo.notation.symbols import Completion, Symbol, completion, declared_symbols, escaped
+from halo.objective.document import Path
+from halo.objective.formula import Call, Formula, Name, Number, number_text, numbers_and_names
+from halo.objective.loading import Objective
+from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS
+
+
+class Writer:
+    """Writes the formulas of one objective with one pen.
+
+    `term` is the term at hand, whose keys count; `seen` collects what was named (kind and name), with the term it was named in.
+    """
+
+    def __init__(self, objective: Objective, pen: Pen) -> None:
+        self.objective, self.declared, self.pen = objective, objective.declaration, pen
+        self.symbols = declared_symbols(objective.declaration)
+        self.seen: dict[tuple[str, str], str] = {}
+        self.term = ""
+
+    def write(self, formula: Formula, role: str, scope: Mapping[str, Piece] | None = None) -> Piece:
+        """One formula, with `role`'s completion at hand ("" for any); `scope` says what z and loss are."""
+        return _Sentence(self, role, scope or {}).write(simplified(formula))
+
+    def key(self, name: str) -> tuple[Path, Any]:
+        """A key of the term at hand and where it stands: the term's own, else the top level's."""
+        own = getattr(self.declared.terms.get(self.term), name, None)
+        return (("terms", self.term, name), own) if own is not None else ((name,), getattr(self.declared, name))
+
+    def keyed(self, name: str, role: str, default: str | int = 1) -> Formula:
+        """The formula of a key for a role."""
+        path, value = self.key(name)
+        return self.parsed(*entry(path, default if value is None else value, role))
+
+    def note(self, kind: str, name: str) -> None:
+        self.seen.setdefault((kind, name), self.term)
+
+    def parsed(self, path: Path, text: str | int | float) -> Formula:
+        return self.objective.formula(path, text)
+
+    # -- completions -----------------------------------------------------------------------------------------------
+
+    def completion(self, role: str) -> str:
+        """The symbol of a role's completion."""
+        self.note("role", role)
+        return self.pen.symbol(completion(role).symbol())
+
+    def length(self, role: str) -> Piece:
+        return Piece(self.pen.around("|", self.completion(role), "|"))
+
+    def likelihood(self, model: str, role: str, token: bool, of: str = "") -> Piece:
+        """pi(y | x), or of one token given those before it: the one that came, or what `of` writes instead."""
+        self.note("model", model)
+        whose: Completion = completion(role)
+        self.note("role", role)
+        spelling = self.pen.symbol
+        given = [] if role == "prompt" else [spelling(completion("prompt").symbol())]
+        given += [self.pen.pick("c", "c")] if self.declared.control else []
+        given += [spelling(whose.symbol(self.pen.pick("<t", "<t")))] if token else []
+        y = of or spelling(whose.symbol("t" if token else ""))
+        bar = self.pen.pick(r" \mid ", "|") + self.pen.pick(", ", ",").join(given) if given else ""
+        model_text = self.pen.pick(rf"\pi_{MODELS[model].latex}" if model == "logp" else rf"\pi_{{{MODELS[model].latex}}}",
+                                   f"π_{MODELS[model].unicode}")  # fmt: skip
+        return Piece(f"{model_text}({y}{bar})")
+
+    def log_likelihood(self, model: str, role: str, token: bool) -> Piece:
+        return Piece(self.pen.pick(r"\log", "log ") + self.likelihood(model, role, token).text, PRODUCT, "factor")
+
+    def over_vocabulary(self, word: str, role: str) -> Piece:
+        """An entropy, a divergence or log sum_v p_v^2 of next-token distributions."""
+        pick = self.pen.pick
+
+        def distribution(model: str) -> str:
+            return self.likelihood(model, role, token=True, of=pick(r"\cdot", "·")).text
+
+        if word == "log_sum_sq_probs":
+            token = self.likelihood("logp", role, token=True, of="v").text
+            return Piece(pick(rf"\log \sum_{{v}} {token}^{{2}}", f"log Σ_v {token}²"), PRODUCT, "summand")
+        if word in ("entropy", "ref_entropy"):
+            return Piece(pick(r"\mathrm{H}", "H") + self.pen.around("(", distribution("logp" if word == "entropy" else "ref_logp"), ")"))
+        models = ("ref_logp", "logp") if word == "kl_ref_policy" else ("logp", "ref_logp")
+        return Piece(pick(r"\mathrm{KL}", "KL") + self.pen.around("(", pick(r" \,\|\, ", " ‖ ").join(map(distribution, models)), ")"))
+
+    def reward(self, role: str) -> Piece:
+        """r(x, y), the implied reward; a term with a reward of its own adds its name."""
+        own = self.term if self.key("reward")[0][0] == "terms" or self.key("normalizer")[0][0] == "terms" else ""
+        self.note("reward", own)
+        name = self.pen.pick(rf"r_{{\theta,{roman(own)}}}", f"r_{{θ,{own}}}") if own else self.pen.pick(r"r_\theta", "r_θ")
+        return Piece(f"{name}({self.pen.pick('x, ', 'x,')}{self.completion(role)})")
+
+    # -- what a formula speaks of ----------------------------------------------------------------------------------
+
+    def tokens(self, formula: Formula, role: str) -> str | None:
+        """Whose tokens the formula has a number for; None if it has one number."""
+        if isinstance(formula, Number):
+            return None
+        if isinstance(formula, Name):
+            return self._name_tokens(formula, formula.role or role)
+        if formula.function in REDUCTIONS:
+            return None
+        owners = (self.tokens(argument, role) for argument in formula.arguments)
+        return next((owner for owner in owners if owner is not None), None)
+
+    def _name_tokens(self, name: Name, role: str) -> str | None:
+        declared = self.declared
+        if name.name in declared.let or name.name == "reward":
+            path, value = (("let", name.name), declared.let[name.name]) if name.name in declared.let else self.key("reward")
+            return self.tokens(self.parsed(*entry(path, value, role)), role)
+        column = declared.columns.get(name.name)
+        level = column.level if column else INPUTS[name.name].level if name.name in INPUTS else ""
+        return role if level == "token" else None
+
+    def local(self, formula: Formula) -> bool:
+        """Whether the formula means the completion at hand."""
+        if isinstance(formula, Call):
+            return not formula.function.startswith("batch_") and any(self.local(a) for a in formula.arguments)
+        if isinstance(formula, Number) or formula.role or formula.name in (*self.declared.parameters, *self.declared.statistics, *GLOBAL):
+            return False
+        if formula.name in self.declared.columns:
+            return self.declared.columns[formula.name].level != "example"
+        value = self.declared.let.get(formula.name)
+        if value is None:
+            return True
+        return isinstance(value, dict) or self.local(self.parsed(("let", formula.name), value))
+
+
+def roman(name: str) -> str:
+    """A name of the file, upright."""
+    return rf"\mathrm{{{escaped(name)}}}"
+
+
+def entry(path: Path, value: Any, role: str) -> tuple[Path, str | int | float]:
+    """The formula for a role, and where it stands: the value itself, or the entry of a map."""
+    if not isinstance(value, dict):
+        return path, value
+    key = role if role in value else next(iter(value))
+    return (*path, key), value[key]
+
+
+class _Sentence:
+    """One formula being written: the writer, the completion at hand, and what z and loss are called here."""
+
+    def __init__(self, writer: Writer, role: str, scope: Mapping[str, Piece]) -> None:
+        self.writer, self.pen, self.role, self.scope = writer, writer.pen, role, scope
+
+    def write(self, formula: Formula) -> Piece:
+        if isinstance(formula, Number):
+            return self.number(formula)
+        if isinstance(formula, Name):
+            return self.name(formula)
+        if formula.function in REDUCTIONS:
+            return self.reduction(formula)
+        return self.operator(formula) or self.function(formula)
+
+    def number(self, number: Number) -> Piece:
+        text = number_text(abs(number.value))
+        top, slash, bottom = text.partition("/")
+        head, power_of_ten, exponent = text.partition("e")
+        if slash:
+            piece = self.pen.fraction(Piece(top), Piece(bottom))
+        elif power_of_ten:
+            ten = self.pen.power(Piece("10"), Piece(str(int(exponent))))
+            piece = ten if head in ("1", "1.0") else Piece(self.pen.joined(head, ten.text), PRODUCT)
+        else:
+            piece = Piece(text)
+        return self.pen.negated(piece) if number.value < 0 else piece
+
+    def name(self, name: Name) -> Piece:
+        role, writer, word = name.role or self.role, self.writer, name.name
+        if word in self.scope:
+            return self.scope[word]
+        if word in writer.symbols:
+            return self.declared(name, role)
+        if word in MODELS:
+            return writer.log_likelihood(word, role, token=True)
+        if word in FULL_VOCABULARY:
+            return writer.over_vocabulary(word, role)
+        if word == "length":
+            return writer.length(role)
+        if word == "reward":
+            return writer.reward(role)
+        if word == "position":
+            return Piece("t")
+        if word == "vocab_size":
+            return Piece(self.pen.pick("|V|", "|V|"))
+        symbol = Symbol(roman(word), word) if word != "score" else Symbol("s", "s")
+        return Piece(f"{self.pen.symbol(symbol)}({writer.completion(role)})")
+
+    def declared(self, name: Name, role: str) -> Piece:
+        """A parameter by its symbol; a let or column with the completion it is of, and t where it is one number per token."""
+        writer, bare = self.writer, Name(name.name)
+        kind = "let" if name.name in writer.declared.let else "statistic" if name.name in writer.declared.statistics else "given"
+        writer.note(kind, name.name)
+        symbol = self.pen.name(writer.symbols[name.name])
+        if not writer.local(bare):
+            return symbol
+        owner = writer.tokens(bare, role)
+        if owner is None:
+            return Piece(f"{symbol.text}({writer.completion(role)})")
+        plain = "_" not in symbol.text.replace(r"\_", "")
+        text = f"{symbol.text}_t" if plain else f"{{{symbol.text}}}_t" if self.pen.pick("latex", "") else f"{symbol.text},t"
+        return Piece(text if not name.role else f"{text}({writer.completion(role)})")
+
+    # -- operators and functions -----------------------------------------------------------------------------------
+
+    def operator(self, formula: Call) -> Piece | None:
+        pen, arguments = self.pen, formula.arguments
+        if formula.function == "sub" and (ratio := self.ratio(formula, token=True)):
+            return ratio
+        if formula.function == "where":
+            condition = self.write(arguments[0]).text
+            rows = [(self.write(arguments[1]), pen.pick(rf"\text{{if }} {condition}", f"if {condition}"))]
+            return pen.cases([*rows, (self.write(arguments[2]), pen.words("otherwise"))])
+        inner = [self.write(argument) for argument in arguments]
+        match formula.function:
+            case "add":
+                return pen.plus(*inner)
+            case "sub":
+                return pen.minus(*inner)
+            case "mul":
+                return pen.times(*inner)
+            case "neg":
+                return pen.negated(inner[0])
+            case "pow":
+                return pen.power(*inner)
+            case "div":
+                # 1/2 log(...) rather than a tall fraction, where a number divides
+                return pen.shared(inner[1], inner[0]) if isinstance(arguments[1], Number) and inner[0].reach else pen.fraction(*inner)
+            case "lt" | "le" | "gt" | "ge":
+                return Piece(f"{inner[0].text} {pen.pick(*COMPARED[formula.function])} {inner[1].text}", SUM)
+        return None
+
+    def function(self, formula: Call) -> Piece:
+        pen, arguments = self.pen, formula.arguments
+        if formula.function == "log" and isinstance(arguments[0], Call) and arguments[0].function == "div":
+            return pen.log_ratio(*(self.write(argument) for argument in arguments[0].arguments))
+        if formula.function in PLACINGS:
+            return self.placed(formula.function, arguments[0])
+        inner = [self.write(argument) for argument in arguments]
+        one, x = Piece("1"), inner[0]
+        match formula.function:
+            case "stop":
+                self.writer.note("word", "stop")
+                return Piece(pen.pick(r"\operatorname{sg}", "sg") + pen.around("[", x.text, "]"))
+            case "exp":
+                return pen.exp(x)
+            case "expm1":
+                return pen.minus(pen.exp(x), one)
+            case "log":
+                return pen.log(x)
+            case "log1p":
+                return pen.log(pen.plus(one, x))
+            case "log1mexp":
+                return pen.log(pen.minus(one, pen.exp(x)))
+            case "softplus":
+                return pen.log(pen.plus(one, pen.exp(x)))
+            case "logsigmoid":
+                return pen.log_sigma(x)
+            case "sqrt":
+                return Piece(pen.pick(rf"\sqrt{{{x.text}}}", f"√({x.text})"))
+            case "abs":
+                return Piece(pen.around("|", x.text, "|"))
+            case "relu":
+                return pen.call(pen.pick(*FUNCTIONS["max"]), Piece("0"), x)
+        latex, unicode = FUNCTIONS.get(formula.function, (rf"\operatorname{{{formula.function}}}".replace("_", r"\_"), formula.function))
+        return pen.call(pen.pick(latex, unicode), *inner)
+
+    def ratio(self, formula: Formula, token: bool) -> Piece | None:
+        """logp - ref_logp as the logarithm of a ratio; of one token, or of the whole completion."""
+        if not (isinstance(formula, Call) and formula.function == "sub"):
+            return None
+        left, right = formula.arguments
+        if not (isinstance(left, Name) and isinstance(right, Name) and {left.name, right.name} <= set(MODELS) and left.role == right.role):
+            return None
+        role = left.role or self.role
+        return self.pen.log_ratio(*(self.writer.likelihood(name.name, role, token) for name in (left, right)))
+
+    # -- words that change level -----------------------------------------------------------------------------------
+
+    def reduction(self, formula: Call) -> Piece:
+        word, (inner,) = formula.function, formula.arguments
+        if "loss" in self.scope and word in ("sum", "mean"):  # the examples step of reduce
+            return self.batch(word, inner, self.scope["examples"].text)
+        if REDUCTIONS[word].over == "token":
+            return self.over_tokens(word, inner)
+        if REDUCTIONS[word].over == "list":
+            return self.over_list(word.removeprefix("list_"), inner)
+        return self.batch(word.removeprefix("batch_"), inner, self.pen.pick(*BATCH))
+
+    def over_tokens(self, word: str, inner: Formula) -> Piece:
+        role = self.writer.tokens(inner, self.role)
+        role = self.role if role is None else role
+        whole = self.ratio(inner, token=False)
+        if whole is None and isinstance(inner, Name) and inner.name in MODELS:
+            whole = self.writer.log_likelihood(inner.name, role, token=False)
+        length = self.writer.length(role)
+        body = whole or self.pen.total(self.pen.pick("t=1", "t"), self.write(inner), above=length.text)
+        return self.pen.shared(length, body) if word == "mean" else body
+
+    def over_list(self, way: str, inner: Formula) -> Piece:
+        pen, writer = self.pen, self.writer
+        population = next((n.role for n in numbers_and_names(inner) if isinstance(n, Name) and n.role in LIST_POPULATIONS), None) or "all"
+        other, own = writer.completion(population), writer.completion(self.role)
+        latex, unicode = AMONG[population]
+        index = pen.pick(rf"{other} {latex}", f"{other}{unicode}") + ("" if population == "all" else pen.pick(" ", "") + own)
+        body = self.write(inner)
+        if way == "logsumexp":
+            inside = pen.total(index, pen.exp(body))
+            return Piece(pen.pick(r"\log", "log ") + inside.text, PRODUCT, "summand")
+        return pen.total(index, body) if way == "sum" else pen.over(WAYS[way], index, body)
+
+    def placed(self, word: str, inner: Formula) -> Piece:
+        """A rank or share in the list Y, a sort over the batch."""
+        row, body = PLACINGS[word], self.write(inner)
+        over = self.pen.pick("Y", "Y") if row.over == "list" else self.pen.pick(*BATCH)
+        if row.over == "batch":
+            self.writer.note("word", "batch")
+        names = row.symbol.split()
+        latex = " ".join(r"\log" if name == "log" else rf"\operatorname{{{name}}}" for name in names)
+        return Piece(self.pen.below(Symbol(latex, row.symbol), over) + self.pen.around("(", body.text, ")"))
+
+    def batch(self, way: str, inner: Formula, index: str) -> Piece:
+        body = self.write(inner)
+        self.writer.note("word", "batch")
+        return self.pen.total(index, body) if way == "sum" else self.pen.over(EXPECTATION if way == "mean" else WAYS[way], index, body)

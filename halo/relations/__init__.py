@@ -1,0 +1,1 @@
+"""How two objectives are related: equal, scaled, a special case or different, with proof."""

@@ -1,0 +1,217 @@
+"""How two objectives are related: equal, scaled, shifted, renamed, one a special case of the other, or different.
+
+Candidates are found in floats (`substitution`), and said only if `proof` proves them for all data and all declared parameter
+values. `different` is said only if `exclusion` shows, in both directions, that no values of the parameters will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any, Literal
+
+from halo.analysis.algebra.factors import OutOfReach
+from halo.analysis.budgets import MAX_CANDIDATES
+from halo.analysis.scalar import is_number
+from halo.clock import SECONDS, answers
+from halo.compiler.graph import Node, text
+from halo.relations.exclusion import Exclusion, Witness
+from halo.relations.proof import Proved, Prover
+from halo.relations.rewriting import NotPairs, Unreadable
+from halo.relations.signature import MARK, Reading, Side, Signal, signal
+from halo.relations.substitution import Search
+
+Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]
+LISTS = ("ranked", "scored")
+ON_PAIRS = "on lists of two completions, best as chosen and worst as rejected"
+AS_PAIRS = "with each pair given as one desirable and one undesirable answer"
+UNIFORM = {
+    "uniform-sequence": "with log ref the same constant c for every completion",
+    "uniform-token": "with log ref = -length * log V",
+}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What is known of two objectives.
+
+    substitution  the general one's parameters as formulas of the special one's; `special` and `general` name them
+    scale         the factor from the general one's loss to the special one's; `shifted`: gradients agree and values do not
+    hypotheses    how examples or references are read for the answer to hold
+    """
+
+    left: str
+    right: str
+    word: Word
+    sentence: str
+    special: str = ""
+    general: str = ""
+    substitution: Mapping[str, str] = field(default_factory=dict)
+    scale: str = "1"
+    shifted: bool = False
+    hypotheses: tuple[str, ...] = ()
+    reason: str = ""
+    witness: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with stable names."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.word}: {self.sentence}", *(f"  {h}" for h in self.hypotheses)]
+        lines += [f"  {self.reason}"] if self.reason else []
+        lines += [f"    {name} = {value}" for name, value in self.witness.items()]
+        return "\n".join(lines) + "\n"
+
+
+def relation(left: Side, right: Side) -> Relation:
+    """Decides how two objectives are related."""
+    readings = _readings(left, right)
+    if isinstance(readings, str):
+        return Relation(left.name, right.name, "incomparable", f"{left.name} and {right.name} cannot be compared", reason=readings)
+    hypotheses = tuple(_hypotheses(left, right, readings))
+    try:
+        mine = signal(left, readings[0])
+        other = signal(right, readings[1], mine.view, MARK)
+        return _decided(mine, other, hypotheses)
+    except NotPairs as problem:
+        return Relation(left.name, right.name, "incomparable", f"{left.name} and {right.name} cannot be compared", reason=str(problem))
+    except (Unreadable, OutOfReach) as problem:
+        return Relation(left.name, right.name, "undecided", f"how {left.name} and {right.name} are related", hypotheses=hypotheses, reason=str(problem))
+
+
+def related(left: Side, right: Side, seconds: float = SECONDS) -> Relation:
+    """As `relation`, in a process of its own that is ended after so many seconds."""
+    stopped = Relation(left.name, right.name, "undecided", f"how {left.name} and {right.name} are related", reason=f"stopped by the clock after {seconds:g} s")
+    return next(answers(_only, (left, right), seconds), stopped)
+
+
+def _only(left: Side, right: Side) -> Iterator[Relation]:
+    yield relation(left, right)
+
+
+def _readings(left: Side, right: Side) -> tuple[Reading, Reading] | str:
+    """How each side's examples are read, or why they cannot be compared."""
+    graphs = left.compiled.declared, right.compiled.declared
+    if graphs[0].needs.control != graphs[1].needs.control:
+        return "their completions follow different control texts"
+    if graphs[0].needs.moving != graphs[1].needs.moving:
+        return "only one of them has a moving reference"
+    kinds = left.feedback, right.feedback
+    if kinds[0] == kinds[1]:
+        return "own", "own"
+    if {*kinds} <= {*LISTS, "paired"}:
+        ways: list[Reading] = ["lists of two" if kind in LISTS else "own" for kind in kinds]
+        return ways[0], ways[1]
+    if {*kinds} == {"labelled", "paired"}:
+        ways = ["pairs" if kind == "labelled" else "own" for kind in kinds]
+        return ways[0], ways[1]
+    return f"their examples differ: {left.name} takes {kinds[0]}, {right.name} {kinds[1]} feedback"
+
+
+def _hypotheses(left: Side, right: Side, readings: Sequence[Reading]) -> Iterator[str]:
+    if "lists of two" in readings:
+        yield ON_PAIRS
+    if "pairs" in readings:
+        yield AS_PAIRS
+    for reference in dict.fromkeys(filter(None, (left.reference, right.reference))):
+        yield UNIFORM[reference]
+
+
+def _decided(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Relation:
+    forward, missed = special_case(left, right)
+    backward, missed_too = special_case(right, left)
+    if forward and backward:
+        return _related(mutual_word(forward), left, right, left, right, forward, hypotheses)
+    if forward or backward:
+        special, general, proved = (left, right, forward) if forward else (right, left, backward)
+        assert proved is not None
+        return _related("special-case", left, right, special, general, proved, hypotheses)
+    names = left.side.name, right.side.name
+    witness = _apart(left, right)
+    if witness:
+        reason, numbers = _filled(witness, *names)
+        return Relation(*names, "different", f"no parameters make {names[0]} and {names[1]} the same", hypotheses=hypotheses, reason=reason, witness=numbers)
+    reason = "; ".join(dict.fromkeys(filter(None, (missed, missed_too)))) or "no substitution was found, and none was excluded"
+    return Relation(*names, "undecided", f"how {names[0]} and {names[1]} are related", hypotheses=hypotheses, reason=reason)
+
+
+def special_case(left: Signal, right: Signal) -> tuple[Proved | None, str]:
+    """Values of the right's parameters for which it teaches what the left does; else what was found but does not hold."""
+    prover, missed = Prover(left, right), ""
+    for candidate in islice(Search(left, right).candidates(), MAX_CANDIDATES):
+        outside = prover.outside(candidate)
+        if outside:
+            missed = missed or f"{_written(candidate.values, right)} would do, but that is {outside}"
+            continue
+        proved = prover.proved(candidate)
+        if proved:
+            return proved, ""
+        missed = missed or f"{_written(candidate.values, right) or 'the same parameters'} fits in floats, and was not proved"
+    return None, missed
+
+
+def _apart(left: Signal, right: Signal) -> Witness | None:
+    """A witness in both directions; the first is told."""
+    first = Exclusion(left, right).witness()
+    second = Exclusion(right, left).witness() if first else None
+    return first if first and second else None
+
+
+def _filled(witness: Witness, left: str, right: str) -> tuple[str, dict[str, str]]:
+    names = {"{left}": left, "{right}": right}
+
+    def fill(pattern: str) -> str:
+        for key, name in names.items():
+            pattern = pattern.replace(key, name)
+        return pattern
+
+    return fill(witness.reason), {fill(key): value for key, value in witness.numbers.items()}
+
+
+# -- words -----------------------------------------------------------------------------------------------------------------
+
+
+def mutual_word(proved: Proved) -> Word:
+    """The relation of two objectives each of which is a special case of the other."""
+    if any(_bare(value) != name for name, value in proved.candidate.values.items()):
+        return "renamed"
+    if not is_number(proved.candidate.scale, 1):
+        return "scaled"
+    return "equal" if proved.values else "shifted"
+
+
+def _related(word: Word, left: Signal, right: Signal, special: Signal, general: Signal, proved: Proved, hypotheses: tuple[str, ...]) -> Relation:
+    return Relation(
+        left.side.name, right.side.name, word, sentence(special.side.name, general, proved), special.side.name, general.side.name,
+        {name: _formula(value) for name, value in proved.candidate.values.items()},
+        _formula(proved.candidate.scale), not proved.values, hypotheses,
+    )  # fmt: skip
+
+
+def sentence(special: str, general: Signal, proved: Proved) -> str:
+    """`mine is simpo with gamma = 2 * beta * m`."""
+    scale = proved.candidate.scale
+    times = "" if is_number(scale, 1) else f"{_grouped(scale)} times "
+    given = _written(proved.candidate.values, general)
+    shift = "" if proved.values else ", up to what has no gradient"
+    return f"{special} is {times}{general.side.name}{f' with {given}' if given else ''}{shift}"
+
+
+def _written(values: Mapping[str, Node], general: Signal) -> str:
+    """The substitution; a parameter that keeps its name is not mentioned."""
+    return ", ".join(f"{name} = {_formula(value)}" for name, value in values.items() if _bare(value) != name)
+
+
+def _grouped(node: Node) -> str:
+    written = _formula(node)
+    return f"({written})" if " + " in written or " - " in written else written
+
+
+def _formula(node: Node) -> str:
+    return text(node, {}).replace(MARK, "")
+
+
+def _bare(node: Node) -> str:
+    return str(node.data).removesuffix(MARK) if node.op == "parameter" else ""

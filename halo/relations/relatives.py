@@ -1,0 +1,65 @@
+"""Which known objectives a new one is, or is a special case of: a new loss is often an old one in disguise."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from halo.analysis.algebra.factors import OutOfReach
+from halo.checks.results import Kin
+from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.errors import HaloError
+from halo.objective.loading import load
+from halo.relations.relation import mutual_word, sentence, special_case
+from halo.relations.rewriting import Unreadable
+from halo.relations.signature import MARK, Side, signal
+
+
+@dataclass(frozen=True)
+class Known:
+    """The objectives that have a name: by name their files, and how a name is found."""
+
+    files: Mapping[str, Path]
+    find: Callable[[str], Path | None]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the texts of all files: other known objectives, other relatives."""
+        texts = (f"{name}\0{path.read_text(encoding='utf-8')}" for name, path in sorted(self.files.items()))
+        return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+    def like(self, compiled: CompiledObjective) -> Iterator[CompiledObjective]:
+        """Those that take the same examples. One that does not compile is its author's business."""
+        needs = compiled.declared.needs
+        for name in sorted(self.files):
+            try:
+                if load(name, self.find).declaration.feedback != compiled.declared.feedback:
+                    continue
+                other = compile_source(name, None, self.find)
+            except HaloError:
+                continue
+            if (other.declared.needs.control, other.declared.needs.moving) == (needs.control, needs.moving):
+                yield other
+
+
+def kin(compiled: CompiledObjective, known: Known) -> tuple[Kin, ...]:
+    """The known objectives that this one is, or is a special case of; what is the same comes first."""
+    found = [relative for other in known.like(compiled) if (relative := _relative(Side(compiled), Side(other)))]
+    same = [k for k in found if k.relation != "special-case"]
+    return tuple(same or found)
+
+
+def _relative(side: Side, other: Side) -> Kin | None:
+    try:
+        mine = signal(side, "own")
+        general = signal(other, "own", mine.view, MARK)
+        proved, _ = special_case(mine, general)
+        if proved is None:
+            return None
+        back, _ = special_case(general, mine)
+    except (Unreadable, OutOfReach):
+        return None
+    return Kin(other.name, mutual_word(proved) if back else "special-case", sentence("this", general, proved))

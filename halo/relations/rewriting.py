@@ -1,0 +1,119 @@
+"""Scalars of a side rewritten: moved to other slots, to one token, without what is stopped; and what of them is the policy's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from halo.analysis.scalar import topological_scalar
+from halo.checks.scalars.inputs import SUM_OF, SUMMED
+from halo.checks.scalars.view import View
+from halo.compiler.graph import Node, text, topological
+from halo.objective.vocabulary import INPUTS
+
+
+class Unreadable(Exception):
+    """The loss has a form that cannot be taken apart here; the message says which."""
+
+
+class NotPairs(Unreadable):
+    """Labelled examples that are more than one by one."""
+
+
+def masks_in(node: Node) -> str:
+    """Which items are there, as text: the masks that a reduction or count uses."""
+    found = {text(n.args[1], {}) for n in topological([node]) if n.op == "reduce" and len(n.args) > 1}
+    found |= {text(n.args[0], {}) for n in topological([node]) if n.op == "apply" and n.data == "only"}
+    return "; ".join(sorted(found))
+
+
+def moved(view: View, node: Node, slots: Mapping[str, str]) -> Node:
+    """The scalar with its quantities read from other slots."""
+    return rewritten(view, node, {n: _in_slot(view, n, slots[n.slot]) for n in topological([node]) if n.op == "input" and n.slot in slots}, slots)
+
+
+def _in_slot(view: View, node: Node, slot: str) -> Node:
+    other = view.s.variable(node.data, slot, node.axes)
+    view.box[other] = view.box[node]
+    return other
+
+
+def rewritten(view: View, node: Node, values: Mapping[Node, Node], slots: Mapping[str, str] = MappingProxyType({})) -> Node:
+    """The scalar with variables replaced, also inside opaque reductions (over the tokens of `slots`, renamed)."""
+    done: dict[Node, Node] = dict(values)
+
+    def visit(current: Node) -> Node:
+        if current not in done:
+            done[current] = _rebuilt(view, current, tuple(visit(a) for a in current.args), slots)
+        return done[current]
+
+    return visit(node)
+
+
+def _rebuilt(view: View, node: Node, arguments: tuple[Node, ...], slots: Mapping[str, str]) -> Node:
+    if all(a is b for a, b in zip(arguments, node.args, strict=True)):
+        return node
+    if node.op == "apply":
+        return view.s.call(node.data, *arguments)
+    fields: dict[str, Any] = {"op": node.op, "data": node.data, "args": arguments, "batch": node.batch, "axes": node.axes}
+    new = view.s.make(**fields, slot=slots.get(node.slot, node.slot))
+    if node in view.box:
+        view.box[new] = view.box[node]
+    return new
+
+
+def attached(node: Node) -> list[Node]:
+    """What a gradient reaches: policy quantities, and opaque reductions that hold some, outside `stop`."""
+    found: dict[Node, None] = {}
+
+    def visit(current: Node) -> None:
+        if current.op == "stop":
+            return
+        if is_policy(current) or (current.op == "reduce" and any(map(is_policy, _outside_stop(current.args[0])))):
+            found[current] = None
+        elif current.op == "apply":
+            for argument in current.args:
+                visit(argument)
+
+    visit(node)
+    return list(found)
+
+
+def is_policy(node: Node) -> bool:
+    """Whether this is a quantity of the policy: a log-probability, or one over the whole vocabulary."""
+    word = str(node.data).removeprefix(SUM_OF)
+    return node.op == "input" and (is_log_probability(node) or (word in INPUTS and INPUTS[word].policy))
+
+
+def is_log_probability(node: Node) -> bool:
+    """Whether this is a log-probability under the policy."""
+    return node.op == "input" and node.data in ("logp", SUMMED["logp"])
+
+
+def _outside_stop(node: Node) -> list[Node]:
+    return [node] if node.op == "stop" else [node, *(n for a in node.args for n in _outside_stop(a))]
+
+
+def stops(node: Node) -> list[Node]:
+    """The detached quantities of a scalar, inner ones first."""
+    return [n for n in topological_scalar(node) if n.op == "stop"]
+
+
+def one_token(view: View, node: Node) -> Node:
+    """The loss on completions of one token each, where every sum over tokens is its only summand. Raises Unreadable."""
+    found = {n: _only_token(view, n) for n in topological([node]) if n.op == "input" and ("token" in n.axes or n.data in ("length", "positions"))}
+    for inner in topological([node]):
+        if inner.op == "reduce":
+            if inner.batch or inner.data not in ("total", "mean"):
+                raise Unreadable(f"{inner.data} of a quantity that is not written out")
+            found[inner] = rewritten(view, inner.args[0], found)
+    return rewritten(view, node, found)
+
+
+def _only_token(view: View, node: Node) -> Node:
+    if node.data in ("length", "position", "positions"):
+        return view.s.number(1)
+    summed = view.s.variable(SUMMED.get(str(node.data), f"sum of {node.data}"), node.slot)
+    view.box.setdefault(summed, view.box[node])
+    return summed

@@ -1,0 +1,255 @@
+"""What an objective teaches, as scalars that two objectives can be compared by.
+
+A loss over a batch is a sum of ratios: the sum over examples of one scalar, over the sum over examples of a count (1 for a mean
+over examples, the length for a mean over tokens). Two objectives teach the same if scalars over the same count are the same. What is
+written over the batch or a list stays opaque there; `alone` is the loss of a batch of one example, in which nothing is opaque but
+sums over tokens of what is not linear in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Literal
+
+from halo.analysis.ranges import NEGATIVE, POSITIVE, Span
+from halo.analysis.scalar import is_number
+from halo.checks.scalars.inputs import MEMBERS, Where
+from halo.checks.scalars.view import View
+from halo.compiler.graph import Node, policy_slots, text, topological
+from halo.compiler.pipeline import CompiledObjective
+from halo.objective.schema import Interval
+from halo.relations.rewriting import NotPairs, Unreadable, masks_in, moved
+
+Reading = Literal["own", "lists of two", "pairs"]
+"""How examples are read: as declared; a list as its best and worst completion; labelled answers as the two of a pair."""
+Key = tuple[tuple[Node, ...], tuple[str, ...]]
+"""The counts that a sum over examples is divided by (one for each label; none: a plain sum), and the steps through a list."""
+
+REFERENCES = ("uniform-sequence", "uniform-token")
+MARK = "~"
+"""What the parameters of the second objective carry, so that each has its own `beta`."""
+LABELS = ("desirable", "undesirable")
+PAIR = {"desirable": "chosen", "undesirable": "rejected", "best": "chosen", "worst": "rejected"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One objective of a comparison: `pins` fix parameters; `reference` replaces the declared reference by a uniform one."""
+
+    compiled: CompiledObjective
+    pins: Mapping[str, Fraction] = field(default_factory=dict)
+    reference: str = ""
+
+    @property
+    def name(self) -> str:
+        """How the comparison calls it: `cdpo`, `dpo@uniform-token,beta=1`."""
+        more = [*filter(None, [self.reference]), *(f"{name}={value}" for name, value in self.pins.items())]
+        return self.compiled.objective.name + ("@" + ",".join(more) if more else "")
+
+    @property
+    def feedback(self) -> str:
+        """The shape of an example."""
+        return self.compiled.declared.feedback
+
+
+@dataclass
+class SideView(View):
+    """A view whose parameters carry a mark, so that two objectives have each their own `beta`."""
+
+    mark: str = ""
+    pins: Mapping[str, Fraction] = field(default_factory=dict)
+    reference: str = ""
+
+    def parameter(self, name: str) -> Node:
+        """A number if it is pinned."""
+        if name in self.pins:
+            return self.s.number(self.pins[name])
+        node = self.s.make(op="parameter", data=name + self.mark)
+        declared = self.graph.parameters[name]
+        self.box[node] = Span.of(Interval.parse(declared.domain))
+        self.first[node] = [Fraction(str(declared.default))]
+        return node
+
+    def _input(self, node: Node, where: Where) -> Node:
+        if node.data != "ref_logp" or not self.reference:
+            return super()._input(node, where)
+        if self.reference == "uniform-token":
+            size = self.s.make(op="parameter", data="log V")
+            self.box[size], self.first[size] = POSITIVE, [Fraction(10)]
+            return self.s.call("neg", size)
+        constant = self.s.variable("c")
+        self.box[constant] = NEGATIVE
+        return self.s.call("div", constant, self.length(self._slot(node, where)))  # only its sum over tokens is meant
+
+    def _over_batch(self, node: Node, where: Where) -> Node:
+        """Of a quantity over the batch it matters whose it is: its mask goes into the name."""
+        if self.alone or self.shifts or len(node.args) < 2:
+            return super()._over_batch(node, where)
+        return self._opaque(f"batch {node.data}", self.scalar(node.args[0], where), text(node.args[1], {}))
+
+
+@dataclass
+class Signal:
+    """One objective as scalars, over variables that it shares with the other (`view.s`, `view.box`).
+
+    parts   by key, for each label the sum over the tokens and items of one example
+    alone   for each label the loss of one example
+    free    the parameters that may be chosen, by name
+    """
+
+    side: Side
+    view: SideView
+    parts: dict[Key, tuple[Node, ...]]
+    alone: tuple[Node, ...]
+
+    @property
+    def free(self) -> dict[str, Node]:
+        """The parameters that are not pinned."""
+        names = [name for name in self.view.graph.parameters if name not in self.side.pins]
+        return {name: self.view.parameter(name) for name in names}
+
+
+def signal(side: Side, reading: Reading, beside: View | None = None, mark: str = "") -> Signal:
+    """Reads one side, over the variables of `beside`. Raises Unreadable."""
+    columns = {name: Interval.parse(column.domain) for name, column in side.compiled.objective.declaration.columns.items()}
+    view = SideView(side.compiled.declared, columns, mark=mark, pins=side.pins, reference=side.reference)
+    if beside is not None:
+        view.s, view.box, view.first, view.z = beside.s, beside.box, beside.first, beside.z
+    reader = _Reader(view, reading)
+    parts, alone = reader.parts(), reader.alone()
+    if side.reference == "uniform-sequence" and any(_inside_tokens(node) for nodes in parts.values() for node in nodes):
+        raise Unreadable("a reference uniform over sequences has no log-probability of single tokens, which the loss reads")
+    return Signal(side, view, parts, alone)
+
+
+def _inside_tokens(node: Node) -> bool:
+    return any(v.op == "reduce" and any(n.data == "c" for n in topological(v.args)) for v in topological([node]))
+
+
+@dataclass
+class _Reader:
+    view: SideView
+    reading: Reading
+
+    def __post_init__(self) -> None:
+        if self.view.is_list and self.reading == "lists of two":
+            self.spots = [Where("best", "worst", MEMBERS["best"])]
+        elif self.view.is_list:
+            self.spots = [Where("chosen", "rejected")]
+        elif self.view.graph.feedback == "labelled":
+            self.spots = [Where(label=label) for label in LABELS]
+        else:
+            self.spots = [Where()]
+
+    # -- whole losses ----------------------------------------------------------------------------------------------------
+
+    def alone(self) -> tuple[Node, ...]:
+        """The loss of one example, for each label."""
+        spots = [Where("best", "worst", MEMBERS["best"])] if self.view.is_list else self.spots
+        view = self.view.variant(alone=True)
+        losses = tuple(view.scalar(self.view.graph.loss, spot) for spot in spots)
+        if self.reading == "pairs":
+            return tuple(self._over(nodes, key) for key, nodes in [self._sum_of_ratios()])
+        return tuple(self._renamed(loss, PAIR) for loss in losses) if self.view.is_list else losses
+
+    def _sum_of_ratios(self) -> tuple[Key, tuple[Node, ...]]:
+        s, total = self.view.s, self.view.s.number(0)
+        for key, nodes in self.parts().items():
+            total = s.call("add", total, self._over(nodes, key))
+        return ((), ()), (total,)
+
+    def _over(self, nodes: tuple[Node, ...], key: Key) -> Node:
+        return self.view.s.call("div", nodes[0], key[0][0]) if key[0] else nodes[0]
+
+    def parts(self) -> dict[Key, tuple[Node, ...]]:
+        """The loss as sums over examples, by what they are divided by."""
+        found: dict[Key, tuple[Node, ...]] = {}
+        for key, nodes in self._outside(self.view.graph.loss):
+            if self.reading == "pairs":
+                key, nodes = self._as_pair(key, nodes)
+            elif self.reading == "lists of two":
+                key = (tuple(self._renamed(count, PAIR) for count in key[0]), key[1])
+                nodes = tuple(self._renamed(node, PAIR) for node in nodes)
+            key, nodes = self._normal(key, nodes)
+            known = found.get(key)
+            found[key] = nodes if known is None else tuple(self.view.s.call("add", a, b) for a, b in zip(known, nodes, strict=True))
+        return found
+
+    def _normal(self, key: Key, nodes: tuple[Node, ...]) -> tuple[Key, tuple[Node, ...]]:
+        """Equal numeric counts are a mean over examples, whose count is 1."""
+        counts, path = key
+        if counts and all(is_number(c) and c.data == counts[0].data and c.data > 0 for c in counts):
+            nodes = tuple(self.view.s.call("div", node, counts[0]) for node in nodes)
+            counts = (self.view.s.number(1),)
+        return (counts, path), nodes
+
+    def _as_pair(self, key: Key, nodes: tuple[Node, ...]) -> tuple[Key, tuple[Node, ...]]:
+        """Labelled examples two by two: the desirable one is chosen, the undesirable one rejected."""
+        if any(n.op == "reduce" and n.batch for node in nodes for n in topological([node])):
+            raise NotPairs("what a batch of labelled examples shares does not split into pairs")
+        moved = [self._renamed(node, {"completion": PAIR[label]}) for label, node in zip(LABELS, nodes, strict=True)]
+        counts = [self._renamed(node, {"completion": PAIR[label]}) for label, node in zip(LABELS, key[0], strict=False)]
+        add = self.view.s.call
+        return ((add("add", *counts),) if counts else (), key[1]), (add("add", *moved),)
+
+    def _renamed(self, node: Node, slots: Mapping[str, str]) -> Node:
+        return moved(self.view, node, slots)
+
+    # -- the reduce chain ------------------------------------------------------------------------------------------------
+
+    def _outside(self, node: Node) -> list[tuple[Key, tuple[Node, ...]]]:
+        """Summands of a loss that still runs over the batch."""
+        match node.data if node.op == "apply" else node.op:
+            case "add":
+                return [entry for a in node.args for entry in self._outside(a)]
+            case "div" if node.args[1].op == "examples":
+                return self._summed(node.args[0], tuple(self.view.s.number(1) for _ in self.spots))
+            case "div" if node.args[1].op == "apply" and node.args[1].data == "at_least_one":
+                return self._summed(node.args[0], self._counts(node.args[1].args[0]))
+            case "reduce" if not node.batch and node.data == "total":
+                return self._summed(node, ())
+            case "reduce" if not node.batch and node.data == "mean":
+                count, total = (replace(node, data=way) for way in ("count", "total"))
+                return self._summed(total, self._counts(count))
+            case _:
+                return [(((), ("whole",)), self._whole(node))]
+
+    def _counts(self, node: Node) -> tuple[Node, ...]:
+        if self.spots[0].list == "chosen" and not self.spots[0].members and self.view.is_list:
+            over = {axis for n in topological([node]) if n.op == "reduce" for axis in n.over}
+            if over & {"list", "other"}:  # how many items a batch of lists has, is no scalar: by its text
+                return (self.view.s.variable(f"count[{','.join(sorted(over))}]({masks_in(node)})"),)
+        view = self.view.variant(alone=True)
+        return tuple(view.scalar(node, spot) for spot in self.spots)
+
+    def _summed(self, node: Node, counts: tuple[Node, ...]) -> list[tuple[Key, tuple[Node, ...]]]:
+        """The total over the batch (or a sum of totals) as scalars of one example."""
+        if node.op == "apply" and node.data == "add":
+            return [entry for a in node.args for entry in self._summed(a, counts)]
+        if node.op != "reduce" or node.batch or node.data != "total" or "example" not in node.over:
+            raise Unreadable("the loss is no sum over examples")
+        generic = self.view.is_list and self.reading == "own"
+        if not generic:
+            return [((counts, ()), tuple(self.view.scalar(node, spot) for spot in self.spots))]
+        steps = tuple(axis for axis in node.over if axis != "example")
+        path = (f"total[{', '.join(steps)}]{masks_in(node)}",) if steps else ()
+        return self._through_list(node.args[0], counts, path)
+
+    def _through_list(self, node: Node, counts: tuple[Node, ...], path: tuple[str, ...]) -> list[tuple[Key, tuple[Node, ...]]]:
+        """Sums and means over a list of any length, down to the item of the generic completion or pair."""
+        if node.op == "apply" and node.data == "add" and not path:
+            return [entry for a in node.args for entry in self._through_list(a, counts, path)]
+        if node.op == "reduce" and not node.batch and node.data in ("total", "mean") and {"list", "other"} & set(node.over):
+            step = f"{node.data}[{', '.join(node.over)}]{masks_in(node)}"
+            return self._through_list(node.args[0], counts, (*path, step))
+        pairs = "other" in node.axes or any("chosen" in step or "other" in step for step in path)
+        spot = Where("chosen", "rejected") if pairs else Where("completion", "other")
+        return [((counts, path), (self.view.scalar(node, spot),))]
+
+    def _whole(self, node: Node) -> tuple[Node, ...]:
+        for inner in topological([node]):
+            if inner.op == "reduce" and not inner.batch and "example" in inner.over and policy_slots(inner):
+                raise Unreadable("a function of a sum over the batch")
+        return tuple(self.view.scalar(node, spot) for spot in self.spots)

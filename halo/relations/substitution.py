@@ -1,0 +1,257 @@
+"""Candidates for a substitution: which values of one objective's parameters make it another, seen in floats.
+
+Nothing here is a proof. At a few values of the parameters of `left` the parameters of `right` are fitted until the gradients (of a
+loss with kinks: the differences of values along the policy) agree up to a positive factor; what is found is then recognised as
+a formula of the parameters of `left`. Whoever uses a candidate proves it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice, product
+
+from halo.analysis.scalar import topological_scalar, variables
+from halo.checks.scalars.view import View
+from halo.compiler.graph import Node
+from halo.relations.closed_forms import affine_form, constant_form, least_squares, monomial_form
+from halo.relations.places import PLACES, Floats, places, sampled, walk
+from halo.relations.rewriting import Unreadable, attached, is_policy, one_token, stops
+from halo.relations.signature import Signal
+
+CLOSE = 1e-8
+COMBINATIONS = 48
+KINKED = ("min", "max", "clip", "relu", "abs", "sign", "where")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Values for the parameters of the right side, and the factor by which its gradients are multiplied to be the left's."""
+
+    values: Mapping[str, Node]
+    scale: Node
+
+
+class Teaching:
+    """One side in floats: its gradients, or with kinks the differences of its values, at fixed points of data."""
+
+    def __init__(self, view: View, losses: Sequence[Node], parameters: Sequence[Node], policy: Sequence[Node], data: Sequence[Node]) -> None:
+        self.parameters, self.kinked = list(parameters), False
+        self.kinked = any(n.op == "apply" and n.data in KINKED for loss in losses for n in topological_scalar(loss))
+        self.points = [[float(point[v]) for v in data] for point in places(view.box, data, PLACES)]
+        self.policy = [list(data).index(v) for v in policy]
+        self.slopes = Floats([view.unstopped(view.s.derivative(loss, v)) for loss in losses for v in policy], [*data, *parameters])
+        self.frozen = _Frozen(view, losses, data, parameters)
+
+    def __call__(self, values: Sequence[float], increments: bool) -> list[float]:
+        """The vector that two objectives which teach the same have in common, up to a positive factor."""
+        if not increments:
+            return [x for point in self.points for x in self.slopes([*point, *values])]
+        return [x for point in self.points for x in self.frozen.moves(point, self.policy, values)]
+
+
+class _Frozen:
+    """Losses with what is detached held at its value."""
+
+    def __init__(self, view: View, losses: Sequence[Node], data: Sequence[Node], parameters: Sequence[Node]) -> None:
+        found = list(dict.fromkeys(stop for loss in losses for stop in stops(loss)))
+        symbols = {stop: view.s.variable(f"stop{i}") for i, stop in enumerate(found)}
+        self.detached = Floats([view.unstopped(stop) for stop in found], [*data, *parameters])
+        self.losses = Floats([view.s.substitute(loss, symbols) for loss in losses], [*data, *parameters, *symbols.values()])
+
+    def moves(self, point: list[float], policy: list[int], values: Sequence[float]) -> list[float]:
+        """Differences of each loss as one policy quantity after the other moves."""
+        held = [*values, *self.detached([*point, *values])]
+        base = self.losses([*point, *held])
+        result = []
+        for i, step in ((i, step) for i in policy for step in (0.37, 1.9)):
+            there = [x * step if j == i else x for j, x in enumerate(point)]
+            result += [after - before for before, after in zip(base, self.losses([*there, *held]), strict=True)]
+        return result
+
+
+@dataclass
+class Search:
+    """Looks for parameters of `right` that make it `left`."""
+
+    left: Signal
+    right: Signal
+    best: float = field(default=math.inf, init=False)
+
+    def __post_init__(self) -> None:
+        view, sides = self.left.view, (self.left, self.right)
+        losses = [short(view, side.alone) for side in sides]
+        shared = {v for pair in losses for loss in pair for v in variables(loss) if v.op == "parameter"}
+        self.names = {side.view.mark: {n: p for n, p in side.free.items() if p in shared} for side in sides}
+        self.given = [*self.names[self.left.view.mark].values()]
+        extra = sorted((p for p in shared if p.data == "log V"), key=lambda p: str(p.data))
+        self.given += [p for p in extra if p not in self.given]
+        self.wanted = list(self.names[self.right.view.mark].values())
+        data = list(dict.fromkeys(v for pair in losses for loss in pair for v in variables(loss) if v.op != "parameter"))
+        self.policy = [v for v in data if is_policy(v)]
+        self.s, self.box = view.s, view.box
+        self.reach = [{v for loss in pair for v in attached(loss)} for pair in losses]
+        if any(v.op == "reduce" for v in data):
+            raise Unreadable("a reduction that is not written out")
+        self.sides = [
+            Teaching(view, pair, [*parameters, *extra], self.policy, data)
+            for pair, parameters in zip(losses, ([p for p in self.given if p not in extra], self.wanted), strict=True)
+        ]
+        self.extra = [self.given.index(p) for p in extra]
+        self.increments = any(side.kinked for side in self.sides)
+
+    # -- how well a choice fits ------------------------------------------------------------------------------------------
+
+    def target(self, given: Sequence[float]) -> list[float]:
+        """What is to be met, at values of the parameters of the left."""
+        return self.sides[0](given, self.increments)
+
+    def fit(self, target: list[float], given: Sequence[float], wanted: Sequence[float]) -> tuple[float, float, list[float]]:
+        """The distance left over (1: nothing fits), the factor, and the residuals."""
+        there = self.sides[1]([*wanted, *(given[i] for i in self.extra)], self.increments)
+        if not all(map(math.isfinite, [*target, *there])):
+            return math.inf, math.nan, []
+        size, dot = math.fsum(x * x for x in there), math.fsum(a * b for a, b in zip(target, there, strict=True))
+        whole = math.sqrt(math.fsum(x * x for x in target))
+        if not (0 < size < math.inf) or not (0 < whole < math.inf):
+            return math.inf, math.nan, []
+        scale = dot / size
+        rest = [(a - scale * b) / whole for a, b in zip(target, there, strict=True)]
+        return math.sqrt(math.fsum(r * r for r in rest)), scale, rest
+
+    def fitted(self, target: list[float], given: Sequence[float], start: Sequence[float], pinned: Mapping[int, float]) -> list[float] | None:
+        """Levenberg-Marquardt within the domains, from one start."""
+        x = [pinned.get(i, value) for i, value in enumerate(start)]
+        free, damping = [i for i in range(len(x)) if i not in pinned], 1e-3
+        error, scale, rest = self.fit(target, given, x)
+        stalled = 0
+        for _ in range(40):
+            if error < 1e-12 or not math.isfinite(error) or not free or stalled > 6:
+                break
+            columns = [self._slope(target, given, x, i, rest) for i in free]
+            if any(column is None for column in columns):
+                return None
+            step = least_squares([c for c in columns if c is not None], rest, damping)
+            trial = [self._inside(i, x[i] - step[free.index(i)]) if i in free else x[i] for i in range(len(x))] if step else x
+            after = self.fit(target, given, trial)
+            stalled = stalled + 1 if error > 1e-3 and after[0] > 0.99 * error else 0  # far from a fit, and no nearer
+            if after[0] < error:
+                x, damping = trial, damping / 10
+                error, scale, rest = after
+            else:
+                damping *= 8
+                if damping > 1e8:
+                    break
+        self.best = min(self.best, error)
+        return x if error < CLOSE and scale > 0 else None
+
+    def _slope(self, target: list[float], given: Sequence[float], x: list[float], i: int, rest: list[float]) -> list[float] | None:
+        h = 1e-6 * (1 + abs(x[i]))
+        moved = self._inside(i, x[i] + h)
+        if moved == x[i]:
+            moved = x[i] - h
+        after = self.fit(target, given, [moved if j == i else value for j, value in enumerate(x)])[2]
+        return [(b - a) / (moved - x[i]) for a, b in zip(rest, after, strict=True)] if after else None
+
+    def _inside(self, i: int, value: float) -> float:
+        span = self.box[self.wanted[i]]
+        low, high = float(span.low), float(span.high)
+        tight = 1e-9 * (high - low if span.bounded else 1)
+        return min(max(value, low + tight if span.low_open else low), high - tight if span.high_open else high)
+
+    # -- candidates ------------------------------------------------------------------------------------------------------
+
+    def values_of_left(self) -> list[list[float]]:
+        """Values of the left's parameters: a first choice, each moved alone, and all moved."""
+        spans = [self.box[p] for p in self.given]
+        numbers = list(islice(walk(77), 2 * len(spans)))
+        first = [float(sampled(span, n)) for span, n in zip(spans, numbers, strict=False)]
+        second = [float(sampled(span, n + 331)) for span, n in zip(spans, numbers, strict=False)]
+        alone = [[second[j] if j == i else x for j, x in enumerate(first)] for i in range(len(first))]
+        return [first, *alone, second] if first else [first]
+
+    def candidates(self) -> Iterator[Candidate]:
+        """The simple ones first: same names, special values, renamings; then fitted ones."""
+        if not self.reach[0] or not self.reach[0] <= self.reach[1]:
+            return
+        self.rows = self.values_of_left()
+        self.targets = [self.target(row) for row in self.rows]
+        for combination in islice(product(*(self._choices(p) for p in self.wanted)), COMBINATIONS):
+            wanted = [self._number(choice, self.rows[0]) for choice in combination]
+            if self.fit(self.targets[0], self.rows[0], wanted)[0] < CLOSE:
+                yield from self._named([[self._number(choice, row) for choice in combination] for row in self.rows], combination)
+        yield from self._fitted_ones()
+
+    def _choices(self, wanted: Node) -> list[Node]:
+        name, span = _plain(wanted, self.right), self.box[wanted]
+        own = [p for p in self.given if _plain(p, self.left) == name]
+        ends = [Fraction(e) for e, is_open in ((span.low, span.low_open), (span.high, span.high_open)) if not is_open]
+        numbers = [x for x in dict.fromkeys([*ends, Fraction(1), Fraction(1, 2), *self.left.view.first.get(wanted, [])]) if x in span]
+        return [*own, *(self.s.number(x) for x in numbers), *(p for p in self.given if p not in own)]
+
+    def _number(self, choice: Node, row: Sequence[float]) -> float:
+        return float(choice.data) if choice.op == "number" else row[self.given.index(choice)]
+
+    def _fitted_ones(self) -> Iterator[Candidate]:
+        """With all free, then with one held at a special value (where more than one choice fits)."""
+        pins: list[dict[int, float]] = [{}]
+        if len(self.wanted) > 1:
+            pins += [{i: float(c.data)} for i, p in enumerate(self.wanted) for c in self._choices(p) if c.op == "number"]
+        for pinned in pins:
+            solved = self._all_rows(pinned)
+            if solved:
+                yield from self._named(solved, None)
+            if not pinned and self.best > 0.05:
+                return
+
+    def _all_rows(self, pinned: Mapping[int, float]) -> list[list[float]]:
+        starts = [[float(self.left.view.first[p][0]) for p in self.wanted], [float(sampled(self.box[p], 400)) for p in self.wanted]]
+        first = next((x for start in starts if (x := self.fitted(self.targets[0], self.rows[0], start, pinned))), None)
+        if first is None:
+            return []
+        solved = [first]
+        for row, target in zip(self.rows[1:], self.targets[1:], strict=True):
+            x = self.fitted(target, row, first, pinned)
+            if x is None:
+                return []
+            solved.append(x)
+        return solved
+
+    def _named(self, solved: list[list[float]], formulas: Sequence[Node] | None) -> Iterator[Candidate]:
+        """The fitted numbers as formulas, if they are recognised."""
+        scales = []
+        for row, target, x in zip(self.rows, self.targets, solved, strict=True):
+            error, scale, _ = self.fit(target, row, x)
+            if error > CLOSE or scale <= 0:
+                return
+            scales.append(scale)
+        columns = [list(column) for column in zip(*solved, strict=True)]
+        found = list(formulas) if formulas is not None else [self.recognised(column) for column in columns]
+        scale_formula = self.recognised(scales)
+        if scale_formula is not None and all(f is not None for f in found):
+            names = list(self.names[self.right.view.mark])
+            yield Candidate({name: f for name, f in zip(names, found, strict=True) if f is not None}, scale_formula)
+
+    def recognised(self, values: Sequence[float]) -> Node | None:
+        """A number, a product of powers, or a sum of multiples of the left's parameters that has these values."""
+        for form in (constant_form, monomial_form, affine_form):
+            found = form(self.s, self.given, self.rows, values)
+            if found is not None:
+                return found
+        return None
+
+
+def short(view: View, losses: Sequence[Node]) -> tuple[Node, ...]:
+    """Losses in which a sum over tokens that is not linear stands, on completions of one token: then it is its only summand."""
+    if not any(v.op == "reduce" for loss in losses for v in variables(loss)):
+        return tuple(losses)
+    return tuple(one_token(view, loss) for loss in losses)
+
+
+def _plain(parameter: Node, side: Signal) -> str:
+    return str(parameter.data).removesuffix(side.view.mark) if side.view.mark else str(parameter.data)
+
+
+# -- numbers to formulas ---------------------------------------------------------------------------------------------------

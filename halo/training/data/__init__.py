@@ -1,0 +1,1 @@
+"""Which examples a run has, and which of them a step sees."""

@@ -1,0 +1,123 @@
+"""The sets that settings name -> tokenized examples of the kind of feedback that the objective wants, or a stream of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from halo.compiler.pipeline import CompiledObjective
+from halo.data.columns import Wanted, wanted_columns
+from halo.data.conversion import convert
+from halo.data.examples import Example
+from halo.data.interface import DataFormat
+from halo.data.preparing import prepare, split
+from halo.data.reading import Source, read_examples
+from halo.data.streaming import Stream
+from halo.data.tokenizing import Report, Template, TokenizedExample
+from halo.errors import Place, SettingsError
+from halo.plugin.registry import supplied
+from halo.training.data.feed import Feed, Flow, Table
+from halo.training.data.schedule import Schedule, step_size
+from halo.training.settings import Settings
+
+Say = Callable[[str], None]
+PEEKED = 8  # examples of a stream that are looked at before the first step
+
+
+@dataclass(frozen=True)
+class Data:
+    """train: every training example, or the first few of `stream`; held_out: for evaluation."""
+
+    train: list[TokenizedExample]
+    held_out: list[TokenizedExample]
+    stream: Stream | None = None
+
+    def feed(self, settings: Settings, world: int) -> Feed:
+        """The effective batches of a run with so many ranks."""
+        if self.stream is not None:
+            return Flow(self.stream, step_size(settings, world), settings.max_steps)
+        return Table(self.train, Schedule.of(settings, self.train, world))
+
+
+def load_data(compiled: CompiledObjective, settings: Settings, template: Template, say: Say) -> Data:
+    """Reads and tokenizes what the settings name. Raises DataError, SettingsError."""
+    sources = settings.sources(settings.data)
+    if settings.streaming:
+        stream = _stream(compiled, settings, template, sources)
+        held_out = load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ") if settings.eval_data else []
+        say(f"data       {_names(sources)}: a stream, shuffled in a buffer of {stream.buffer}")
+        return Data(list(islice(stream, PEEKED)), _held_out(held_out, compiled, settings, template, say), stream)
+    examples, held_out = training_and_held_out(compiled, settings, say)
+    train, report = tokenized(examples, compiled, settings, template)
+    say(f"data       {_names(sources)}: {report}")
+    return Data(train, _held_out(held_out, compiled, settings, template, say))
+
+
+def _held_out(examples: list[Example], compiled: CompiledObjective, settings: Settings, template: Template, say: Say) -> list[TokenizedExample]:
+    if not examples:
+        return []
+    found, report = tokenized(examples, compiled, settings, template)
+    say(f"data       held out: {report}" + ("; never evaluated: --eval-strategy is no" if settings.eval_strategy == "no" else ""))
+    return found
+
+
+def training_and_held_out(compiled: CompiledObjective, settings: Settings, say: Say) -> tuple[list[Example], list[Example]]:
+    """The examples to train on, and those held out."""
+    examples = load_examples(compiled, settings, settings.sources(settings.data), say)
+    if settings.eval_data:
+        return examples, load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ")
+    return split(examples, settings.eval_fraction, settings.seed) if settings.eval_fraction else (examples, [])
+
+
+def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequence[Source], say: Say, what: str = "") -> list[Example]:
+    """The sets' examples in the kind of feedback the objective wants; `what` they are goes before what is said. Raises DataError."""
+    found: list[Example] = []
+    for source in sources:
+        examples, left_out, form = read_examples(source, formats(), settings.data_split)
+        if left_out:
+            say(f"data       {len(left_out)} rows left out, the first: {left_out[0]}")
+        if not examples:
+            raise left_out[0]
+        converted, sentence = convert(examples, compiled.graph.feedback)
+        name = f"{source.name}: " if source.name else ""
+        say(f"data       {what}{name}{len(examples)} rows of format {form.name}" + (f"; {sentence} ({len(converted)} examples)" if sentence else ""))
+        found += converted
+    return found
+
+
+def tokenized(
+    examples: Sequence[Example], compiled: CompiledObjective, settings: Settings, template: Template
+) -> tuple[list[TokenizedExample], Report]:
+    """See `halo.data.preparing.prepare`."""
+    needs = compiled.graph.needs
+    return prepare(examples, template, tuple(needs.slots), needs.control, settings.max_length, settings.seed, columns_of(compiled))
+
+
+def columns_of(compiled: CompiledObjective) -> tuple[Wanted, ...]:
+    """The columns that an objective reads."""
+    return wanted_columns(compiled.objective.declaration.columns, compiled.graph.needs)
+
+
+def formats() -> list[DataFormat]:
+    """Every format that is installed."""
+    return [item.thing for item in supplied("format")]
+
+
+def _stream(compiled: CompiledObjective, settings: Settings, template: Template, sources: list[Source]) -> Stream:
+    place, needs = Place("--streaming"), compiled.graph.needs
+    if settings.max_steps <= 0:
+        raise SettingsError("missing-key", "a stream has no last example", place=place, hint="give --max-steps")
+    for name in ("eval_fraction", "precompute_ref_log_probs", "group_by_length"):
+        if getattr(settings, name):
+            raise SettingsError("wrong-value", f"{name} needs all examples, and a stream has not read them", place=place, hint="leave one out")
+    if settings.eval_strategy == "epoch":
+        raise SettingsError("wrong-value", "a stream has no epochs to evaluate after", place=place, hint="--eval-strategy steps")
+    return Stream(
+        sources, formats(), compiled.graph.feedback, template, tuple(needs.slots), needs.control, settings.max_length, settings.seed,
+        settings.shuffle_buffer_size if settings.shuffle else 1, columns_of(compiled), settings.data_split,
+    )  # fmt: skip
+
+
+def _names(sources: Sequence[Source]) -> str:
+    return " + ".join(source.path for source in sources)

@@ -1,0 +1,196 @@
+"""The training loop: steps, logging, evaluation, checkpoints, the final folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+import yaml
+
+from halo.reference.interface import FollowingReference
+from halo.training.data.schedule import share
+from halo.training.run.run import Run
+from halo.training.saving.card import model_card
+from halo.training.saving.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
+from halo.training.saving.resuming import check_goes_on
+from halo.training.step.metrics import Sums, added, means, measure
+
+
+class Observer(Protocol):
+    """Sees a run's progress: the command line draws it, a test records it."""
+
+    def progress(self, step: int, total: int, record: Mapping[str, float]) -> None:
+        """Called after every logged step, with what goes into metrics.jsonl."""
+
+
+@dataclass
+class Result:
+    """The last logged metrics and where everything was saved."""
+
+    metrics: dict[str, float]
+    folder: str
+    seconds: float
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(run: Run, observer: Observer | None = None) -> Result:
+    """Trains to the end (or from a checkpoint on) and saves. Raises RunFailed if the loss or gradient is not finite."""
+    return _Loop(run, observer).run_all()
+
+
+class _Loop:
+    def __init__(self, run: Run, observer: Observer | None) -> None:
+        self.run, self.observer, self.settings = run, observer, run.settings
+        self.feed = run.feed
+        self.scheduler = _scheduler(run, run.placement.optimizer, self.feed.total)
+        self.sums: Sums = {}
+        self.history: list[dict[str, float]] = []
+        self.started, self.tokens, self.mark = time.perf_counter(), 0, (time.perf_counter(), 0)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.run.accelerator.is_main_process)
+
+    def run_all(self) -> Result:
+        first = self._resume() if self.settings.resume_from_checkpoint else 0
+        self._open()
+        for step in range(first, self.feed.total):
+            self._one(step)
+        self._close()
+        return Result(self.history[-1] if self.history else {}, str(self.run.output), time.perf_counter() - self.started, self.history)
+
+    # -- one step --------------------------------------------------------------------------------------------------
+
+    def _one(self, step: int) -> None:
+        run, settings = self.run, self.settings
+        world = run.step.world
+        judged = run.step.run(share(self.feed.batch(step), world.rank, world.size, settings.per_device_train_batch_size))
+        rate = self.scheduler.get_last_lr()[0]
+        norm = run.placement.update(settings.max_grad_norm)
+        self.scheduler.step()
+        if isinstance(run.step.reference, FollowingReference):
+            run.step.reference.follow(run.model, step + 1)
+        self.tokens += judged.tokens * run.step.world.size
+        self.sums = added([self.sums, measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources)])
+        done = step + 1
+        if done % settings.logging_steps == 0 or done == self.feed.total:
+            self._log(done, {"grad_norm": norm, "learning_rate": rate})
+        if self._evaluates(done) and run.data.held_out:
+            self._evaluated({"step": done, "epoch": self.feed.epoch(done), **evaluate(run)})
+        if settings.save_steps and done % settings.save_steps == 0 and done < self.feed.total:
+            self._checkpoint(done)
+
+    def _evaluates(self, done: int) -> bool:
+        settings = self.settings
+        if settings.eval_strategy == "steps":
+            return done % settings.eval_steps == 0 or done == self.feed.total
+        return settings.eval_strategy == "epoch" and (done % self.feed.per_epoch == 0 or done == self.feed.total)
+
+    # -- logging ---------------------------------------------------------------------------------------------------
+
+    def _log(self, done: int, more: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        seconds, tokens = now - self.mark[0], self.tokens - self.mark[1]
+        self.mark = (now, self.tokens)
+        record = {
+            "step": done,
+            "epoch": self.feed.epoch(done),
+            **means(self.sums),
+            **more,
+            "tokens_per_second": tokens / max(seconds, 1e-9),
+        }
+        self.sums = {}
+        self._write(record)
+        if self.observer and self.is_main:
+            self.observer.progress(done, self.feed.total, record)
+
+    def _evaluated(self, record: dict[str, float]) -> None:
+        self._write(record)
+        said = {name: record[f"eval_{name}"] for name in ("loss", "rewards/margins", "rewards/accuracies") if f"eval_{name}" in record}
+        self.run.say(f"eval       step {record['step']:.0f}: " + ", ".join(f"{name} {value:.3f}" for name, value in said.items()))
+
+    def _write(self, record: dict[str, float]) -> None:
+        self.history.append(record)
+        if self.is_main:
+            with (self.run.output / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        if self.settings.report_to:
+            self.run.accelerator.log({k: v for k, v in record.items() if k != "step"}, step=int(record["step"]))
+
+    # -- the folder ------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Creates the folder and writes what the run is, before the first step."""
+        run = self.run
+        if self.is_main:
+            run.output.mkdir(parents=True, exist_ok=True)
+            settings = self.settings.model_dump() | {"output_dir": str(run.output), "resume_from_checkpoint": None}
+            (run.output / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+            (run.output / "objective.yaml").write_text(run.compiled.objective.to_yaml())
+            (run.output / "parameters.json").write_text(json.dumps(run.compiled.parameters, indent=1))
+            (run.output / "loss.py").write_text(run.compiled.source)
+        if self.settings.report_to:
+            name = self.settings.run_name or run.compiled.graph.name
+            run.accelerator.init_trackers(
+                name, config={k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))}
+            )
+
+    def _resume(self) -> int:
+        folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
+        check_goes_on(folder, self.run.compiled, self.settings, self.feed.total, self.run.say)
+        step, self.sums = restore(checkpoint, self.run.model, self.run.placement, self.scheduler, self.run.step)
+        self._forget_after(step)
+        self.run.say(f"resume     {checkpoint}, {step} steps done")
+        return step
+
+    def _forget_after(self, step: int) -> None:
+        """Metrics written after the checkpoint will be written again."""
+        file = self.run.output / "metrics.jsonl"
+        if file.is_file() and self.is_main:
+            lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
+            file.write_text("".join(f"{line}\n" for line in lines))
+
+    def _checkpoint(self, done: int) -> None:
+        run, limit = self.run, self.settings.save_total_limit
+        save_checkpoint(run.output, done, run.model, run.tokenizer, run.placement, self.scheduler, run.step, self.sums, limit)
+        run.accelerator.wait_for_everyone()
+
+    def _close(self) -> None:
+        run = self.run
+        if run.data.stream is not None:
+            run.say(f"data       read of the stream: {run.data.stream.report}")
+        weights = run.placement.weights(run.model)  # every process takes part
+        if self.is_main:
+            run.model.config.use_cache = True
+            save_model(run.model, run.tokenizer, run.output, weights)
+            (run.output / "README.md").write_text(model_card(run.compiled, run.settings, self.history))
+            (run.output / "all_results.json").write_text(json.dumps(self.history[-1] if self.history else {}, indent=1))
+        if self.settings.report_to:
+            run.accelerator.end_training()
+        run.accelerator.wait_for_everyone()
+
+
+@torch.no_grad()
+def evaluate(run: Run) -> dict[str, float]:
+    """The metrics on the held-out examples, under `eval_` names. Every rank sees all of them."""
+    size = run.settings.per_device_eval_batch_size * run.step.world.size
+    parts = []
+    for start in range(0, len(run.data.held_out), size):
+        batch = run.data.held_out[start : start + size]
+        low, high = (len(batch) * r // run.step.world.size for r in (run.step.world.rank, run.step.world.rank + 1))
+        judged = run.step.run([batch[low:high]] if low < high else [], train=False)
+        parts.append(measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources))
+    return {f"eval_{name}": value for name, value in means(added(parts)).items()}
+
+
+def _scheduler(run: Run, optimizer: Any, total: int) -> Any:
+    from transformers import get_scheduler
+
+    settings = run.settings
+    warmup = settings.warmup_steps if settings.warmup_steps is not None else round(settings.warmup_ratio * total)
+    name = "constant_with_warmup" if settings.lr_scheduler_type == "constant" and warmup else settings.lr_scheduler_type
+    return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total)

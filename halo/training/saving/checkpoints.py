@@ -1,0 +1,111 @@
+"""Saving and resuming. A checkpoint is written beside its place and moved there, so it is whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from halo.backends.placement import Placement
+from halo.errors import RunFailed, SettingsError
+from halo.reference.interface import FollowingReference
+from halo.training.model.lora import TRAINED, in_file, is_peft, weighs_as
+from halo.training.step.metrics import Sums
+from halo.training.step.step import Step
+
+STATE = "trainer_state.json"
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
+    """A folder that `from_pretrained` reads: safetensors (of an adapter only its own), config, tokenizer with its chat template.
+
+    Each file is whole or absent.
+    """
+    draft = folder / ".model.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft, state_dict=weights, **({"selected_adapters": [TRAINED]} if is_peft(model) else {}))
+    tokenizer.save_pretrained(draft)
+    for file in draft.iterdir():
+        os.replace(file, folder / file.name)
+    draft.rmdir()
+
+
+def save_checkpoint(
+    output: Path,
+    step: int,
+    model: Any,
+    tokenizer: Any,
+    placement: Placement,
+    scheduler: Any,
+    run_step: Step,
+    sums: Sums,
+    limit: int | None,
+) -> Path:
+    """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`. Every process calls it, the main one writes."""
+    final, draft = output / f"checkpoint-{step}", output / f".checkpoint-{step}.draft"
+    weights = placement.weights(model)
+    state = {"optimizer": placement.optimizer_state(), "scheduler": scheduler.state_dict(), "loss": run_step.loss.state_dict()}
+    if isinstance(run_step.reference, FollowingReference):
+        state["reference"] = placement.whole(run_step.reference.state_dict())
+    state["torch_rng"] = torch.get_rng_state()
+    if not placement.accelerator.is_main_process:
+        return final
+    shutil.rmtree(draft, ignore_errors=True)
+    save_model(model, tokenizer, draft, weights)
+    torch.save(state, draft / "optimizer.pt")
+    (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(draft, final)
+    for old in checkpoints(output)[: -limit if limit else 0]:
+        shutil.rmtree(old)
+    return final
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    found = [p for p in output.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", p.name) and (p / STATE).is_file()]
+    return sorted(found, key=lambda p: int(p.name.split("-")[1]))
+
+
+def find_checkpoint(path: str) -> tuple[Path, Path]:
+    """A run's folder or one of its checkpoints -> (run folder, checkpoint). Raises SettingsError."""
+    folder = Path(path)
+    if (folder / STATE).is_file():
+        return folder.parent, folder
+    found = checkpoints(folder) if folder.is_dir() else []
+    if not folder.is_dir():
+        raise SettingsError("resume", f"there is no folder {path}", hint="a run's folder with checkpoint-N in it")
+    if not found:
+        hint = "only a run with --save-steps N leaves checkpoints, every N steps"
+        raise SettingsError("resume", f"{path} holds no checkpoint to resume from", hint=hint)
+    return folder, found[-1]
+
+
+def restore(checkpoint: Path, model: Any, placement: Placement, scheduler: Any, run_step: Step) -> tuple[int, Sums]:
+    """Loads weights, optimizer, schedule, the loss's statistics, a moving reference and random state; returns the step and the metrics not yet logged."""
+    from safetensors.torch import load_file
+
+    weights = {name: tensor for file in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(file).items()}
+    state = model.state_dict()
+    own = in_file(model) if is_peft(model) else {name: name for name in state}
+    missing, unexpected = set(own) - set(weights), set(weights) - set(own)
+    fits = not unexpected and all(state[own[name]].shape == tensor.shape for name, tensor in weights.items())
+    if missing - set(getattr(model, "_tied_weights_keys", None) or ()) or not fits or (is_peft(model) and not weighs_as(model, checkpoint)):
+        raise RunFailed("resume", f"{checkpoint} does not hold the weights of this model", hint="resume with the settings of that run")
+    placement.load_weights(model, {own[name]: tensor for name, tensor in weights.items()})
+    state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
+    placement.load_optimizer_state(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    run_step.loss.load_state_dict(state.get("loss", {}))
+    if isinstance(run_step.reference, FollowingReference):
+        like = run_step.reference.state_dict()
+        run_step.reference.load_state_dict({name: placement.laid(value, like.get(name)) for name, value in state["reference"].items()})
+    torch.set_rng_state(state["torch_rng"])
+    told = json.loads((checkpoint / STATE).read_text())
+    return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}

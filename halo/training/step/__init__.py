@@ -1,0 +1,1 @@
+"""One optimizer step: the effective batch, its gradient, what is logged."""

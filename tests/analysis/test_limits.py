@@ -1,0 +1,71 @@
+"""Limits at infinity against far values, computed in high precision by the test's own evaluator."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import sympy
+from mpmath import mp, mpf
+from value_functions import BOX, KNOWN, random_text, valued
+
+from halo.analysis.limits import limit
+from halo.analysis.scalar import Scalars
+from halo.objective.formula import parse
+
+PLACES = ({"b": "2", "e": "1/8", "a": "1/3"}, {"b": "1/8", "e": "3/8", "a": "9/10"})
+
+
+def agrees(text: str, side: int, claimed: sympy.Expr) -> bool:
+    """Whether the values at 2,000 and 20,000 fit the claim, at two places of the parameters."""
+    with mp.workdps(60):
+        for place in PLACES:
+            at = {name: mpf(sympy.Rational(value).p) / sympy.Rational(value).q for name, value in place.items()}
+            near, far = (valued(parse(text), {**at, "z": mpf(side) * z}) for z in (2000, 20000))
+            plain = claimed.replace(sympy.Function("relu"), lambda x: sympy.Max(0, x))
+            expected = plain.subs({s: sympy.Rational(place[str(s)]) for s in claimed.free_symbols})
+            if expected in (sympy.oo, -sympy.oo):
+                sign = 1 if expected == sympy.oo else -1
+                if not sign * far > sign * near > 4:
+                    return False
+            elif abs(far - mpf(str(sympy.N(expected, 40)))) > mpf("0.01") * (1 + abs(far)):
+                return False
+    return True
+
+
+def asked(text: str, side: int) -> sympy.Expr | None:
+    s = Scalars()
+    letters = {name: s.make(op="parameter", data=name) for name in BOX} | {"z": s.variable("z")}
+    return limit(s, s.formula(text, **letters), letters["z"], {letters[name]: span for name, span in BOX.items()}, side)
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_limits_of_known_value_functions(text: str) -> None:
+    found = {side: asked(text, side) for side in (-1, 1)}
+    assert all(claimed is None or agrees(text, side, claimed) for side, claimed in found.items()), found
+
+
+def test_limits_of_random_expressions() -> None:
+    rng, found = random.Random(7), 0
+    for _ in range(300):
+        text, side = random_text(rng, 3), rng.choice([-1, 1])
+        claimed = asked(text, side)
+        if claimed is not None:
+            found += 1
+            assert agrees(text, side, claimed), (text, side, claimed)
+    assert found > 200
+
+
+@pytest.mark.parametrize(("text", "side", "claimed"), [
+    ("(z**2 + 1)/(2*z**2 - z)", 1, "1/2"), ("log(1 + 3*exp(z)) - z", 1, "log(3)"), ("exp(z)*log(1 + exp(-z))", 1, "1"),
+    ("z*exp(-z)", 1, "0"), ("z**3*exp(z)", -1, "0"), ("(1 + b*exp(z))/(exp(z) - z)", 1, "b"), ("relu(z)/abs(z)", -1, "0"),
+    ("exp(2*z)/(1 + exp(z))**2", 1, "1"), ("(softplus(z) - z)*exp(z)", 1, "1"), ("exp(-b*z)", 1, "0"),
+])  # fmt: skip
+def test_limits_with_a_closed_form(text: str, side: int, claimed: str) -> None:
+    assert str(asked(text, side)) == claimed
+
+
+def test_no_limit_is_guessed() -> None:
+    assert asked("(1 - 2*e)*e*z", 1) is None  # 0 at e = 0, +oo above
+    assert asked("exp(z)*exp(-b*z)", 1) is None  # depends on whether b > 1
+    assert asked("exp(z)*(log(1 + exp(-z)) - exp(-z))", 1) is None  # leading terms cancel

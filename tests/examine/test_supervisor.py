@@ -1,0 +1,97 @@
+"""The process beside us: what it says is kept, its clock is reported and never kept, its bugs are ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo.checks.results import Examination, Kin, Mistake
+from halo.checks.subject import Finding, Subject
+from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.examine import cache, examiner
+from halo.examine.supervisor import examine
+from halo.plugin.objectives import find_objective
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HALO_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def compiled(name: str = "dpo", **parameters: float) -> CompiledObjective:
+    return compile_source(name, parameters, find_objective)
+
+
+def plain(examination: Examination) -> dict[str, Any]:
+    data = examination.to_json()
+    for finding in data["findings"]:
+        finding.pop("milliseconds")
+    return data
+
+
+def never(subject: Subject) -> Iterator[Finding]:
+    raise AssertionError("asked again")
+    yield
+
+
+def test_a_second_look_is_read_and_not_asked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = examine(compiled())
+    assert plain(first) == plain(examiner.examined(compiled()))
+    monkeypatch.setitem(examiner.CHECKS, "domain", never)
+    assert examine(compiled()) == first
+    with pytest.raises(RuntimeError, match="asked again"):
+        examine(compiled(), fresh=True)
+    with pytest.raises(RuntimeError, match="asked again"):
+        examine(compiled(beta=0.7))
+
+
+def test_a_file_that_cannot_be_read_counts_as_none(kept: Path) -> None:
+    first = examine(compiled())
+    (file,) = kept.rglob("*.json")
+    file.write_text(file.read_text()[:100])
+    assert plain(examine(compiled())) == plain(first)
+    assert list(kept.rglob("*.draft")) == []
+
+
+def test_the_key_is_what_the_checks_read(tmp_path: Path) -> None:
+    def keyed(text: str) -> str:
+        (tmp_path / "mine.yaml").write_text(text)
+        return cache.key(compile_source(tmp_path / "mine.yaml", None, find_objective))
+
+    plain_key = keyed("name: mine\nextends: dpo\n")
+    assert keyed("# a remark\nname: mine\nextends: dpo\ntitle: other words\n") == plain_key
+    assert keyed("name: mine\nextends: dpo\nparameters: {beta: {default: 0.1, domain: '[0, inf)'}}\n") != plain_key
+    assert keyed("name: mine\nextends: dpo\nexpect: {halo: refuted}\n") != plain_key
+    assert keyed("name: mine\nextends: dpo\nvalue: z\n") != plain_key
+
+
+def test_the_clock_is_reported_and_never_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(subject: Subject) -> Iterator[Finding]:
+        time.sleep(600)
+        yield Finding("monotone", "proved", "never said")
+
+    monkeypatch.setitem(examiner.CHECKS, "monotone", endless)
+    examination = examine(compiled(), seconds=2)
+    assert examination.stopped == ("monotone",)
+    verdicts = {f.check: f for f in examination.findings}
+    assert (verdicts["monotone"].verdict, verdicts["monotone"].reason) == ("undecided", "stopped by the clock after 2 s")
+    assert verdicts["symmetry"].verdict == "proved"
+    assert all(belief.met for belief in examination.beliefs)
+    assert list(kept.rglob("*.json")) == []
+
+
+def test_a_folder_that_cannot_be_written_hurts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HALO_CACHE", str(tmp_path / "file"))
+    assert examine(compiled()).findings
+
+
+def test_an_examination_survives_json() -> None:
+    finding = Finding("domain", "refuted", "because", "1", "loss", {"z": "1/2"}, ("a", "b"), 1.5)
+    whole = Examination("mine", (finding,), (), (Mistake("a", "b", "c", "d"),), (Kin("dpo", "equal", "this is DPO"),), ("kin",))
+    assert Examination.from_json(whole.to_json()) == whole

@@ -1,0 +1,72 @@
+"""Small real parts: the embedded policy in float64 and a few of its examples."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from halo.data.conversion import convert
+from halo.data.formats import FORMATS
+from halo.data.preparing import prepare
+from halo.data.reading import read_examples
+from halo.data.tokenizing import Template, TokenizedExample
+from halo.scoring.scorer import Scorer
+from halo.starter.defaults import FEEDBACK, POLICY
+from halo.training.model.loading import load_model, load_tokenizer
+from halo.training.settings import Settings
+
+
+def policy(seed: int | None = None) -> Any:
+    """The embedded policy in float64; with a seed, its weights moved a little (to stand for a trained policy)."""
+    model = load_model(str(POLICY), Settings(dtype="float64"))
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.01 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+    return model
+
+
+@cache
+def template() -> Template:
+    return Template.of(load_tokenizer(str(POLICY), Settings()), "auto")
+
+
+def examples(feedback: str, slots: tuple[str, ...], count: int = 8) -> list[TokenizedExample]:
+    """Tokenized examples of the embedded feedback, in the kind that is asked for."""
+    rows, _, _ = read_examples(str(FEEDBACK), FORMATS)
+    converted, _ = convert(rows[:count], feedback)
+    return prepare(converted, template(), slots, {}, None, seed=0)[0][:count]
+
+
+def write_lists(file: Path, count: int = 6) -> Path:
+    """Ranked rows with ties, built from the embedded feedback."""
+    pairs = [json.loads(line) for line in FEEDBACK.read_text().splitlines()[:count]]
+    rows = [
+        {"prompt": p["prompt"], "completions": [p["rejected"], p["chosen"], p["rejected"][::-1], "7"], "scores": [0.1, 0.9, 0.9, 0.5]}
+        for p in pairs
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+class Start:
+    """A reference that stays where the embedded policy started, or a model that is given, frozen."""
+
+    def __init__(self, model: Any = None, path: Any = "auto") -> None:
+        self.scorer = Scorer(policy() if model is None else model, path)
+
+    @torch.no_grad()
+    def logps(self, rows: Any) -> torch.Tensor:
+        return self.scorer(rows)
+
+    @torch.no_grad()
+    def states(self, rows: Any) -> Any:
+        return self.scorer.states(rows)
+
+    def describe(self) -> str:
+        return "the start"

@@ -1,0 +1,142 @@
+"""Refutations confirmed from their numbers alone, by the evaluator of `independent`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from attacks import swapped, tied
+from attacks_on_v import role_of, v
+from independent import Loss, slope
+from mpmath import mp, mpf
+
+from halo.checks.subject import Finding
+
+File = dict[str, Any]
+SEEN = mpf(10) ** -20
+"""A difference that is one."""
+
+
+class Unusable(Exception):
+    """The witness names what is no input of one example (a batch mean): its numbers cannot be put into a batch."""
+
+
+def confirm(file: File, found: Finding) -> bool:
+    """Checks a refutation's numbers; whether it had any that could be checked."""
+    rule = CONFIRMED.get(found.check.split(".")[0])
+    label = next((w for w in (found.check.split(".")[-1], found.scope) if w in ("desirable", "undesirable")), None)
+    if rule is None or not found.witness or (file["feedback"] == "labelled" and label is None and found.check not in ("monotone", "concave_on_gains")):
+        return False
+    try:
+        rule(file, found, label)
+    except Unusable:
+        return False
+    return True
+
+
+def witnessed(file: File, witness: dict[str, str], label: str | None = None, suffix: str = "") -> Loss:
+    """The batch of one example that a witness describes."""
+    known = {k.removesuffix(suffix): Fraction(v) for k, v in witness.items() if k.endswith(suffix) and is_number(v)}
+    if any("(" in k or "sum of" in k for k in known):
+        raise Unusable
+    example: dict[str, Any] = {"label": label} if label else {}
+    for role in (*(("chosen", "rejected") if file["feedback"] == "paired" else ("completion", "mismatched")), *file.get("roles", [])):
+        example[role] = _tokens(known, role)
+    example |= {c: number(known.get(c, known.get(f"example.{c}", Fraction(1)))) for c in file["columns"]}
+    return Loss(file, {p: number(known.get(p, Fraction(str(row["default"])))) for p, row in file["parameters"].items()}, [example])
+
+
+def _tokens(known: dict[str, Fraction], role: str) -> dict[str, list[mpf]]:
+    """As many equal tokens as the witness says, with its sums or means."""
+    n = known.get(f"{role}.length", Fraction(1))
+    assert n.denominator == 1, f"a witness with {n} tokens"
+    result = {}
+    for key, word in (("logp", "log π"), ("ref", "log ref")):
+        mean = known.get(f"{role}.mean {word}", known.get(f"{role}.{word}", Fraction(-1)) / n)
+        assert mean < 0, f"a witness with a log-probability of {mean}"
+        result[key] = [number(mean)] * int(n)
+    return result
+
+
+def number(x: Fraction) -> mpf:
+    return mpf(x.numerator) / x.denominator
+
+
+def is_number(text: str) -> bool:
+    try:
+        Fraction(text)
+    except ValueError:
+        return False
+    return True
+
+
+# -- one rule for each check -----------------------------------------------------------------------------------------------
+
+
+def _direction(file: File, found: Finding, label: str | None) -> None:
+    role = found.check.split(".")[1]
+    for suffix, sign in ((" (up)", -1), (" (down)", 1)):
+        loss = witnessed(file, dict(found.witness), label, suffix)
+        pull = slope(loss, 0, role if role in loss.batch[0] else "completion", 0)
+        assert sign * pull > 0, (suffix, pull)
+
+
+def _partition(file: File, found: Finding, label: str | None) -> None:
+    loss = witnessed(file, dict(found.witness), label)
+    assert abs(Loss(file, loss.parameters, loss.batch, shift=mpf(1)).total() - loss.total()) > SEEN
+
+
+def _reference(file: File, found: Finding, label: str | None) -> None:
+    first, second = (witnessed(file, dict(found.witness), label, f" ({which})") for which in ("first", "second"))
+    assert first.parameters == second.parameters
+    values = [Loss(file, side.parameters, tied(side.batch)).total() for side in (first, second)]
+    assert abs(values[0] - values[1]) > SEEN, values
+
+
+def _symmetry(file: File, found: Finding, label: str | None) -> None:
+    loss = witnessed(file, dict(found.witness), label)
+    assert abs(mp.exp(-loss.total()) + mp.exp(-swapped(loss).total()) - 1) > SEEN
+
+
+def _length(file: File, found: Finding, label: str | None) -> None:
+    """With the same tokens once, twice and three times as often, two losses differ."""
+    loss = witnessed(file, dict(found.witness), label)
+    role = found.reason.split("length of ")[1].split(" ")[0]
+    losses = []
+    for times in (1, 2, 3):
+        longer = copy.deepcopy(loss.batch)
+        longer[0][role] = {key: tokens * times for key, tokens in longer[0][role].items()}
+        losses.append(Loss(file, loss.parameters, longer).total())
+    assert max(losses) - min(losses) > SEEN, losses
+
+
+def _domain(file: File, found: Finding, label: str | None) -> None:
+    try:
+        value = witnessed(file, dict(found.witness), label).total()
+    except (ZeroDivisionError, ValueError):
+        return
+    assert isinstance(value, mp.mpc) or not mp.isfinite(value), value
+
+
+def _monotone(file: File, found: Finding, label: str | None) -> None:
+    role, witness = role_of(file, found), dict(found.witness)
+    loss = witnessed(file, witness, role if role in ("desirable", "undesirable") else None)
+    low, high = (v(loss, role, number(Fraction(witness[key]))) for key in ("from", "to"))
+    assert low - high > mpf(10) ** -30, (low, high)
+
+
+def _concave(file: File, found: Finding, label: str | None) -> None:
+    role, witness = role_of(file, found), dict(found.witness)
+    loss = witnessed(file, witness, role if role in ("desirable", "undesirable") else None)
+    a, c, b = (number(Fraction(witness[key])) for key in ("left", "middle", "right"))
+    va, vc, vb = (v(loss, role, z) for z in (a, c, b))
+    assert 0 < a < c < b
+    assert vc < va + (vb - va) * (c - a) / (b - a)
+
+
+CONFIRMED: dict[str, Callable[[File, Finding, str | None], None]] = {
+    "direction": _direction, "log_partition_cancels": _partition, "at_reference": _reference, "symmetry": _symmetry, "length_neutral": _length,
+    "domain": _domain, "monotone": _monotone, "concave_on_gains": _concave,
+}  # fmt: skip
