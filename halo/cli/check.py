@@ -51,10 +51,12 @@ def run(arguments: list[str]) -> int:
 
 def _strangers(name: str) -> Known | None:
     """What an objective is compared with, unless it is one of them itself."""
+    files = find_objective.files()
+    if name in files or Path(name).resolve() in files.values():
+        return None
     from halo.relations.relatives import Known
 
-    files = find_objective.files()
-    return None if name in files or Path(name).resolve() in files.values() else Known(files, find_objective)
+    return Known(files, find_objective)
 
 
 def _form(given: Arguments) -> str:
