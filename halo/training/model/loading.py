@@ -125,7 +125,7 @@ def wants_bf16(settings: Settings, parameters: int) -> tuple[bool, str]:
     if parameters < LARGE:
         return False, "a small model"
     ratio = _cpu_ratio()
-    return ratio > 1.5, f"bfloat16 products run {ratio:.1f} x as fast as float32 here"
+    return ratio > 1.5, f"bfloat16 products run {ratio:.2g} x as fast as float32 here"
 
 
 def _cpu_ratio() -> float:
