@@ -84,4 +84,6 @@ def nonzero_point(node: Node, box: Box, tries: int = 48, off_kinks_of: Node | No
 
 def _promise(rough: float) -> int:
     """2 where floats see a value that rounding does not explain, 1 where they cannot tell."""
-    return 2 if 1e-6 < rough < 1e6 else 1 if rough != 0 else 0
+    if 1e-6 < rough < 1e6:
+        return 2
+    return 1 if rough != 0 else 0

@@ -34,6 +34,7 @@ Exit code: 0; 1 if training on this data would be wrong; 2 for bad input.
 """
 OWN = ("objective", "rows", "json", "settings", "config")
 STREAMED = 1000
+LABELS = {True: "  (desirable)", False: "  (undesirable)", None: ""}
 COLOURS = {"prompt": "dim", "chosen": "green", "rejected": "red", "unscored": "yellow"}
 
 
@@ -139,7 +140,7 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     for example in examples:
-        console.print(Text(f"{example.place}" + (f"  ({'' if example.desirable else 'un'}desirable)" if example.desirable is not None else "")))
+        console.print(Text(f"{example.place}{LABELS[example.desirable]}"))
         prompt_shown = False
         for slot, tails in example.tails.items():
             for tail in tails:
@@ -151,8 +152,10 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
                 line = Text(f"  {slot:<11}")
                 for kind, text in rest:
                     plain = _flat(text)
-                    line += Text(plain, style=colour) if kind == "scored" else Text(
-                        plain if console.is_terminal else f"«{plain}»", style=COLOURS["unscored"])  # fmt: skip
+                    if kind == "scored":
+                        line += Text(plain, style=colour)
+                    else:
+                        line += Text(plain if console.is_terminal else f"«{plain}»", style=COLOURS["unscored"])
                 console.print(line)
     console.print()
 

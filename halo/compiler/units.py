@@ -85,7 +85,9 @@ class _Inference:
             return _plus(left, right, 1 if node.data == "mul" else -1)
         if node.data == "pow":
             base, exponent = forms[0], node.args[1]
-            return None if base is None else {k: v * exponent.data for k, v in base.items()} if exponent.op == "number" else {}
+            if base is None:
+                return None
+            return {k: v * exponent.data for k, v in base.items()} if exponent.op == "number" else {}
         if node.data in ("only", "at_least_one", "and"):
             return forms[-1]
         unit = FUNCTIONS[node.data].unit

@@ -116,7 +116,8 @@ def positive(case: Case) -> Iterator[Edit]:
         if parameter.default > 0 and (
             interval.low is None or interval.low < 0 or (interval.low == 0 and interval.low_closed and with_zero)
         ):
-            end = "inf)" if interval.high is None else f"{interval.high}{']' if interval.high_closed else ')'}"
+            closing = "]" if interval.high_closed else ")"
+            end = "inf)" if interval.high is None else f"{interval.high}{closing}"
             found.append(domain(case, "parameters", name, f"(0, {end}"))
     yield from found
     if len(found) > 1:

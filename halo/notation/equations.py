@@ -16,7 +16,7 @@ from halo.notation.names import BATCH, EXPECTATION, WAYS
 from halo.notation.pens import Pen, Piece
 from halo.notation.signs import ONE, ZERO, simplified
 from halo.notation.sums import Equation, Group, Summand, Sums
-from halo.notation.symbols import Symbol, completion
+from halo.notation.symbols import Symbol, completion, subscript
 from halo.notation.writing import Writer, entry, roman
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names
@@ -184,11 +184,8 @@ class _Equations:
             token = any(part.z is not None and part.z.tokens for part in self.parts[name])
             text = ",".join(filter(None, [*below, "t" if token else ""]))
             first = next((left for (left, known) in self.z_of.values() if known == right), None)
-            left = first or (
-                "z" + (f"_{text}" if len(text) == 1 else self.pen.pick(f"_{{{text}}}", f"_{{{text}}}" if "," in text else f"_{text}"))
-                if text
-                else "z"
-            )
+            plain = f"_{{{text}}}" if "," in text else f"_{text}"
+            left = first or "z" + (self.pen.pick(subscript(text), plain) if text else "")
             self.z_of[(name, role)] = (left, right)
 
     def inlined(self, part: Part) -> bool:
@@ -230,7 +227,12 @@ class _Equations:
             kind, name = waiting[0]
             done.add((kind, name))
             self.writer.term = self.writer.seen[(kind, name)]
-            found += self.rewards() if kind == "reward" else self.let(name) if kind == "let" else [self.statistic(name)]
+            if kind == "reward":
+                found += self.rewards()
+            elif kind == "let":
+                found += self.let(name)
+            else:
+                found.append(self.statistic(name))
         return found + self.controls()
 
     def rewards(self) -> list[Equation]:

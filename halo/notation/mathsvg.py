@@ -118,6 +118,8 @@ def _letters(path: Path) -> str:
     """The outline in SVG's letters, y downwards."""
     pieces = []
     for points, code in path.iter_segments(curves=True, simplify=False):
-        numbers = "" if code == Path.CLOSEPOLY else " ".join(f"{-p if i % 2 else p:.1f}" for i, p in enumerate(points))
-        pieces.append(f"{LETTERS[code]}{numbers}")
+        numbers = []
+        if code != Path.CLOSEPOLY:
+            numbers = [f"{x:.1f}" for x in (points.reshape(-1, 2) * (1, -1)).ravel()]
+        pieces.append(LETTERS[code] + " ".join(numbers))
     return "".join(pieces)

@@ -41,7 +41,9 @@ class Completion:
         below = ",".join(part for part in (roman, token) if part)
         plain = ",".join(part for part in (self.subscript, token) if part)
         name = self.letter + self.prime
-        return Symbol(name + subscript(below), name + (f"_{{{plain}}}" if "," in plain else f"_{plain}" if plain else ""))
+        if "," in plain:
+            plain = f"{{{plain}}}"
+        return Symbol(name + subscript(below), f"{name}_{plain}" if plain else name)
 
 
 def completion(role: str) -> Completion:
@@ -75,7 +77,9 @@ def escaped(name: str) -> str:
 
 def subscript(text: str) -> str:
     """`_w`, `_{w,t}` or nothing."""
-    return "" if not text else f"_{text}" if len(text) == 1 else f"_{{{text}}}"
+    if len(text) > 1:
+        return f"_{{{text}}}"
+    return f"_{text}" if text else ""
 
 
 def _roman(name: str) -> Symbol:

@@ -50,7 +50,9 @@ def _needs(compiled: CompiledObjective) -> Iterator[str]:
         yield f"Column `{name}`: a number for each {column.level}, in `{column.domain}`{default}."
     if declared.roles:
         yield f"Further texts: {', '.join(f'`{role}`' for role in declared.roles)}."
-    reference = "one that follows the policy (`halo-align-references` has one)" if needs.moving else "yes" if needs.reference else "none"
+    reference = "yes" if needs.reference else "none"
+    if needs.moving:
+        reference = "one that follows the policy (`halo-align-references` has one)"
     yield f"Reference model: {reference}."
     used = features(compiled)
     if used:
@@ -82,7 +84,7 @@ def _row(one: Examined) -> str:
     compiled, examination = one
     declared = compiled.objective.declaration
     verdicts = {str(finding.verdict) for finding in examination.findings if finding.check == "halo"}
-    halo = "refuted" if "refuted" in verdicts else "undecided" if "undecided" in verdicts else "proved"
+    halo = next((verdict for verdict in ("refuted", "undecided") if verdict in verdicts), "proved")
     reference = "yes" if compiled.declared.needs.reference else ""
     title = escaped_markdown(declared.title or "")
     return f"| [`{declared.name}`]({declared.name}.md) | {title} | {_cited(declared.paper)} | {reference} | {halo} | {', '.join(features(compiled))} |"
@@ -92,6 +94,6 @@ def _cited(paper: Paper | None) -> str:
     if paper is None:
         return ""
     year = str(paper.year or "")
-    return (
-        f"[{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}), {year}" if paper.arxiv else f"[{year}]({paper.url})" if paper.url else year
-    )
+    if paper.arxiv:
+        return f"[{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}), {year}"
+    return f"[{year}]({paper.url})" if paper.url else year

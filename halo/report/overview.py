@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.report.markup import SIGNS, badge, document, section, text
-from halo.report.rows import expectations, tally, title_of, unmet
+from halo.report.rows import expectation_style, expectations, tally, title_of
 from halo.report.wording import GROUPS, question_of
 
 Entry = tuple[str, CompiledObjective | None, Examination]  # the file of its page, and what the page says
@@ -33,7 +33,7 @@ def _table(entries: Sequence[Entry]) -> str:
     rows = []
     for file, compiled, examination in entries:
         feedback = compiled.declared.feedback if compiled else "not compiled"
-        kind = "bad" if unmet(examination) or examination.failed else "met" if examination.beliefs else "none"
+        kind = "bad" if examination.failed else expectation_style(examination)
         rows.append(
             f'<tr><th scope="row"><a href="{text(file)}"><code>{text(examination.objective)}</code></a></th><td>{text(title_of(compiled))}</td>'
             f"<td>{text(feedback)}</td><td>{text(tally(examination))}</td><td>{badge(kind, expectations(examination))}</td>"

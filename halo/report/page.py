@@ -18,7 +18,7 @@ from halo.notation.mathsvg import formula_svg
 from halo.notation.typeset import formula_latex, legend_unicode, parameter_rows
 from halo.objective.schema import Paper
 from halo.report.markup import badge, document, elements, section, text
-from halo.report.rows import Group, Row, expectations, groups, tally, title_of, unmet
+from halo.report.rows import Group, Row, expectation_style, expectations, groups, tally, title_of, unmet
 
 CAPTIONS: dict[Against, str] = {
     "z": "Value function, loss of one item and its gradient weight, against the margin z.",
@@ -48,7 +48,7 @@ def page(compiled: CompiledObjective | None, examination: Examination, index: st
 def _head(compiled: CompiledObjective | None, examination: Examination, index: str) -> str:
     back = f'<nav><a href="{text(index)}">All objectives</a></nav>' if index else ""
     paper = compiled.objective.declaration.paper if compiled else None
-    kind = "bad" if unmet(examination) else "met" if examination.beliefs else "none"
+    kind = expectation_style(examination)
     marks = [badge(verdict, f"{count} {verdict}") for count, verdict in (part.split() for part in tally(examination).split(", "))]
     marks.append(badge(kind, expectations(examination)))
     return (

@@ -114,6 +114,13 @@ def expectations(examination: Examination) -> str:
     return f"{sum(belief.met for belief in examination.beliefs)} of {count} expectation{'s' * (count != 1)} met"
 
 
+def expectation_style(examination: Examination, met: str = "met", none: str = "none") -> str:
+    """How the expectations are to look: `bad` if one is not met, `met` if all are, `none` where nothing is expected."""
+    if unmet(examination):
+        return "bad"
+    return met if examination.beliefs else none
+
+
 def unmet(examination: Examination) -> list[Belief]:
     """The beliefs that the findings do not bear out."""
     return [belief for belief in examination.beliefs if not belief.met]

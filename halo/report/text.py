@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.notation.typeset import lines_unicode
-from halo.report.rows import Group, Row, expectations, groups, tally, title_of, unmet
+from halo.report.rows import Group, Row, expectation_style, expectations, groups, tally, title_of, unmet
 
 Line = list[tuple[str, str]]  # pieces of text and their styles
 STYLES = {
@@ -120,7 +120,7 @@ def _rest(examination: Examination, width: int | None) -> Iterator[Line]:
     for belief in unmet(examination):
         text = f" {belief.check}: expected {belief.expected}, found {belief.found}"
         yield from _wrapped([("  NOT MET", "bad"), (text, "")], width, 6)
-    style = "bad" if unmet(examination) else "proved" if examination.beliefs else "dim"
+    style = expectation_style(examination, met="proved", none="dim")
     yield from _wrapped([(f"  {tally(examination)}; ", ""), (expectations(examination), style)], width, 4)
 
 

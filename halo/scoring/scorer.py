@@ -39,8 +39,8 @@ class Scorer(nn.Module):
 
     def states(self, rows: RowBatch) -> States:
         """The hidden states that predict the scored tokens, in the same order, and the head they go to."""
-        path = self.path if self.path != "auto" else "packed" if _worth_packing(rows) else "plain"
-        return self._packed(rows) if path == "packed" else self._plain(rows)
+        packs = _worth_packing(rows) if self.path == "auto" else self.path == "packed"
+        return self._packed(rows) if packs else self._plain(rows)
 
     def _packed(self, rows: RowBatch) -> States:
         ids, positions, packing, starts = pack(rows)

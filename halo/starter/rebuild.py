@@ -195,7 +195,9 @@ def scored_answers(prompt: str, rng: random.Random) -> dict[str, Any]:
 
 def score(prompt: str, answer: str) -> int:
     """1: right; 0: the right digits in another order; -1: other digits."""
-    return 1 if is_right(prompt, answer) else 0 if sorted(answer) == sorted(right_answer(prompt)) else -1
+    if is_right(prompt, answer):
+        return 1
+    return 0 if sorted(answer) == sorted(right_answer(prompt)) else -1
 
 
 def report(when: str, prompts: Sequence[str], answers: Sequence[str]) -> None:

@@ -28,8 +28,11 @@ def _check_remarks(of: Context) -> None:
     for role in expected.direction or {}:
         of.check_role(role, ("expect", "direction", role))
     value = expected.at_reference
-    for role, belief in value.items() if isinstance(value, dict) else [("", value)] if value is not None else []:
-        of.objective.formula(("expect", "at_reference", role) if role else ("expect", "at_reference"), belief)
+    if isinstance(value, dict):
+        for role, belief in value.items():
+            of.objective.formula(("expect", "at_reference", role), belief)
+    elif value is not None:
+        of.objective.formula(("expect", "at_reference"), value)
 
 
 def check_declarations(of: Context) -> None:

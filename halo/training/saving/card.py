@@ -16,7 +16,10 @@ def model_card(compiled: CompiledObjective, settings: Settings, history: Sequenc
     paper = declaration.paper
     front = {"base_model": settings.model_name_or_path, "tags": ["halo", compiled.graph.name], "library_name": "transformers"}
     parameters = ", ".join(f"{name} = {value:g}" for name, value in compiled.parameters.items()) or "none"
-    cited = f"\nPaper: {paper.title}{f' (arXiv:{paper.arxiv})' if paper.arxiv else ''}.\n" if paper else ""
+    cited = ""
+    if paper:
+        number = f" (arXiv:{paper.arxiv})" if paper.arxiv else ""
+        cited = f"\nPaper: {paper.title}{number}.\n"
     sets = ", ".join(f"`{source.path}`" for source in settings.sources(settings.data))
     last = history[-1] if history else {}
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in last.items())
