@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from tolerances import RUN, assert_near
 
 import halo
 from halo.scoring.scorer import Scorer
@@ -74,10 +75,8 @@ def gradient(source: Any, micro: int) -> tuple[float, torch.Tensor, int]:
 def test_accumulation_equals_one_batch(name: str) -> None:
     whole, whole_gradient, _ = gradient(CASES[name], 8)
     parts, parts_gradient, _ = gradient(CASES[name], 3)
-    assert parts == pytest.approx(whole, rel=1e-12)
-    assert whole_gradient.abs().max() > 0
-    # Llama's norms compute in float32 whatever the weights, which bounds how alike two batchings can be
-    assert (parts_gradient - whole_gradient).abs().max() <= 1e-5 * whole_gradient.abs().max()
+    assert parts == pytest.approx(whole, rel=RUN)
+    assert_near(parts_gradient, whole_gradient, RUN)
 
 
 @pytest.mark.parametrize(("name", "rows"), [("dpo", 16), ("kto", 16), ("kto_pair", 32), ("dr_dpo", 32), ("aot", 32), ("beta_dpo", 32), ("bco", 16)])
