@@ -97,6 +97,7 @@ def assert_same(found: tuple[list[float], torch.Tensor], expected: tuple[list[fl
     assert_near(found[1] - start, expected[1] - start, tolerance)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["dpo", "kto", "rrhf", "dpo_pl", "sft", "simpo", "orpo_code", "bco"])
 def test_the_trainer_takes_halos_steps(name: str, tmp_path: Path) -> None:
     """Pairs, labels with mismatched completions, lists, demonstrations, no reference, scored prompts, a running statistic."""
@@ -107,6 +108,7 @@ def test_the_trainer_takes_halos_steps(name: str, tmp_path: Path) -> None:
     assert_same(trained(kit, data, tmp_path, len(data))[:2], own(name, data))
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["dpo", "tdpo1", "wpo", "mallows_po"])
 def test_a_reference_beside_the_policy(name: str, tmp_path: Path) -> None:
     """The same, and full-vocabulary words: divergences, the policy's own, the reference's own."""
@@ -115,6 +117,7 @@ def test_a_reference_beside_the_policy(name: str, tmp_path: Path) -> None:
     assert_same(trained(kit, data, tmp_path, len(data))[:2], own(name, data))
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["dpo", "sft", "rrhf"])
 def test_accumulation_equals_one_batch(name: str, tmp_path: Path) -> None:
     """Three micro-batches of 3, 3 and 1: `compute_loss_func` is not divided by the Trainer, so each part must weigh itself."""
@@ -124,6 +127,7 @@ def test_accumulation_equals_one_batch(name: str, tmp_path: Path) -> None:
     assert_same(trained(kit, data, tmp_path, 3, parts=3)[:2], own(name, data), LOGGED)  # each part times its share, a float32
 
 
+@pytest.mark.numeric
 def test_what_couples_a_batch_is_refused_in_parts_unless_accepted(tmp_path: Path) -> None:
     kit = kit_of("kto")
     data = kit.with_reference(kit.dataset(rows("kto", 4)), policy(moved=False))
@@ -134,6 +138,7 @@ def test_what_couples_a_batch_is_refused_in_parts_unless_accepted(tmp_path: Path
     assert losses[0] == pytest.approx((own("kto", data[:4], 1)[0][0] + own("kto", data[4:], 1)[0][0]) / 2, rel=LOGGED)
 
 
+@pytest.mark.numeric
 def test_an_evaluation_is_over_all_examples(tmp_path: Path) -> None:
     """In batches of 3, 3 and 1, and of lists of different length: an example is an example, however many rows it has."""
     kit = kit_of("rrhf")

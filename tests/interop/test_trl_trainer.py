@@ -68,6 +68,7 @@ THEIRS_AND_OURS: dict[str, tuple[str, dict[str, Any], str, dict[str, float], dic
 }
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("case", THEIRS_AND_OURS)
 def test_halos_loss_does_what_trls_does(case: str, tmp_path: Path) -> None:
     """Same seed, same data: the losses of three steps, the weights after them, and the rewards in the logs."""
@@ -86,6 +87,7 @@ def test_halos_loss_does_what_trls_does(case: str, tmp_path: Path) -> None:
                 [log[side] for log in expected[2] if side in log], rel=LOGGED, abs=1e-9)  # fmt: skip
 
 
+@pytest.mark.numeric
 def test_simpo_needs_no_reference_and_is_its_formula(tmp_path: Path) -> None:
     run = made(for_trl(trl.DPOTrainer, "simpo", gamma=0.5), tmp_path, precompute_ref_log_probs=True)
     batch = next(iter(run.get_train_dataloader()))

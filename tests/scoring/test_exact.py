@@ -26,12 +26,14 @@ def packed_policy() -> Any:
     return model
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("path", ["plain", "packed"])
 def test_paths_agree_with_the_models_logits(path: str) -> None:
     rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
     assert compare_with_logits(Scorer(packed_policy()), rows, path) < 10 * RUN  # log-probs of up to ten nats
 
 
+@pytest.mark.numeric
 def test_paths_agree_in_gradient_with_the_models_logits() -> None:
     rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
     gradients = []
@@ -44,6 +46,7 @@ def test_paths_agree_in_gradient_with_the_models_logits() -> None:
     assert_near(gradients[1], gradients[2], RUN)
 
 
+@pytest.mark.numeric
 def test_prompt_tokens_are_scored_but_the_first() -> None:
     examples = tiny.examples("paired", SLOTS, count=3)
     rows, layout = build_rows(examples, (*SLOTS, "prompt"))
@@ -60,6 +63,7 @@ def test_prompt_tokens_are_scored_but_the_first() -> None:
         assert cursor == len(flat)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_chunked_head_equals_log_softmax(bias: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +126,7 @@ def test_a_sliding_window_is_not_packed() -> None:
         attention(None, x, x, x, None, Packing([(0, 1)], [[(1, 2)]]), sliding_window=4)
 
 
+@pytest.mark.numeric
 def test_packing_survives_gradient_checkpointing() -> None:
     rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
     gradients = []

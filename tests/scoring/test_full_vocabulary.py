@@ -63,6 +63,7 @@ def logits(states: States) -> Tensor:
     return result if states.bias is None else result + states.bias
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_words_equal_full_logits_in_value_and_gradient(bias: bool, frozen: bool) -> None:
@@ -88,6 +89,7 @@ def test_each_word_passes_gradcheck(word: str) -> None:
     assert torch.autograd.gradcheck(scored, (policy.hidden, policy.weight, policy.bias), atol=1e-7)
 
 
+@pytest.mark.numeric
 def test_a_uniform_reference_is_closed_form() -> None:
     policy, uniform = parts(torch.float64), Uniform(TOKENS, VOCABULARY, torch.device("cpu"))
     ours, true = policy.scored(WORDS, uniform), plainly(logits(policy), policy.targets, torch.zeros(TOKENS, VOCABULARY).double())
@@ -103,6 +105,7 @@ def test_a_uniform_reference_is_closed_form() -> None:
                                                                                    torch.zeros(TOKENS, VOCABULARY))[:, :3])  # fmt: skip
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
 def test_single_precision_and_bf16_autocast(products: torch.dtype) -> None:
     """Products in the type of autocast, sums in float32: as near to full logits rounded in the same place as float32 is."""
@@ -121,6 +124,7 @@ def test_single_precision_and_bf16_autocast(products: torch.dtype) -> None:
     assert (slope.float() - exact).abs().max() < limit * exact.abs().max()
 
 
+@pytest.mark.numeric
 def test_equal_models_have_no_divergence_and_bounds_are_kept() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         policy = parts(dtype)
@@ -158,6 +162,7 @@ def test_no_tensor_is_larger_than_a_chunk_of_logits() -> None:
     assert whole.elements >= TOKENS * VOCABULARY
 
 
+@pytest.mark.numeric
 def test_both_paths_give_the_models_own_words() -> None:
     examples = tiny.examples("paired", ("chosen", "rejected"))
     rows, _ = build_rows(examples, ("chosen", "rejected"))

@@ -62,6 +62,7 @@ def plainly(model: Any, examples: list[Any], rows: list[dict[str, Any]], paired:
     return torch.stack(losses).mean()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("paired", [True, False], ids=["pairs", "lists"])
 @pytest.mark.parametrize("micro", [8, 3])
 def test_every_level_equals_a_plain_writing(paired: bool, micro: int, tmp_path: Path) -> None:

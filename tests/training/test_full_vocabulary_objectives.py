@@ -162,6 +162,7 @@ def plainly(writing: Writing, other: Any) -> tuple[float, Tensor]:
     return loss.item(), flat_gradient(model)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", CASES)
 def test_objective_equals_a_plain_writing_from_full_logits(name: str) -> None:
     """One batch, and the same in three micro-batches: value and gradient of every weight."""
@@ -173,6 +174,7 @@ def test_objective_equals_a_plain_writing_from_full_logits(name: str) -> None:
         assert_near(gradient, true_gradient, RUN)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["tdpo1", "forward_kl"])
 def test_a_uniform_reference_needs_no_model(name: str) -> None:
     source, writing = CASES[name]
@@ -182,6 +184,7 @@ def test_a_uniform_reference_needs_no_model(name: str) -> None:
     assert_near(gradient, true_gradient, RUN)
 
 
+@pytest.mark.numeric
 def test_the_mismatched_completions_have_their_own_divergences() -> None:
     """KTO with z0 as a sum of exact divergences, not of sampled log-ratios; alone, and in micro-batches."""
     source = {"name": "exact_z0", "extends": "kto", "reference_point": "stop(beta * batch_mean(sum(mismatched.kl_policy_ref)))"}
@@ -252,6 +255,7 @@ def trained(folder: Path, source: Any, *flags: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["tdpo2", "wpo", "mallows"])
 def test_training_run(name: str, tmp_path: Path) -> None:
     records = trained(tmp_path, CASES[name][0], "--per-device-train-batch-size", "4", "--eval-fraction", "0.01", "--eval-strategy", "epoch")
@@ -261,6 +265,7 @@ def test_training_run(name: str, tmp_path: Path) -> None:
     assert len({round(loss, 9) for loss in losses}) == 3
 
 
+@pytest.mark.numeric
 def test_accumulation_and_bf16_train_the_same_objective(tmp_path: Path) -> None:
     double = ["--dtype", "float64"]
     whole = trained(tmp_path, TDPO2, *double, "--per-device-train-batch-size", "8")
@@ -282,6 +287,7 @@ def test_what_cannot_supply_a_divergence_says_so(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
 
 
+@pytest.mark.numeric
 def test_ref_entropy_can_be_computed_ahead(tmp_path: Path) -> None:
     live = trained(tmp_path, MALLOWS, "--dtype", "float64")
     ahead = trained(tmp_path, MALLOWS, "--dtype", "float64", "--precompute-ref-log-probs")

@@ -135,6 +135,7 @@ def in_threads(loss: Any, shares: list[list[Any]], train: bool) -> tuple[list[Ra
     return ranks, judged
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("sizes", [(0, 3), (2, 1), (0, 1, 2)])
 @pytest.mark.parametrize("name", ["dpo", "kto", "aot"])
 def test_every_rank_runs_as_many_passes_and_the_gradient_is_that_of_one_batch(name: str, sizes: tuple[int, ...]) -> None:

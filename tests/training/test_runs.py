@@ -134,6 +134,7 @@ def test_what_is_held_out_and_never_evaluated_is_said(tmp_path: Path, capsys: py
     assert "eval       step 1: loss 0.69" in capsys.readouterr().out
 
 
+@pytest.mark.numeric
 def test_precomputed_reference_and_accumulation_change_nothing(tmp_path: Path) -> None:
     common = ["train", "dpo", "--max-steps", "3", "--learning-rate", "1e-3", "--dtype", "float64", "--logging-steps", "1"]
     variants = {

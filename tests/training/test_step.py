@@ -71,6 +71,7 @@ def gradient(source: Any, micro: int) -> tuple[float, torch.Tensor, int]:
     return judged.output.loss.item(), flat, forwards
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", CASES)
 def test_accumulation_equals_one_batch(name: str) -> None:
     whole, whole_gradient, _ = gradient(CASES[name], 8)
@@ -86,6 +87,7 @@ def test_only_what_the_objective_couples_is_scored_twice(name: str, rows: int) -
     assert gradient(CASES[name], 8)[2] == (8 if name == "bco" else 16)  # nothing is scored twice in a single pass
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("source", [BETA_DPO, BCO], ids=["beta_dpo", "bco"])
 def test_statistics_take_each_step_in_once(source: Any) -> None:
     """Two steps in micro-batches of 3 leave what two calls of the library leave; evaluations in between leave nothing."""

@@ -38,6 +38,7 @@ def logits(folder: Path) -> torch.Tensor:
         return model(tokenizer("sort 312", return_tensors="pt").input_ids).logits
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["dpo", "kto", "tdpo2"])
 def test_the_adapter_off_is_the_frozen_base(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two ways to the same reference: one set of weights with the adapter off, and a second copy of the base."""
@@ -60,6 +61,7 @@ def test_only_the_adapter_is_trained_saved_and_resumed_to_the_bit(tmp_path: Path
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
 
 
+@pytest.mark.numeric
 def test_a_trained_adapter_goes_on_and_is_its_own_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The reference is where this run starts, not the base: else the margins would not be 0 at the first step."""
     run(tmp_path / "first", *LORA, "--dtype", "float64", "--max-steps", "4")
@@ -74,6 +76,7 @@ def test_a_trained_adapter_goes_on_and_is_its_own_reference(tmp_path: Path, caps
     assert sorted(load_file(tmp_path / "own" / "adapter_model.safetensors")) == sorted(load_file(tmp_path / "first" / "adapter_model.safetensors"))
 
 
+@pytest.mark.numeric
 def test_what_is_exported_is_what_was_trained(tmp_path: Path) -> None:
     run(tmp_path / "run", *LORA, "--max-steps", "4")
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "whole")]) == 0
@@ -84,6 +87,7 @@ def test_what_is_exported_is_what_was_trained(tmp_path: Path) -> None:
     assert {x.dtype for x in load_file(tmp_path / "half" / "model.safetensors").values()} == {torch.bfloat16}
 
 
+@pytest.mark.numeric
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 def test_a_quantised_base_gives_the_gradient_of_its_own_weights(tmp_path: Path) -> None:
     """4-bit weights against the same numbers written out as float32: log-probs and the adapter's gradient are equal."""
