@@ -126,7 +126,6 @@ def test_a_sliding_window_is_not_packed() -> None:
         attention(None, x, x, x, None, Packing([(0, 1)], [[(1, 2)]]), sliding_window=4)
 
 
-@pytest.mark.numeric
 def test_packing_survives_gradient_checkpointing() -> None:
     rows, _ = build_rows(tiny.examples("paired", SLOTS), SLOTS)
     gradients = []

@@ -33,7 +33,6 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["dpo", "kto", "rrhf"])
 def test_each_set_has_its_metrics_and_they_add_up(name: str, tmp_path: Path) -> None:
     assert main(["train", name, "--data", sets(tmp_path), "--max-steps", "3", "--dtype", "float64", "--output-dir", str(tmp_path / "run"), *COMMON]) == 0

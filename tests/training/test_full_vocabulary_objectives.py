@@ -255,7 +255,6 @@ def trained(folder: Path, source: Any, *flags: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["tdpo2", "wpo", "mallows"])
 def test_training_run(name: str, tmp_path: Path) -> None:
     records = trained(tmp_path, CASES[name][0], "--per-device-train-batch-size", "4", "--eval-fraction", "0.01", "--eval-strategy", "epoch")
@@ -287,7 +286,6 @@ def test_what_cannot_supply_a_divergence_says_so(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
 
 
-@pytest.mark.numeric
 def test_ref_entropy_can_be_computed_ahead(tmp_path: Path) -> None:
     live = trained(tmp_path, MALLOWS, "--dtype", "float64")
     ahead = trained(tmp_path, MALLOWS, "--dtype", "float64", "--precompute-ref-log-probs")

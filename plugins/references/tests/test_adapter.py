@@ -61,7 +61,6 @@ def test_only_the_adapter_is_trained_saved_and_resumed_to_the_bit(tmp_path: Path
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
 
 
-@pytest.mark.numeric
 def test_a_trained_adapter_goes_on_and_is_its_own_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The reference is where this run starts, not the base: else the margins would not be 0 at the first step."""
     run(tmp_path / "first", *LORA, "--dtype", "float64", "--max-steps", "4")

@@ -204,7 +204,6 @@ def losses(folder: Path) -> list[float]:
     return [record["loss"] for record in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())]
 
 
-@pytest.mark.numeric
 def test_the_second_run_loads_no_reference_whatever_else_changes(loads: list[str], run: list[str], tmp_path: Path) -> None:
     def trained(name: str, objective: str, *flags: str, reference: str = "cached") -> int:
         loads.clear()

@@ -69,7 +69,6 @@ def test_the_objectives_that_declare_it_train(name: str, tmp_path: Path, capsys:
     assert all(map(torch.isfinite, map(torch.tensor, losses(tmp_path / "run"))))
 
 
-@pytest.mark.numeric
 def test_after_a_hard_update_the_loss_is_that_at_the_reference(tmp_path: Path) -> None:
     """DPO's loss is log 2 wherever policy and reference agree: at step 1, and again after every second step."""
     run = ["train", "dpo", "--reference", "moving:every=2,mixup=1", "--max-steps", "6", "--output-dir", str(tmp_path / "run"), *QUICK]
