@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from mpmath import mp, mpf
+from shipped import examination_of, findings_of
 from value_functions import BOX, KNOWN, random_text, valued
 
 from halo.analysis.decide import Question, Verdict
@@ -87,15 +88,14 @@ def confirm(formula: Formula, monotone: Verdict, concave: Verdict) -> None:
 
 @pytest.mark.parametrize("name", find_objective.names())
 def test_shipped_objectives_keep_what_they_expect(name: str) -> None:
-    compiled = compile_source(name, None, find_objective)
-    examination = examined(compiled)
+    examination = examination_of(name)
     assert examination.beliefs, "a shipped objective says what it expects"
     assert [belief for belief in examination.beliefs if not belief.met] == []
     assert not examination.failed
 
 
 def found_of(name: str) -> dict[str, tuple[str, str | None]]:
-    return {f.check: (f.verdict, f.value) for f in findings(compile_source(name, None, find_objective)) if f.scope != "core"}
+    return {f.check: (f.verdict, f.value) for f in findings_of(name) if f.scope != "core"}
 
 
 def test_answers_of_the_literature() -> None:
@@ -149,7 +149,7 @@ def test_a_pair_is_judged_by_its_z_and_not_by_its_keys(tmp_path: Path, keys: str
 
 def test_no_direction_is_proved_through_a_spread_over_the_batch() -> None:
     """In a batch of two (chosen log-probs -11 and -9, all others -10) DBAQL pushes the first chosen answer down."""
-    verdicts = {f.check: f.verdict for f in findings(compile_source("discopop_dbaql", None, find_objective))}
+    verdicts = {f.check: f.verdict for f in findings_of("discopop_dbaql")}
     assert verdicts["direction.chosen"] != "proved"
     assert verdicts["direction.rejected"] != "proved"
 
@@ -196,7 +196,7 @@ def test_units_that_do_not_fit_are_a_finding(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_nothing_is_said_of_the_optimum_of_a_pair_that_is_sorted_apart() -> None:
-    found = {f.check: f.verdict for f in findings(compile_source("aot_unpaired", None, find_objective))}
+    found = {f.check: f.verdict for f in findings_of("aot_unpaired")}
     assert not {"finite_optimum", "preference_link"} & set(found)
     assert found["symmetry"] == "undecided"
 

@@ -7,13 +7,9 @@ latter: the survey puts the sign of its first term into v.
 
 from __future__ import annotations
 
-import functools
-
 import pytest
+from shipped import findings_of
 
-from halo.checks.subject import Finding
-from halo.compiler.pipeline import compile_source
-from halo.examine.examiner import findings
 from halo.plugin.objectives import find_objective
 
 YES = ["dpo", "dpo_sigmoid", "robust_dpo", "rso_hinge", "gpo_exponential", "gpo_truncated_quadratic", "gpo_savage", "cauchy_po", "ln_dpo", "rdpo", "simpo", "kto", "kto_risk_neutral", "kto_no_reference", "discopop_cell", "spin", "step_dpo", "tr_dpo", "sdpo"]
@@ -24,13 +20,8 @@ UNDECIDED = ["dpo_pl", "ld_dpo", "sampo", "humanline_dpo", "kto_pair"]
 QUESTIONS = ("monotone", "concave_on_gains")
 
 
-@functools.cache
-def found(name: str) -> tuple[Finding, ...]:
-    return tuple(findings(compile_source(name, None, find_objective)))
-
-
 def verdicts(name: str, *checks: str) -> set[str]:
-    return {f.verdict for f in found(name) if f.check in checks and f.scope != "core"}
+    return {f.verdict for f in findings_of(name) if f.check in checks and f.scope != "core"}
 
 
 @pytest.mark.parametrize("name", YES)
@@ -41,7 +32,7 @@ def test_what_the_survey_calls_human_aware(name: str) -> None:
 
 @pytest.mark.parametrize("name", NOT_V)
 def test_what_the_survey_refuses_for_its_value_function(name: str) -> None:
-    assert "refuted" in verdicts(name, *QUESTIONS) or len({f.scope for f in found(name) if f.check == "monotone"}) > 1
+    assert "refuted" in verdicts(name, *QUESTIONS) or len({f.scope for f in findings_of(name) if f.check == "monotone"}) > 1
     assert verdicts(name, "halo") == {"refuted"}
 
 
@@ -56,7 +47,7 @@ def test_what_is_left_open(name: str) -> None:
 
 
 def test_95_in_a_hundred_questions_about_v_are_decided() -> None:
-    asked = [f for name in find_objective.names() for f in found(name) if f.check in QUESTIONS]
+    asked = [f for name in find_objective.names() for f in findings_of(name) if f.check in QUESTIONS]
     open_ones = [f for f in asked if f.verdict == "undecided"]
     assert len(asked) > 150
     assert len(open_ones) <= 0.05 * len(asked), open_ones

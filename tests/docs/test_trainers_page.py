@@ -11,6 +11,8 @@ from test_docs import blocks
 
 from halo.interop.trl_trainer import TESTED
 
+pytestmark = pytest.mark.xdist_group("trainers")  # a block uses what the one before it defines
+
 PAGE = "docs/trainers.md"
 TEXT = (Path(__file__).parents[2] / PAGE).read_text()
 

@@ -21,20 +21,27 @@ def pair(chosen: torch.Tensor, rejected: torch.Tensor, ref: float = -1.0) -> Los
                        "rejected": Completions(mask, rejected[:, None], torch.full_like(rejected, ref)[:, None])})  # fmt: skip
 
 
-def settled(source: Any, flips: float = 0.0, steps: int = 4000, **parameters: float) -> float:
-    """h = log-ratio of chosen minus that of rejected where training on pairs of which a share is flipped comes to rest."""
+def settled(source: Any, flips: float = 0.0, **parameters: float) -> float:
+    """h = log-ratio of chosen minus that of rejected where training on pairs of which a share is flipped comes to rest.
+
+    By bisection between a slope that is negative and one that is positive: a minimum, where descent ends whatever its rate.
+    """
     loss = halo.compile_objective(source, **parameters)
-    weight = torch.tensor([1 - flips, flips], dtype=torch.float64)
-    h = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([h], lr=0.05)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        items = torch.stack([loss(pair((s * h / 2 - 1)[None], (-s * h / 2 - 1)[None])).loss for s in (1, -1)])
-        (items * weight).sum().backward()
-        optimizer.step()
-        scheduler.step()
-    return h.item()
+
+    def slope(at: float) -> float:
+        h = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+        right, wrong = (loss(pair((s * h / 2 - 1)[None], (-s * h / 2 - 1)[None])).loss for s in (1, -1))
+        return torch.autograd.grad((1 - flips) * right + flips * wrong, h)[0].item()
+
+    low, high = -10.0, 10.0
+    assert slope(low) < 0 < slope(high)
+    for _ in range(60):
+        middle = (low + high) / 2
+        if slope(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 CDPO = {"name": "cdpo", "extends": "dpo", "parameters": {"epsilon": {"default": 0.1, "domain": "[0, 1/2)"}},
@@ -44,10 +51,10 @@ CDPO = {"name": "cdpo", "extends": "dpo", "parameters": {"epsilon": {"default": 
 def test_fixed_points() -> None:
     """DPO with flips: beta h = logit(1 - e). IPO: 1/(2 tau), with flips (1 - 2e)/(2 tau). cDPO: logit(1 - e)/beta."""
     logit = math.log(0.8 / 0.2)
-    assert settled("dpo", flips=0.2, beta=1.0) == pytest.approx(logit, abs=1e-3)
-    assert settled("ipo", tau=0.5) == pytest.approx(1.0, abs=1e-3)
-    assert settled("ipo", flips=0.2, tau=0.5) == pytest.approx(0.6, abs=1e-3)
-    assert settled(CDPO, beta=1.0, epsilon=0.2) == pytest.approx(logit, abs=1e-3)
+    assert settled("dpo", flips=0.2, beta=1.0) == pytest.approx(logit, abs=1e-9)
+    assert settled("ipo", tau=0.5) == pytest.approx(1.0, abs=1e-9)
+    assert settled("ipo", flips=0.2, tau=0.5) == pytest.approx(0.6, abs=1e-9)
+    assert settled(CDPO, beta=1.0, epsilon=0.2) == pytest.approx(logit, abs=1e-9)
 
 
 AT_REFERENCE = {"dpo": math.log(2), "rdpo": math.log(2), "ipo": 25.0, "ipo_mean": 25.0, "kto": 0.5, "kto_no_z0": 0.5, "kto_risk_neutral": 1.0,

@@ -156,6 +156,7 @@ def loss_of(text: str, **parameters: float) -> LossFunction:
     return LossFunction(compile_source("name: mine\n" + text, parameters, find_objective))
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("tied", [False, True], ids=["apart", "tied"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", FILES)
@@ -255,6 +256,7 @@ SORTS: dict[str, tuple[str, Callable[..., Tensor]]] = {
 }
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", SORTS)
 def test_sorts(name: str, dtype: torch.dtype) -> None:

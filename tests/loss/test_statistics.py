@@ -129,6 +129,7 @@ CASES: dict[str, tuple[str, Callable[[dict[str, Any], LossInputs], Tensor]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
 def test_three_steps(name: str, dtype: torch.dtype) -> None:
@@ -241,6 +242,7 @@ def test_the_size_of_the_vocabulary_is_given_with_the_batch() -> None:
     assert loss(inputs).loss.item() == pytest.approx(-logsigmoid(2 * (w - y)).mean().item())
 
 
+@pytest.mark.numeric
 def test_a_choice_by_a_statistic_or_a_column_alone() -> None:
     """No completion stands inside, whose type the numbers could take."""
     text = BCO.replace("undesirable: density_ratio}", 'undesirable: "where(density_ratio > 0.5, 2, 3) * where(delta > 0, 1, 2)"}')

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from tolerances import RUN, assert_near
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -62,6 +63,7 @@ def logits(states: States) -> Tensor:
     return result if states.bias is None else result + states.bias
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_words_equal_full_logits_in_value_and_gradient(bias: bool, frozen: bool) -> None:
@@ -70,10 +72,10 @@ def test_words_equal_full_logits_in_value_and_gradient(bias: bool, frozen: bool)
         policy.weight.requires_grad_(False)
     leaves = [x for x in (policy.hidden, policy.weight, policy.bias) if x is not None and x.requires_grad]
     ours, true = policy.scored(WORDS, other), plainly(logits(policy), policy.targets, logits(other))
-    assert (ours - true).abs().max() < 1e-12
+    assert_near(ours, true, RUN)
     upstream = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     for a, b in zip(torch.autograd.grad(ours, leaves, upstream), torch.autograd.grad(true, leaves, upstream), strict=True):
-        assert (a - b).abs().max() < 1e-11
+        assert_near(a, b, RUN)
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -87,21 +89,23 @@ def test_each_word_passes_gradcheck(word: str) -> None:
     assert torch.autograd.gradcheck(scored, (policy.hidden, policy.weight, policy.bias), atol=1e-7)
 
 
+@pytest.mark.numeric
 def test_a_uniform_reference_is_closed_form() -> None:
     policy, uniform = parts(torch.float64), Uniform(TOKENS, VOCABULARY, torch.device("cpu"))
     ours, true = policy.scored(WORDS, uniform), plainly(logits(policy), policy.targets, torch.zeros(TOKENS, VOCABULARY).double())
-    assert (ours - true).abs().max() < 1e-12
+    assert_near(ours, true, RUN)
     upstream = torch.ones_like(ours)
     for a, b in zip(
         torch.autograd.grad(ours, [policy.hidden, policy.weight], upstream),
         torch.autograd.grad(true, [policy.hidden, policy.weight], upstream),
         strict=True,
     ):
-        assert (a - b).abs().max() < 1e-11
+        assert_near(a, b, RUN)
     assert torch.allclose(uniform.scored(("entropy", "log_sum_sq_probs")), plainly(torch.zeros(TOKENS, VOCABULARY), policy.targets,
                                                                                    torch.zeros(TOKENS, VOCABULARY))[:, :3])  # fmt: skip
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
 def test_single_precision_and_bf16_autocast(products: torch.dtype) -> None:
     """Products in the type of autocast, sums in float32: as near to full logits rounded in the same place as float32 is."""
@@ -120,6 +124,7 @@ def test_single_precision_and_bf16_autocast(products: torch.dtype) -> None:
     assert (slope.float() - exact).abs().max() < limit * exact.abs().max()
 
 
+@pytest.mark.numeric
 def test_equal_models_have_no_divergence_and_bounds_are_kept() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         policy = parts(dtype)
@@ -157,6 +162,7 @@ def test_no_tensor_is_larger_than_a_chunk_of_logits() -> None:
     assert whole.elements >= TOKENS * VOCABULARY
 
 
+@pytest.mark.numeric
 def test_both_paths_give_the_models_own_words() -> None:
     examples = tiny.examples("paired", ("chosen", "rejected"))
     rows, _ = build_rows(examples, ("chosen", "rejected"))
@@ -172,7 +178,7 @@ def test_both_paths_give_the_models_own_words() -> None:
         register(single)
     for path in ("plain", "packed"):
         states = Scorer(other, path).states(rows)  # type: ignore[arg-type]
-        assert (Scorer(model, path)(rows, WORDS, states) - torch.cat(own)).abs().max() < 1e-6  # type: ignore[arg-type]
+        assert_near(Scorer(model, path)(rows, WORDS, states), torch.cat(own), RUN)  # type: ignore[arg-type]
 
 
 def test_a_comparison_needs_a_reference_of_the_same_vocabulary() -> None:

@@ -13,12 +13,27 @@ from typing import Any
 
 import tiny
 from safetensors.torch import load_file
+from tolerances import ADAM, RUN
 
 from halo.cli.main import main
 
 EXACT = ["--learning-rate", "1e-3", "--warmup-ratio", "0", "--dtype", "float64", "--use-cpu", "--check", "false", "--max-steps", "3",
          "--logging-steps", "1", "--max-grad-norm", "0.1"]  # fmt: skip
 """Numbers alike to rounding whatever the batching, and a limit that every gradient of these runs is past."""
+
+CARRIED = {
+    "name": "carried",
+    "extends": "dpo",
+    "let": {"u": "sum(logp - ref_logp)", "gap": "chosen.u - rejected.u"},
+    "statistics": {
+        "gap_mean": {"of": "gap", "reduce": "mean", "update": "ema(0.7)"},
+        "spread": {"of": "gap", "reduce": "std", "update": "all", "start": 1},
+    },
+    "reward": "u",
+    "normalizer": "stop(max(1e-3, beta * (1 + batch_mean(gap) - gap_mean)))",
+    "margin": "gap_mean / (1 + spread)",
+}
+"""An objective that carries statistics from step to step."""
 
 
 def two_ranks(folder: Path, runs: Sequence[Sequence[str]], script: str = __file__, environment: Mapping[str, str] | None = None) -> str:
@@ -54,17 +69,17 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in record.items() if key != "tokens_per_second"} for record in found]
 
 
-def assert_alike(one: Path, other: Path, tolerance: float = 1e-6) -> None:
-    """Two runs logged the same numbers and saved the same weights, to a tolerance (Llama's norms compute in float32)."""
+def assert_alike(one: Path, other: Path) -> None:
+    """Two runs in float64 logged the same numbers and saved the same weights, to rounding."""
     for mine, theirs in zip(records(one), records(other), strict=True):
         assert list(mine) == list(theirs), f"{other.name}: {list(theirs)}"
         for key, value in mine.items():
-            assert math.isclose(value, theirs[key], rel_tol=tolerance, abs_tol=tolerance), f"{other.name}: {key} {value} {theirs[key]}"
+            assert math.isclose(value, theirs[key], rel_tol=RUN, abs_tol=10 * RUN), f"{other.name}: {key} {value} {theirs[key]}"
     weights, others = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
     assert list(weights) == list(others), f"{other.name}: {list(others)}"
     assert {name: x.shape for name, x in weights.items()} == {name: x.shape for name, x in others.items()}, other.name
     apart = max((weights[name] - others[name]).abs().max().item() for name in weights)
-    assert apart < 10 * tolerance, f"{other.name}: weights differ by {apart}"
+    assert apart < ADAM, f"{other.name}: weights differ by {apart}"
 
 
 if __name__ == "__main__":

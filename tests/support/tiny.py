@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import double  # noqa: F401  (float64 weights compute in float64)
 import torch
 
 from halo.data.conversion import convert

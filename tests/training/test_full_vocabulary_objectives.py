@@ -12,6 +12,7 @@ import pytest
 import tiny
 import torch
 import yaml
+from tolerances import KEPT, RUN, assert_near, roundings
 from torch import Tensor
 
 import halo
@@ -161,6 +162,7 @@ def plainly(writing: Writing, other: Any) -> tuple[float, Tensor]:
     return loss.item(), flat_gradient(model)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", CASES)
 def test_objective_equals_a_plain_writing_from_full_logits(name: str) -> None:
     """One batch, and the same in three micro-batches: value and gradient of every weight."""
@@ -168,19 +170,21 @@ def test_objective_equals_a_plain_writing_from_full_logits(name: str) -> None:
     true, true_gradient = plainly(writing, tiny.policy())
     for micro in (8, 3):
         value, gradient = stepped(source, micro)
-        assert value == pytest.approx(true, rel=1e-6)  # Llama's norms compute in float32 whatever the weights
-        assert (gradient - true_gradient).abs().max() <= 2e-5 * true_gradient.abs().max() > 0
+        assert value == pytest.approx(true, rel=RUN)
+        assert_near(gradient, true_gradient, RUN)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", ["tdpo1", "forward_kl"])
 def test_a_uniform_reference_needs_no_model(name: str) -> None:
     source, writing = CASES[name]
     true, true_gradient = plainly(writing, None)
     value, gradient = stepped(source, 4, Even())
-    assert value == pytest.approx(true, rel=1e-6)
-    assert (gradient - true_gradient).abs().max() <= 2e-5 * true_gradient.abs().max()
+    assert value == pytest.approx(true, rel=RUN)
+    assert_near(gradient, true_gradient, RUN)
 
 
+@pytest.mark.numeric
 def test_the_mismatched_completions_have_their_own_divergences() -> None:
     """KTO with z0 as a sum of exact divergences, not of sampled log-ratios; alone, and in micro-batches."""
     source = {"name": "exact_z0", "extends": "kto", "reference_point": "stop(beta * batch_mean(sum(mismatched.kl_policy_ref)))"}
@@ -197,8 +201,8 @@ def test_the_mismatched_completions_have_their_own_divergences() -> None:
         trained = tiny.policy(seed=1)
         step = Step(loss, Scorer(trained), Frozen(), torch.device("cpu"))
         judged = step.run([examples[i : i + micro] for i in range(0, 8, micro)])
-        assert judged.output.loss.item() == pytest.approx(true.item(), rel=1e-6)
-        assert (flat_gradient(trained) - flat_gradient(model)).abs().max() <= 2e-5 * flat_gradient(model).abs().max()
+        assert judged.output.loss.item() == pytest.approx(true.item(), rel=RUN)
+        assert_near(flat_gradient(trained), flat_gradient(model), RUN)
 
 
 def test_only_those_who_name_a_word_pay_for_it() -> None:
@@ -256,10 +260,11 @@ def test_training_run(name: str, tmp_path: Path) -> None:
     records = trained(tmp_path, CASES[name][0], "--per-device-train-batch-size", "4", "--eval-fraction", "0.01", "--eval-strategy", "epoch")
     losses = [record["loss"] for record in records if "loss" in record]
     if name != "wpo":
-        assert losses[0] == pytest.approx(math.log(2), rel=1e-6)  # KL = 0 where the policy is its reference
+        assert losses[0] == pytest.approx(math.log(2), rel=roundings(4, torch.float32))  # KL = 0 where the policy is its reference
     assert len({round(loss, 9) for loss in losses}) == 3
 
 
+@pytest.mark.numeric
 def test_accumulation_and_bf16_train_the_same_objective(tmp_path: Path) -> None:
     double = ["--dtype", "float64"]
     whole = trained(tmp_path, TDPO2, *double, "--per-device-train-batch-size", "8")
@@ -268,9 +273,9 @@ def test_accumulation_and_bf16_train_the_same_objective(tmp_path: Path) -> None:
 
     AcceleratorState._reset_state(True)  # one process has one precision otherwise
     half = trained(tmp_path, TDPO2, "--per-device-train-batch-size", "8", "--bf16", "true")
-    assert [r["loss"] for r in split] == pytest.approx([r["loss"] for r in whole], rel=1e-6)
+    assert [r["loss"] for r in split] == pytest.approx([r["loss"] for r in whole], rel=RUN)
     AcceleratorState._reset_state(True)
-    assert [r["loss"] for r in half] == pytest.approx([r["loss"] for r in whole], rel=0.05)
+    assert [r["loss"] for r in half] == pytest.approx([r["loss"] for r in whole], rel=roundings(25, torch.bfloat16))
 
 
 def test_what_cannot_supply_a_divergence_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,4 +289,4 @@ def test_what_cannot_supply_a_divergence_says_so(tmp_path: Path, capsys: pytest.
 def test_ref_entropy_can_be_computed_ahead(tmp_path: Path) -> None:
     live = trained(tmp_path, MALLOWS, "--dtype", "float64")
     ahead = trained(tmp_path, MALLOWS, "--dtype", "float64", "--precompute-ref-log-probs")
-    assert [r["loss"] for r in ahead] == pytest.approx([r["loss"] for r in live], rel=1e-6)
+    assert [r["loss"] for r in ahead] == pytest.approx([r["loss"] for r in live], rel=KEPT)

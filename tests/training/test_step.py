@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from tolerances import RUN, assert_near
 
 import halo
 from halo.scoring.scorer import Scorer
@@ -70,14 +71,13 @@ def gradient(source: Any, micro: int) -> tuple[float, torch.Tensor, int]:
     return judged.output.loss.item(), flat, forwards
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("name", CASES)
 def test_accumulation_equals_one_batch(name: str) -> None:
     whole, whole_gradient, _ = gradient(CASES[name], 8)
     parts, parts_gradient, _ = gradient(CASES[name], 3)
-    assert parts == pytest.approx(whole, rel=1e-12)
-    assert whole_gradient.abs().max() > 0
-    # Llama's norms compute in float32 whatever the weights, which bounds how alike two batchings can be
-    assert (parts_gradient - whole_gradient).abs().max() <= 1e-5 * whole_gradient.abs().max()
+    assert parts == pytest.approx(whole, rel=RUN)
+    assert_near(parts_gradient, whole_gradient, RUN)
 
 
 @pytest.mark.parametrize(("name", "rows"), [("dpo", 16), ("kto", 16), ("kto_pair", 32), ("dr_dpo", 32), ("aot", 32), ("beta_dpo", 32), ("bco", 16)])
@@ -87,6 +87,7 @@ def test_only_what_the_objective_couples_is_scored_twice(name: str, rows: int) -
     assert gradient(CASES[name], 8)[2] == (8 if name == "bco" else 16)  # nothing is scored twice in a single pass
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("source", [BETA_DPO, BCO], ids=["beta_dpo", "bco"])
 def test_statistics_take_each_step_in_once(source: Any) -> None:
     """Two steps in micro-batches of 3 leave what two calls of the library leave; evaluations in between leave nothing."""

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import double  # noqa: F401  (float64 weights compute in float64)
+
 from halo.cli.main import main
 from halo.training.run import loop
 

@@ -13,10 +13,13 @@ import pytest
 import torch
 from launched import assert_alike, records, rows
 from safetensors.torch import load_file
+from tolerances import ADAM, RUN, assert_near
 
 from halo.cli.main import main
 from halo.plugin.registry import supplied
 from halo.starter.defaults import POLICY
+
+pytestmark = pytest.mark.xdist_group("fsdp")  # what the fixture computes, one process computes once
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 SCRIPT = Path(__file__).parent / "on_two_ranks.py"
@@ -30,7 +33,7 @@ EVALUATED = ["--eval-strategy", "epoch"]
 def launched(folder: Path, runs: list[list[str]], launcher: list[str] = TORCHRUN, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "runs.json").write_text(json.dumps(runs))
     command = [sys.executable, *launcher, str(SCRIPT), str(folder / "runs.json")]
-    given = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    given = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     return subprocess.run(command, env=given, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -101,7 +104,7 @@ def test_the_folder_loads_without_halo(trained: Path) -> None:
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     other = AutoModelForCausalLM.from_pretrained(trained / "one" / "tied")
     ids = tokenizer("sort 312", return_tensors="pt").input_ids
-    assert torch.allclose(model(ids).logits, other(ids).logits, atol=1e-5)
+    assert_near(model(ids).logits, other(ids).logits, ADAM)
 
 
 def test_resume_is_exact_to_the_bit(trained: Path) -> None:
@@ -118,9 +121,9 @@ def test_a_checkpoint_is_that_of_one_process_too(trained: Path, tmp_path: Path) 
     common = ["train", "tr_dpo", "--resume", checkpoint, "--backend", "auto", *WHOLE, "--gradient-accumulation-steps", "1"]
     assert main([*common, "--output-dir", str(tmp_path / "run")]) == 0
     (mine,), theirs = records(tmp_path / "run"), records(trained / "two" / "moving")[3]
-    assert mine == pytest.approx(theirs, rel=1e-6, abs=1e-6)
+    assert mine == pytest.approx(theirs, rel=RUN, abs=10 * RUN)
     weights, others = (load_file(folder / "model.safetensors") for folder in (tmp_path / "run", trained / "two" / "moving"))
-    assert max((weights[name] - others[name]).abs().max().item() for name in weights) < 1e-5
+    assert max((weights[name] - others[name]).abs().max().item() for name in weights) < ADAM
 
 
 def test_accelerates_launcher_is_obeyed(trained: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from halo_references import store as stores
 from halo_references.cached import CachedReference
 from halo_references.store import Store, Unusable, files
+from tolerances import KEPT, RUN, SINGLE, assert_near
 from torch import Tensor
 
 from halo.cli.main import main
@@ -159,6 +160,7 @@ def real(folder: Path, loaded: list[int], numerics: str = "float64 sdpa packed c
     return ReferenceContext(load, "tiny", scorer, 99, {"folder": str(folder)}, fingerprint=lambda: "e" * 64, numerics=numerics)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("numerics", ["float32 sdpa packed cpu", "float64 sdpa packed cpu"])
 def test_the_bits_of_a_frozen_one_in_the_same_groups_and_its_numbers_in_others(numerics: str, tmp_path: Path) -> None:
     loaded: list[int] = []
@@ -174,7 +176,7 @@ def test_the_bits_of_a_frozen_one_in_the_same_groups_and_its_numbers_in_others(n
         assert torch.equal(found, flat)
         assert found.dtype == flat.dtype
     others, layout = build_rows(examples[::-1][1:6], PAIRS)
-    torch.testing.assert_close(again.logps(others), frozen.logps(others), rtol=0, atol=1e-9 if numerics.startswith("float64") else 1e-5)
+    assert_near(again.logps(others), frozen.logps(others), RUN if numerics.startswith("float64") else SINGLE)
     assert loaded == []
     assert len(layout.flat["chosen"])
 
@@ -194,7 +196,7 @@ def run(tmp_path: Path) -> list[str]:
     """The flags of a small run on six pairs."""
     data = tmp_path / "pairs.jsonl"
     data.write_text("\n".join(tiny.FEEDBACK.read_text().splitlines()[:6]))
-    quick = ["--num-train-epochs", "2", "--batch-size", "3", "--learning-rate", "1e-3", "--warmup-ratio", "0", "--check", "false"]
+    quick = ["--num-train-epochs", "2", "--batch-size", "3", "--learning-rate", "1e-3", "--warmup-ratio", "0", "--check", "false", "--dtype", "float64"]
     return ["--model", str(tiny.POLICY), "--data", str(data), *quick]
 
 
@@ -213,12 +215,13 @@ def test_the_second_run_loads_no_reference_whatever_else_changes(loads: list[str
     assert trained("second", "dpo", "--set", "beta=0.5") == 1
     assert trained("other", "ipo") == 1
     assert trained("same", "dpo") == 1
-    assert losses(tmp_path / "first") == pytest.approx(losses(tmp_path / "frozen"), rel=1e-5)
+    assert losses(tmp_path / "first") == pytest.approx(losses(tmp_path / "frozen"), rel=RUN)
     assert losses(tmp_path / "same") == losses(tmp_path / "first")
     run[run.index("--batch-size") + 1] = "1"
     assert trained("split", "dpo", "--gradient-accumulation-steps", "3", "--precompute-ref-log-probs") == 1
-    assert losses(tmp_path / "split") == pytest.approx(losses(tmp_path / "frozen"), rel=1e-5)
-    assert trained("double", "dpo", "--dtype", "float64") == 2
+    assert losses(tmp_path / "split") == pytest.approx(losses(tmp_path / "frozen"), rel=KEPT)
+    run[run.index("--dtype") + 1] = "float32"
+    assert trained("single", "dpo") == 2
     assert len(files(tmp_path / "cache" / "reference")) == 2
 
 
@@ -250,7 +253,7 @@ def test_log_probs_of_another_model_do_not_pass(loads: list[str], run: list[str]
     store = Store(folder, told.fingerprint, told.numerics, told.model)
     rows = store._connection.execute("SELECT key, logps FROM rows").fetchall()
     store._connection.execute("DELETE FROM rows")
-    store.put({key: (torch.frombuffer(bytearray(kept[4:]), dtype=torch.float32) - 0.1).numpy().tobytes() for key, kept in rows})
+    store.put({key: (torch.frombuffer(bytearray(kept[4:]), dtype=torch.float64) - 0.1).numpy().tobytes() for key, kept in rows})
     assert main([*arguments, str(tmp_path / "second")]) == 1
     assert "policy and reference differ by 0.1 nats" in capsys.readouterr().err
     assert not (tmp_path / "second").exists()
@@ -266,7 +269,7 @@ def test_bad_files_folders_and_objectives(loads: list[str], run: list[str], tmp_
     assert f"{tmp_path / 'file'}: the cache of reference log-probs is to be a folder" in said("dpo", f"cached:folder={tmp_path / 'file'}")
     assert "did you mean 'folder'" in said("dpo", "cached:fodler=x")
     assert "gives no whole distribution" in said("tdpo1", "cached")
-    kept = Store(tmp_path / "bad", weights_fingerprint(str(tiny.POLICY)), "float32 sdpa packed cpu", "m").path
+    kept = Store(tmp_path / "bad", weights_fingerprint(str(tiny.POLICY)), "float64 sdpa packed cpu", "m").path
     kept.write_text("half of it")
     message = said("dpo", f"cached:folder={tmp_path / 'bad'}")
     assert message.count("\n") == 1
