@@ -2,10 +2,17 @@
 
 import os
 import tempfile
+from pathlib import Path
+from uuid import uuid4
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads that wait for each other take minutes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HALO_CHECK_SECONDS", "300")  # no verdict depends on how busy the machine is
-os.environ["HALO_CACHE"] = tempfile.mkdtemp(prefix="halo-cache-")  # no test is answered by an earlier run
+
+session = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
+"""One for all processes of `pytest -n`: an objective that several tests look at is examined once."""
+cache = Path(tempfile.gettempdir()) / f"halo-cache-{session}"
+cache.mkdir(mode=0o700, exist_ok=True)
+os.environ["HALO_CACHE"] = str(cache)  # no test is answered by an earlier run

@@ -16,7 +16,7 @@ from mpmath import mp
 from random_objectives import batch, parameters_of
 
 from halo.compiler.pipeline import compile_source
-from halo.examine.examiner import findings
+from halo.examine.supervisor import examine
 from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
 
@@ -56,7 +56,7 @@ def test_most_of_them_are_within_reach() -> None:
 def test_what_is_said_of_a_shipped_objective_holds(name: str) -> None:
     file, rng, done = read(name), random.Random(name), Counter[str]()
     assert file is not None
-    for finding in findings(compile_source(name, None, find_objective)):
+    for finding in examine(compile_source(name, None, find_objective)).findings:
         if finding.verdict == "refuted" and isinstance(file.get("role"), list):  # the numbers are of one completion's part
             continue
         try:

@@ -24,6 +24,7 @@ from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError
 from halo.examine.examiner import CHECKS, examined, findings
+from halo.examine.supervisor import examine
 from halo.objective.formula import Formula, parse
 from halo.objective.schema import Expect
 from halo.plugin.objectives import find_objective
@@ -87,8 +88,7 @@ def confirm(formula: Formula, monotone: Verdict, concave: Verdict) -> None:
 
 @pytest.mark.parametrize("name", find_objective.names())
 def test_shipped_objectives_keep_what_they_expect(name: str) -> None:
-    compiled = compile_source(name, None, find_objective)
-    examination = examined(compiled)
+    examination = examine(compile_source(name, None, find_objective))
     assert examination.beliefs, "a shipped objective says what it expects"
     assert [belief for belief in examination.beliefs if not belief.met] == []
     assert not examination.failed
