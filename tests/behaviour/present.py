@@ -21,9 +21,11 @@ RUNS: Mapping[str, list[str]] = {
     "bco": ["--data", "pairs.jsonl", "--per-device-train-batch-size", "8"],
     "dpo_pl": ["--data", "lists.jsonl", "--per-device-train-batch-size", "3", "--gradient-accumulation-steps", "2"],
 }
-"""One run for each way that a step is arranged: pass by pass, the reference point measured first, running statistics, accumulation of lists."""
+"""One run for each way that a step is arranged: pass by pass, the reference point measured first, running statistics, lists."""
 
-SETTINGS = ["--dtype", "float64", "--bf16", "false", "--use-cpu", "--seed", "7", "--max-steps", "8", "--learning-rate", "1e-4", "--warmup-steps", "0"]
+SETTINGS = [
+    "--dtype", "float64", "--bf16", "false", "--use-cpu", "--seed", "7", "--max-steps", "8", "--learning-rate", "1e-4", "--warmup-steps", "0",
+]  # fmt: skip
 METRICS = ("loss", "grad_norm", "learning_rate", "epoch", "kl", "reference_point", "logps/", "rewards/", "loss/", "statistics/")
 """What is frozen of a record: all but what a clock says."""
 TIES = "rewards/accuracies"
@@ -69,7 +71,8 @@ def relation(left: str, right: str) -> dict[str, str]:
     found = json.loads(output)
     facts = {"exit code": str(code), "relation": found["word"]}
     if found["general"]:
-        facts |= {"special": found["special"], "general": found["general"], "factor": found["scale"], "shifted": str(found["shifted"]).lower()}
+        facts |= {name: found[name] for name in ("special", "general")}
+        facts |= {"factor": found["scale"], "shifted": str(found["shifted"]).lower()}
         facts |= {f"with {name}": formula for name, formula in found["substitution"].items()}
     if found["hypotheses"]:
         facts["assumed"] = "; ".join(found["hypotheses"])
