@@ -24,7 +24,8 @@ RUNS: Mapping[str, list[str]] = {
 """One run for each way that a step is arranged: pass by pass, the reference point measured first, running statistics, lists."""
 
 SETTINGS = [
-    "--dtype", "float64", "--bf16", "false", "--use-cpu", "--seed", "7", "--max-steps", "8", "--learning-rate", "1e-4", "--warmup-steps", "0",
+    "--dtype", "float64", "--bf16", "false", "--use-cpu", "--seed", "7", "--max-steps", "8",
+    "--learning-rate", "1e-4", "--warmup-steps", "0",
 ]  # fmt: skip
 METRICS = ("loss", "grad_norm", "learning_rate", "epoch", "kl", "reference_point", "logps/", "rewards/", "loss/", "statistics/")
 """What is frozen of a record: all but what a clock says."""
