@@ -210,22 +210,6 @@ def _min(shapes: list[Shape]) -> Shape:
     return _neg([_max([_neg([shape]) for shape in shapes])])
 
 
-def _clip(shapes: list[Shape]) -> Shape:
-    x, low, high = shapes
-    return _min([_max([x, low]), high])
-
-
-def _relu(shapes: list[Shape]) -> Shape:
-    return _max([shapes[0], Shape(Span.point(0), CONSTANT, AFFINE)])
-
-
-def _abs(shapes: list[Shape]) -> Shape:
-    shape = _max([shapes[0], _neg(shapes)])
-    span = shape.span.within(NONNEGATIVE)
-    assert span is not None
-    return Shape(span, shape.trend, shape.curvature)
-
-
 def _sign(shapes: list[Shape]) -> Shape:
     span = shapes[0].span
     low = 1 if span.positive else 0 if span.nonnegative else -1
@@ -234,6 +218,6 @@ def _sign(shapes: list[Shape]) -> Shape:
 
 
 RULES = {
-    "add": _add, "sub": _sub, "neg": _neg, "mul": _mul, "div": _div, "pow": _pow, "max": _max, "min": _min, "clip": _clip,
-    "relu": _relu, "abs": _abs, "sign": _sign,
+    "add": _add, "sub": _sub, "neg": _neg, "mul": _mul, "div": _div, "pow": _pow, "max": _max, "min": _min, "sign": _sign,
 }  # fmt: skip
+"""For the operators and switches. The shape of any other function follows from its row (`curvature`)."""

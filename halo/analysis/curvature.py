@@ -12,11 +12,25 @@ from math import inf
 
 from mpmath import mp
 
-from halo.analysis.composition import AFFINE, CONSTANT, RULES, UNKNOWN, UP, Shape, composed, joined_curvature, joined_trend
+from halo.analysis.composition import (
+    AFFINE,
+    CONCAVE,
+    CONSTANT,
+    CONVEX,
+    RULES,
+    UNKNOWN,
+    UP,
+    Shape,
+    composed,
+    joined_curvature,
+    joined_trend,
+)
+from halo.analysis.numbers.rationals import Nothing, ending, rational_value
 from halo.analysis.ranges import REALS, Span, monotone_image
 from halo.analysis.scalar import COMPARE, LEAVES
 from halo.compiler.graph import Node
-from halo.objective.vocabulary import FUNCTIONS
+from halo.objective.formula import Formula, Name, Number, parsed
+from halo.objective.vocabulary import FUNCTIONS, LETTERS
 
 Box = Mapping[Node, Span]
 """The range of every variable and parameter; what is missing ranges over the reals."""
@@ -55,7 +69,7 @@ class Calculus:
         if node.data in COMPARE:  # looked at on its own: true or false
             return Shape(Span(Fraction(0), Fraction(1)), UNKNOWN, UNKNOWN, all(s.defined for s in shapes))
         rule = RULES.get(node.data)
-        shape = rule(shapes) if rule else _function(node.data, shapes[0])
+        shape = rule(shapes) if rule else _of_row(node.data, shapes)
         if not shape.defined:
             self.undefined.append(node)
         defined = shape.defined and all(s.defined for s in shapes)
@@ -122,40 +136,63 @@ _MIRROR = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 assert set(_MIRROR) == set(COMPARE)
 
 
-# -- composition rules -------------------------------------------------------------------------------------------------
+# -- functions, from their rows -------------------------------------------------------------------------------------------
 
 
-# -- functions of one argument, from their rows --------------------------------------------------------------------------
-
-RATIONAL: dict[str, dict[int, Fraction | int]] = {
-    "exp": {0: 1}, "expm1": {0: 0}, "log": {1: 0}, "log1p": {0: 0}, "sigmoid": {0: Fraction(1, 2)}, "tanh": {0: 0}, "atan": {0: 0},
-    "asinh": {0: 0}, "sqrt": {0: 0, 1: 1},
-}  # fmt: skip
-"""Where a function takes a rational value that ranges should keep."""
-
-
-def _function(name: str, inner: Shape) -> Shape:
+def _of_row(name: str, shapes: list[Shape]) -> Shape:
+    """A function without a rule of its own: one that has kinks by its definition, a smooth one by its row."""
     row = FUNCTIONS[name]
-    domain = _declared(row.domain, row.closed)
+    if row.kink is not None and row.definition:
+        shape = _read(parsed(row.definition), dict(zip(LETTERS, shapes, strict=False)))
+        span = shape.span.within(declared(row.range, row.closed))
+        assert span is not None
+        return Shape(span, shape.trend, shape.curvature, shape.defined)
+    return _smooth(name, shapes[0])
+
+
+def _read(formula: Formula, letters: Mapping[str, Shape]) -> Shape:
+    if isinstance(formula, Number):
+        return Shape(Span.point(formula.value), CONSTANT, AFFINE)
+    if isinstance(formula, Name):
+        return letters[formula.name]
+    shapes = [_read(a, letters) for a in formula.arguments]
+    rule = RULES.get(formula.function)
+    return rule(shapes) if rule else _of_row(formula.function, shapes)
+
+
+def _smooth(name: str, inner: Shape) -> Shape:
+    row = FUNCTIONS[name]
+    domain = declared(row.domain, row.closed)
     reached = inner.span.within(domain)
-    limits = _declared(row.range, row.closed)
-    if name == "atan":  # the table's ends are floats: the next larger rational, open
-        limits = Span(Fraction(-15707963267948967, 10**16), Fraction(15707963267948967, 10**16), True, True)
     if reached is None:
-        return Shape(limits, UNKNOWN, UNKNOWN, defined=False)
-    defined = _inside(inner.span, domain)
-    known = RATIONAL.get(name, {})
-
-    def exact(value: Fraction) -> Fraction | None:
-        found = known.get(int(value)) if value.denominator == 1 else None
-        return None if found is None else Fraction(found)
-
-    span = monotone_image(reached, lambda v: row.exact(mp, v), row.monotone == "up", domain, limits, exact)
+        return Shape(declared(row.range, row.closed), UNKNOWN, UNKNOWN, defined=False)
     curvature: str = row.curvature
     if row.inflection:
-        curvature = "concave" if reached.nonnegative else "convex" if reached.nonpositive else "none"
+        curvature = UNKNOWN
+        if reached.nonnegative:
+            curvature = CONCAVE
+        elif reached.nonpositive:
+            curvature = CONVEX
     trend, curvature = composed(row.monotone, curvature, inner)
-    return Shape(span, trend, curvature, defined)
+    return Shape(image(name, reached), trend, curvature, _inside(inner.span, domain))
+
+
+def image(name: str, span: Span) -> Span:
+    """The range of a function of one argument over a part of its domain, from its row."""
+    row = FUNCTIONS[name]
+    domain, limits = (declared(ends, row.closed) for ends in (row.domain, row.range))
+    if row.monotone == "none":
+        return limits
+    return monotone_image(span, lambda v: row.exact(mp, v), row.monotone == "up", domain, limits, lambda v: _rational(name, v))
+
+
+def _rational(name: str, value: Fraction) -> Fraction | None:
+    """The value, where it is a fraction."""
+    try:
+        found: Fraction | None = rational_value(name, [value])
+    except Nothing:
+        return None
+    return found
 
 
 def _inside(span: Span, domain: Span) -> bool:
@@ -164,6 +201,7 @@ def _inside(span: Span, domain: Span) -> bool:
     return low and high
 
 
-def _declared(ends: tuple[str, str], closed: bool) -> Span:
-    low, high = (float(end) if "inf" in end else Fraction(end) for end in ends)
+def declared(ends: tuple[str, str], closed: bool) -> Span:
+    """A range as a row spells it."""
+    low, high = map(ending, ends)
     return Span(low, high, not closed, not closed)

@@ -17,12 +17,13 @@ from mpmath import mp
 from halo.analysis.budgets import MAX_SPLITS
 from halo.analysis.composition import CONCAVE, CONSTANT, UP
 from halo.analysis.curvature import Box, Calculus
-from halo.analysis.evaluate import Line, points, sure_value, surely_below
 from halo.analysis.identity import named, number, shown
 from halo.analysis.kinks import branches_of, switch, switches_along, threshold
+from halo.analysis.points import Line, points
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, topological_scalar, variables
 from halo.analysis.sign import sign_of
+from halo.analysis.values import sure_value, surely_below
 from halo.analysis.verdict import PROVED as PROVED
 from halo.analysis.verdict import REFUTED as REFUTED
 from halo.analysis.verdict import UNDECIDED as UNDECIDED

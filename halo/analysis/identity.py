@@ -10,15 +10,18 @@ from mpmath import mp, mpf
 from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Box
-from halo.analysis.evaluate import FloatMath, at_kink, points, sure_value, values
+from halo.analysis.numbers.doubles import DOUBLES
+from halo.analysis.points import at_kink, points
 from halo.analysis.ranges import REALS
 from halo.analysis.scalar import Scalars, topological_scalar, variables
+from halo.analysis.values import sure_value, values
 from halo.analysis.verdict import PROVED as PROVED
 from halo.analysis.verdict import REFUTED as REFUTED
 from halo.analysis.verdict import UNDECIDED as UNDECIDED
 from halo.analysis.verdict import Outcome as Outcome
 from halo.analysis.verdict import Verdict as Verdict
 from halo.compiler.graph import Node, text
+from halo.objective.vocabulary import jumping
 
 
 def shown(node: Node) -> str:
@@ -58,7 +61,7 @@ def is_free_of(s: Scalars, node: Node, x: Node, box: Box) -> bool | None:
     if x not in variables(node):
         return True
     slope = s.derivative(node, x)
-    steps = any(n.op == "apply" and n.data in ("where", "sign") for n in topological_scalar(node))
+    steps = any(n.op == "apply" and jumping(n.data) for n in topological_scalar(node))
     verdict = is_zero(s, slope, box)
     if verdict is False or (verdict is True and not steps):
         return verdict is True
@@ -73,7 +76,7 @@ def nonzero_point(node: Node, box: Box, tries: int = 48, off_kinks_of: Node | No
     """
     others = variables(off_kinks_of) if off_kinks_of is not None else []
     tried = points(box, list(dict.fromkeys([*variables(node), *others])), 48)
-    rough = [abs(float(values([node], point, FloatMath)[node])) for point in tried]
+    rough = [abs(float(values([node], point, DOUBLES)[node])) for point in tried]
     order = sorted(range(len(tried)), key=lambda i: (-_promise(rough[i]), i))
     for i in order[:tries]:
         value = sure_value(node, tried[i])

@@ -19,6 +19,7 @@ from halo.analysis.verdict import UNDECIDED as UNDECIDED
 from halo.analysis.verdict import Outcome as Outcome
 from halo.analysis.verdict import Verdict as Verdict
 from halo.compiler.graph import Node
+from halo.objective.vocabulary import FUNCTIONS, LETTERS, Kink, jumping, kinked
 
 
 def threshold(s: Scalars, a: Node, b: Node, x: Node, box: Box) -> tuple[Node, bool] | None:
@@ -69,7 +70,7 @@ def switching_at(s: Scalars, node: Node, x: Node, box: Box) -> Node | None:
 
 def switches_along(node: Node, x: Node) -> bool:
     """Whether this very node has a kink or jump along x, and none below it."""
-    if node.op != "apply" or node.data not in ("min", "max", "clip", "relu", "abs", "sign", "where"):
+    if node.op != "apply" or not kinked(node.data):
         return False
     sides = node.args[0].args if node.data == "where" else node.args
     return any(x in topological_scalar(side) for side in sides) and not any(
@@ -81,9 +82,21 @@ def switch(s: Scalars, kink: Node) -> tuple[Node, Node]:
     """The two scalars whose order switches the kink."""
     if kink.data == "where":
         return kink.args[0].args[0], kink.args[0].args[1]
-    if kink.data in ("relu", "abs", "sign"):
-        return kink.args[0], s.number(0)
-    return kink.args[0], kink.args[1]
+    row = _row(kink)
+    if not row.pairs:
+        return kink.args[0], kink.args[1]
+    first, second = (s.formula(text, **_letters(kink)) for text in row.pairs[0])
+    return first, second
+
+
+def _row(kink: Node) -> Kink:
+    row = FUNCTIONS[kink.data].kink
+    assert row is not None
+    return row
+
+
+def _letters(node: Node) -> dict[str, Node]:
+    return dict(zip(LETTERS, node.args, strict=False))
 
 
 def meets(s: Scalars, node: Node, pair: tuple[Node, Node], x: Node, box: Box) -> bool:
@@ -98,31 +111,23 @@ def meets(s: Scalars, node: Node, pair: tuple[Node, Node], x: Node, box: Box) ->
 def jumps(s: Scalars, node: Node, moved: Callable[[Node], bool], box: Box) -> bool:
     """Whether a scalar may jump as one of its `moved` variables does: a `sign`, or a `where` not shown to be continuous."""
     for inner in topological_scalar(node):
-        if inner.op == "apply" and inner.data in ("where", "sign"):
+        if inner.op == "apply" and jumping(inner.data):
             pair = switch(s, inner)
             along = [v for side in pair for v in variables(side) if moved(v)]
-            if along and (inner.data == "sign" or not meets(s, inner, pair, along[0], box)):
+            if along and (inner.data != "where" or not meets(s, inner, pair, along[0], box)):
                 return True
     return False
 
 
 def branches_of(s: Scalars, kink: Node, pair: tuple[Node, Node]) -> tuple[Node, Node]:
     """The kink where the first of the pair is smaller, and where it is larger."""
+    if kink.data == "where":
+        smaller = kink.args[0].data in ("lt", "le")
+        return (kink.args[1], kink.args[2]) if smaller else (kink.args[2], kink.args[1])
+    row = _row(kink)
+    if row.pairs:
+        return s.formula(row.below, **_letters(kink)), s.formula(row.above, **_letters(kink))
     a, b = pair
-    zero = s.number(0)
-    match kink.data:
-        case "where":
-            smaller = kink.args[0].data in ("lt", "le")
-            return (kink.args[1], kink.args[2]) if smaller else (kink.args[2], kink.args[1])
-        case "relu":
-            return zero, a
-        case "abs":
-            return s.call("neg", a), a
-        case "sign":
-            return s.number(-1), s.number(1)
-        case "clip":
-            return s.call("min", b, kink.args[2]), s.call("min", a, kink.args[2])
-        case _:
-            rest = kink.args[2:]
-            low, high = (a, b) if kink.data == "min" else (b, a)
-            return (s.call(kink.data, low, *rest), s.call(kink.data, high, *rest)) if rest else (low, high)
+    rest = kink.args[2:]
+    low, high = (a, b) if kink.data == "min" else (b, a)
+    return (s.call(kink.data, low, *rest), s.call(kink.data, high, *rest)) if rest else (low, high)

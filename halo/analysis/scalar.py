@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cache
+from itertools import combinations
 from typing import Any
 
 from halo.analysis.budgets import MAX_BITS
+from halo.analysis.numbers.rationals import Nothing, length, rational_value
 from halo.compiler.graph import Builder, Node, topological
-from halo.objective.formula import Formula, Name, Number, parse
-from halo.objective.vocabulary import FUNCTIONS
+from halo.objective.formula import Formula, Name, Number, parsed
+from halo.objective.vocabulary import FUNCTIONS, LETTERS, Kink
 
 LEAVES = ("number", "parameter", "input", "reduce")
 """A reduction that survives as a scalar is opaque: a variable with a known definition."""
@@ -28,12 +29,25 @@ class Scalars(Builder):
         return self.make(op="input", data=name, slot=slot, axes=axes)
 
     def call(self, function: str, *args: Node) -> Node:
-        """A function of scalars, simplified."""
+        """A function of scalars, simplified. A word that is shorthand becomes its definition."""
         rule = _SIMPLER.get(function)
-        simpler = rule(self, *args) if rule else None
+        simpler = rule(self, *args) if rule else self._of_numbers(function, args)
         if simpler is not None:
             return simpler
+        row = FUNCTIONS[function]
+        if row.shorthand:
+            return self.formula(row.definition, **dict(zip(LETTERS, args, strict=False)))
         return self.apply(function, *args)
+
+    def _of_numbers(self, function: str, args: tuple[Node, ...]) -> Node | None:
+        """The value at literals, where it is a fraction of few digits."""
+        if function in COMPARE or not all(map(is_number, args)):
+            return None
+        try:
+            value = rational_value(function, [a.data for a in args])
+        except Nothing:
+            return None
+        return self.number(value) if value is not None and length(value) <= MAX_BITS else None
 
     def formula(self, text: str, **letters: Node) -> Node:
         """A formula of the language over the given letters."""
@@ -80,18 +94,27 @@ class Scalars(Builder):
     def _chained(self, node: Node, slopes: list[Node]) -> Node:
         if node.data in _KINKED:
             return _KINKED[node.data](self, node.args, slopes)
-        letters = dict(zip("xyz", node.args, strict=False))
+        row, letters = FUNCTIONS[node.data], dict(zip(LETTERS, node.args, strict=False))
+        if row.kink is not None and not row.derivative:
+            return self._slope_of_pieces(row.kink, letters, slopes)
         total = self.number(0)
-        for text, slope in zip(FUNCTIONS[node.data].derivative, slopes, strict=True):
+        for text, slope in zip(row.derivative, slopes, strict=True):
             if not is_number(slope, 0):
                 total = self.call("add", total, self.call("mul", self.formula(text, **letters), slope))
         return total
 
+    def _slope_of_pieces(self, kink: Kink, letters: Mapping[str, Node], slopes: list[Node]) -> Node:
+        """That of the piece above where the first of the pair is larger, else that of the piece below."""
+        (first, second), *_ = kink.pairs
+        beyond = self.apply("gt", self.formula(first, **letters), self.formula(second, **letters))
+        along = dict(zip(letters, slopes, strict=True))
+        above, below = (self._slope_of_piece(text, along) for text in (kink.above, kink.below))
+        return self.call("where", beyond, above, below)
 
-@cache
-def parsed(text: str) -> Formula:
-    """A formula of the vocabulary table, read once."""
-    return parse(text)
+    def _slope_of_piece(self, text: str, along: Mapping[str, Node]) -> Node:
+        piece = parsed(text)
+        assert isinstance(piece, Number | Name), "a row whose pieces are formulas says its derivative itself"
+        return self.number(0) if isinstance(piece, Number) else along[piece.name]
 
 
 def variables(node: Node) -> list[Node]:
@@ -111,6 +134,24 @@ def topological_scalar(node: Node) -> list[Node]:
 
     visit(node)
     return list(order)
+
+
+def switching_pairs(node: Node) -> list[tuple[Node, Node]]:
+    """The pairs of scalars whose order decides a kink or jump of the node."""
+    s = Scalars()
+    found: list[tuple[Node, Node]] = []
+    for inner in topological_scalar(node):
+        if inner.op != "apply":
+            continue
+        kink = FUNCTIONS[inner.data].kink
+        if inner.data in COMPARE:
+            found.append((inner.args[0], inner.args[1]))
+        elif kink is not None and kink.pairs:
+            letters = dict(zip(LETTERS, inner.args, strict=False))
+            found += [(s.formula(a, **letters), s.formula(b, **letters)) for a, b in kink.pairs]
+        elif kink is not None and inner.data != "where":  # the sides of its condition were found there
+            found += list(combinations(inner.args, 2))
+    return found
 
 
 def is_number(node: Node, value: int | None = None) -> bool:
@@ -225,16 +266,8 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _SIMPLER: dict[str, Callable[..., Node | None]] = {
     "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "pow": _pow, "where": _where,
     "min": _extreme(min), "max": _extreme(max),
-    "relu": lambda s, a: s.number(max(a.data, 0)) if is_number(a) else None,
-    "abs": lambda s, a: s.number(abs(a.data)) if is_number(a) else None,
-    "sign": lambda s, a: s.number((a.data > 0) - (a.data < 0)) if is_number(a) else None,
-    "log": lambda s, a: s.number(0) if is_number(a, 1) else None,
-    "exp": lambda s, a: s.number(1) if is_number(a, 0) else None,
-    "log1p": lambda s, a: s.number(0) if is_number(a, 0) else None,
-    "expm1": lambda s, a: s.number(0) if is_number(a, 0) else None,
-    "sigmoid": lambda s, a: s.number(Fraction(1, 2)) if is_number(a, 0) else None,
-    "tanh": lambda s, a: s.number(0) if is_number(a, 0) else None,
 }  # fmt: skip
+"""What the operators and switches leave out. Any other function of literals is its value, where that is a fraction."""
 
 
 def _chosen(function: str, comparison: str) -> Callable[[Scalars, tuple[Node, ...], list[Node]], Node]:
@@ -259,7 +292,6 @@ _KINKED: dict[str, Callable[[Scalars, tuple[Node, ...], list[Node]], Node]] = {
     "min": _chosen("min", "le"),
     "max": _chosen("max", "ge"),
     "clip": _clip,
-    "relu": lambda s, args, slopes: s.call("where", s.apply("gt", args[0], s.number(0)), slopes[0], s.number(0)),
     "where": lambda s, args, slopes: s.call("where", args[0], slopes[1], slopes[2]),
     **{name: lambda s, args, slopes: s.number(0) for name in COMPARE},
 }

@@ -18,6 +18,7 @@ from halo.analysis.verdict import UNDECIDED as UNDECIDED
 from halo.analysis.verdict import Outcome as Outcome
 from halo.analysis.verdict import Verdict as Verdict
 from halo.compiler.graph import Node
+from halo.objective.vocabulary import kinked, switches_twice
 
 
 def sign_of(node: Node, box: Box) -> int | None:
@@ -58,7 +59,7 @@ def sign_in_cases(s: Scalars, node: Node, box: Box, depth: int = MAX_SPLITS) -> 
 
 def _cut(s: Scalars, node: Node) -> tuple[Node, Node, Fraction, bool] | None:
     """A kink that a bare variable switches at a number: the kink, the variable, the number, whether the pair's difference rises with it."""
-    if node.op != "apply" or node.data not in ("min", "max", "relu", "abs", "sign", "where"):
+    if node.op != "apply" or not kinked(node.data) or switches_twice(node.data):
         return None
     a, b = switch(s, node)
     if a.op in ("input", "parameter") and is_number(b):

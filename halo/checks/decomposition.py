@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from halo.analysis.curvature import Box, Calculus
-from halo.analysis.evaluate import points, sure_value
 from halo.analysis.identity import is_zero, shown
+from halo.analysis.points import points
 from halo.analysis.scalar import Scalars, topological_scalar, variables
+from halo.analysis.values import sure_value
 from halo.analysis.verdict import REFUTED, UNDECIDED, Outcome
 from halo.checks.scalars.inputs import SUM_OF, Where
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part
-from halo.objective.vocabulary import INPUTS
+from halo.objective.vocabulary import INPUTS, clamping
 
 POLICY = ("log π", "logp", "length")
 LOGS = ("log π", "log ref", "log old")
@@ -286,7 +287,7 @@ def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: st
 
 
 def _unclamped(point: Node, found: Construction) -> Node:
-    if point.op == "apply" and point.data in ("max", "min", "clip", "relu"):
+    if point.op == "apply" and clamping(point.data):
         moving = [a for a in point.args if inner_variables(a) and any(v.op != "parameter" for v in inner_variables(a))]
         if len(moving) == 1:
             found.notes.append("E_Q is clamped at a constant")

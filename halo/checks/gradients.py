@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 from halo.analysis.curvature import Calculus
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
-from halo.analysis.evaluate import FloatMath, at_kink, points, sure_value, values
 from halo.analysis.identity import is_free_of, named, nonzero_point, number, shown
 from halo.analysis.kinks import jumps
+from halo.analysis.numbers.doubles import DOUBLES
+from halo.analysis.points import at_kink, points
 from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.sign import sign_in_cases, sign_of
+from halo.analysis.values import sure_value, values
 from halo.checks.decomposition import is_moved_word
 from halo.checks.pulls import is_policy_of, outer_sign, pulls, reached_by_gradient, roles, slot_of
 from halo.checks.subject import Finding, Subject
@@ -129,7 +131,7 @@ def _opposite(subject: Subject, scalar: Node, items: list[Node]) -> dict[str, st
     names = list(dict.fromkeys(v for node in (scalar, *items) for v in variables(node)))
     seen = dict[int, tuple[dict[Node, object], object]]()
     for point in points(subject.view.box, names, 200, subject.view.first):
-        rough = float(values([scalar], point, FloatMath)[scalar])
+        rough = float(values([scalar], point, DOUBLES)[scalar])
         if rough == 0 or (1 if rough > 0 else -1) in seen or rough != rough:
             continue
         if any(at_kink(node, point) for node in (scalar, *items)):  # the slope there is a convention

@@ -20,12 +20,13 @@ from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Question
-from halo.analysis.evaluate import points, sure_value
 from halo.analysis.identity import is_zero, shown
 from halo.analysis.kinks import jumps, settled, switching_at
+from halo.analysis.points import points
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, variables
 from halo.analysis.sign import sign_in_cases
+from halo.analysis.values import sure_value
 from halo.checks.subject import Finding, Subject
 from halo.compiler.graph import Node, Part
 

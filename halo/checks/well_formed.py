@@ -6,15 +6,19 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import sympy
+from mpmath import mp
 
 from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
-from halo.analysis.evaluate import points, sure_value, values
 from halo.analysis.identity import named, number, shown
+from halo.analysis.numbers.digits import Digits
+from halo.analysis.numbers.rationals import ending
+from halo.analysis.points import points
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import COMPARE, Scalars, topological_scalar, variables
+from halo.analysis.values import sure_value, values
 from halo.checks.gradients import total_pull
 from halo.checks.pulls import roles
 from halo.checks.scalars.inputs import SUM_OF, TIED
@@ -22,6 +26,7 @@ from halo.checks.scalars.view import View
 from halo.checks.subject import Finding, Subject
 from halo.compiler.graph import Node
 from halo.objective.formula import Call, Formula, Name, Number
+from halo.objective.vocabulary import FUNCTIONS
 
 
 def domain(subject: Subject) -> Iterator[Finding]:
@@ -47,26 +52,33 @@ def domain(subject: Subject) -> Iterator[Finding]:
 
 def _settled(view: View, node: Node) -> bool:
     """Whether algebra shows that a quotient's denominator is never 0, or a logarithm's argument positive."""
-    argument = node.args[1] if node.data == "div" else node.args[0]
-    if node.data not in ("div", "log", "log1p", "sqrt"):
+    room = _room(view.s, node)
+    if room is None:
         return False
     algebra = Algebra(view.box)
     try:
-        form = algebra.normal(argument) + (1 if node.data == "log1p" else 0)
-        _, factors = algebra.factored(form)
+        coefficient, factors = algebra.factored(algebra.normal(room))
         signs = [algebra.span_of_factor(base) for base, count in factors]
     except OutOfReach:
         return False
     if node.data == "div":
         return all(s.positive or s.negative for s in signs)
-    return all(s.positive for s in signs) and algebra.factored(form)[0] > 0
+    return all(s.positive for s in signs) and coefficient > 0
+
+
+def _room(s: Scalars, node: Node) -> Node | None:
+    """What must not be 0 (a denominator), or must be positive (the distance of an argument from the end of a domain)."""
+    if node.data == "div":
+        return node.args[1]
+    low, high = map(ending, FUNCTIONS[node.data].domain)
+    if isinstance(low, Fraction):
+        return s.call("sub", node.args[0], s.number(low))
+    return s.call("sub", s.number(high), node.args[0]) if isinstance(high, Fraction) else None
 
 
 def _undefined(node: Node, point: Mapping[Node, Fraction]) -> bool:
-    from mpmath import mp
-
     with mp.workdps(60):
-        value = values([node], point, mp)[node]
+        value = values([node], point, Digits())[node]
         return not bool(mp.isfinite(value))
 
 

@@ -25,10 +25,8 @@ Key = tuple[int, ...]
 Rounding = Callable[[Node, int, Any], Any]
 """What becomes of the i-th number of a computed node; `validation` studies rounding errors with it."""
 
-LOGISTIC = frozenset({"exp", "expm1", "log1mexp", "sigmoid", "logsigmoid", "softplus", "tanh"})
+GROWING = ("exp", "expm1", "sinh", "cosh", "tanh")
 FAR = 2**40  # past it these see infinity: exp(1e217) has 200 digits of exponent and takes seconds
-
-LINEAR = {"logsigmoid": -1, "softplus": 1}  # on that side they are x itself, to more digits than anybody asks for
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,8 @@ class Evaluator:
     def __init__(self, batch: ExactBatch, parameters: Mapping[str, Any], digits: int = 60) -> None:
         self.m = mp.clone()  # a context of its own: nobody else's precision changes, and nobody changes ours
         self.m.dps = digits
+        for name in GROWING:
+            setattr(self.m, name, _far(getattr(self.m, name), self.m.inf))
         self.shape = batch
         self.parameters = {name: self.number(value) for name, value in parameters.items()}
         self.present = [
@@ -268,11 +268,6 @@ class Evaluator:
             return m.nan
         if word == "at_least_one":
             return max(given[0], m.mpf(1))
-        if word in LOGISTIC and abs(given[0]) > FAR:
-            side = 1 if given[0] > 0 else -1
-            if LINEAR.get(word) == side:
-                return given[0]
-            given = [side * m.inf]
         try:
             result = FUNCTIONS[word].exact(m, *given)
         except (ValueError, ArithmeticError):
@@ -300,6 +295,17 @@ class Evaluator:
             return total / n
         assert way == "std", way
         return m.sqrt(m.fsum((x - total / n) ** 2 for x in values) / (n - 1)) if n > 1 else m.mpf(0)
+
+
+def _far(function: Callable[..., Any], infinity: Any) -> Callable[..., Any]:
+    """A function that grows as exp does, at infinity where its argument is far out."""
+
+    def bounded(x: Any) -> Any:
+        if abs(x) <= FAR:
+            return function(x)
+        return function(infinity if x > 0 else -infinity)
+
+    return bounded
 
 
 def _projected(node: Node, key: Key) -> list[Key]:

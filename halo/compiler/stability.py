@@ -138,12 +138,8 @@ def matches(pattern: Formula, node: Node, found: dict[str, Node]) -> bool:
 
 def is_positive(node: Node, parameters: dict[str, Parameter]) -> bool:
     """Whether the node is provably > 0 for every declared parameter value (a sufficient test)."""
-    if (
-        node.op == "apply"
-        and FUNCTIONS.get(node.data)
-        and FUNCTIONS[node.data].range[0] == "0"
-        and node.data in ("exp", "sigmoid", "softplus")
-    ):
+    row = FUNCTIONS.get(node.data) if node.op == "apply" else None
+    if row is not None and row.range[0] == "0" and not row.closed:
         return True
     low, strict = _bound(node, parameters, lower=True)
     return low is not None and (low > 0 or (low == 0 and strict))

@@ -13,7 +13,7 @@ from typing import Any
 from halo.compiler.graph import Node, Part
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import SettingsError
-from halo.figures.item import EXACT, UNDEFINED, Against, Item, agreement
+from halo.figures.item import EXACT, Against, Item, agreement
 from halo.objective.schema import Interval, Parameter
 
 NOTHING = 1e-20  # a slope below this is zero
@@ -186,10 +186,7 @@ def _own_name(compiled: CompiledObjective, part: Part) -> tuple[str, str]:
 
 def number(function: Callable[[Any], Any], x: Any) -> float:
     """The function as a float, nan where it is not defined."""
-    try:
-        result = float(function(EXACT.mpf(x)))
-    except UNDEFINED:
-        return math.nan
+    result = float(function(EXACT.mpf(x)))
     return result if math.isfinite(result) else math.nan
 
 
@@ -197,7 +194,7 @@ def _kinks(item: Item, grid: list[Any]) -> list[Any]:
     """Where a switch changes sides and the loss or its slope jumps."""
     found: list[Any] = []
 
-    def search(a: Any, b: Any, left: tuple[int, ...] | None, right: tuple[int, ...] | None, depth: int) -> None:
+    def search(a: Any, b: Any, left: tuple[bool, ...] | None, right: tuple[bool, ...] | None, depth: int) -> None:
         if left == right or left is None or right is None:
             return
         middle = (a + b) / 2

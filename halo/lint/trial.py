@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from halo.analysis.evaluate import points, sure_value
+from halo.analysis.points import points
 from halo.analysis.scalar import variables
 from halo.analysis.sign import sign_of
+from halo.analysis.values import sure_value
 from halo.checks import gradients, human_aware, reach, value_function, well_formed
 from halo.checks.pulls import roles
 from halo.checks.results import Belief

@@ -1,16 +1,10 @@
-"""What words are called in a paper: models, functions, reductions and populations."""
+"""What words are called in a paper: models, reductions and populations. (Of a function its row says it.)"""
 
 from __future__ import annotations
 
 from halo.notation.symbols import Symbol
 
 MODELS = {"logp": Symbol(r"\theta", "θ"), "ref_logp": Symbol(r"\mathrm{ref}", "ref"), "old_logp": Symbol(r"\mathrm{old}", "old")}
-FUNCTIONS = {
-    "min": (r"\min", "min"), "max": (r"\max", "max"), "clip": (r"\operatorname{clip}", "clip"), "tanh": (r"\tanh", "tanh"),
-    "sign": (r"\operatorname{sign}", "sign"), "atan": (r"\arctan", "arctan"), "asinh": (r"\operatorname{arsinh}", "arsinh"),
-    "sigmoid": (r"\sigma", "σ"),
-}  # fmt: skip
-COMPARED = {"lt": ("<", "<"), "le": (r"\leq", "≤"), "gt": (">", ">"), "ge": (r"\geq", "≥")}
 WAYS = {
     "mean": Symbol(r"\operatorname{mean}", "mean"), "std": Symbol(r"\operatorname{std}", "std"), "sum": Symbol(r"\sum", "Σ"),
     "max": Symbol(r"\max", "max"), "min": Symbol(r"\min", "min"),

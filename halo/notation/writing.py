@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from halo.notation.names import AMONG, BATCH, COMPARED, EXPECTATION, FUNCTIONS, GLOBAL, MODELS, WAYS
+from halo.notation.names import AMONG, BATCH, EXPECTATION, GLOBAL, MODELS, WAYS
 from halo.notation.pens import PRODUCT, SUM, Pen, Piece
 from halo.notation.signs import simplified
 from halo.notation.symbols import Completion, Symbol, completion, declared_symbols, escaped
 from halo.objective.document import Path
-from halo.objective.formula import Call, Formula, Name, Number, number_text, numbers_and_names
+from halo.objective.formula import Call, Formula, Name, Number, number_text, numbers_and_names, parsed
 from halo.objective.loading import Objective
-from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS
+from halo.objective.vocabulary import FULL_VOCABULARY, FUNCTIONS, INPUTS, LETTERS, LIST_POPULATIONS, PLACINGS, REDUCTIONS
 
 
 class Writer:
@@ -239,7 +239,7 @@ class _Sentence:
                 # 1/2 log(...) rather than a tall fraction, where a number divides
                 return pen.shared(inner[1], inner[0]) if isinstance(arguments[1], Number) and inner[0].reach else pen.fraction(*inner)
             case "lt" | "le" | "gt" | "ge":
-                return Piece(f"{inner[0].text} {pen.pick(*COMPARED[formula.function])} {inner[1].text}", SUM)
+                return Piece(f"{inner[0].text} {pen.pick(*FUNCTIONS[formula.function].names(formula.function))} {inner[1].text}", SUM)
         return None
 
     def function(self, formula: Call) -> Piece:
@@ -249,33 +249,29 @@ class _Sentence:
         if formula.function in PLACINGS:
             return self.placed(formula.function, arguments[0])
         inner = [self.write(argument) for argument in arguments]
-        one, x = Piece("1"), inner[0]
+        x = inner[0]
         match formula.function:
             case "stop":
                 self.writer.note("word", "stop")
                 return Piece(pen.pick(r"\operatorname{sg}", "sg") + pen.around("[", x.text, "]"))
             case "exp":
                 return pen.exp(x)
-            case "expm1":
-                return pen.minus(pen.exp(x), one)
             case "log":
                 return pen.log(x)
-            case "log1p":
-                return pen.log(pen.plus(one, x))
-            case "log1mexp":
-                return pen.log(pen.minus(one, pen.exp(x)))
-            case "softplus":
-                return pen.log(pen.plus(one, pen.exp(x)))
             case "logsigmoid":
                 return pen.log_sigma(x)
-            case "sqrt":
-                return Piece(pen.pick(rf"\sqrt{{{x.text}}}", f"√({x.text})"))
-            case "abs":
-                return Piece(pen.around("|", x.text, "|"))
-            case "relu":
-                return pen.call(pen.pick(*FUNCTIONS["max"]), Piece("0"), x)
-        latex, unicode = FUNCTIONS.get(formula.function, (rf"\operatorname{{{formula.function}}}".replace("_", r"\_"), formula.function))
-        return pen.call(pen.pick(latex, unicode), *inner)
+        return self.of_row(formula.function, inner)
+
+    def of_row(self, word: str, inner: list[Piece]) -> Piece:
+        """A function as its row says: in other words, within a fence, by a template, or by name."""
+        row, pen = FUNCTIONS[word], self.pen
+        if row.written:
+            scope = dict(zip(LETTERS, inner, strict=False))
+            return _Sentence(self.writer, self.role, scope).write(parsed(row.written))
+        if row.fence:
+            return Piece(pen.around(row.fence, inner[0].text, row.fence))
+        name = pen.pick(*row.names(word))
+        return Piece(name.replace("{x}", inner[0].text)) if "{x}" in name else pen.call(name, *inner)
 
     def ratio(self, formula: Formula, token: bool) -> Piece | None:
         """logp - ref_logp as the logarithm of a ratio; of one token, or of the whole completion."""

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 
 MAX_CHARACTERS = 2_000
 MAX_NODES = 400
@@ -85,6 +86,12 @@ def parse(source: str | int | float) -> Formula:
         raise FormulaError("formula-limit", "nested too deeply") from None
     walker = _Walker(text)
     return walker.walk(tree.body, 0)
+
+
+@cache
+def parsed(text: str) -> Formula:
+    """A formula of the vocabulary's own tables, read once."""
+    return parse(text)
 
 
 def numbers_and_names(formula: Formula) -> Iterator[Number | Name]:

@@ -1,20 +1,25 @@
-"""The one table of words. A new word is one row; its lowering, printing, high-precision form and tests derive from it.
+"""The one table of words. A new word is one row; all that halo does with it, and its tests, derive from the row.
 
-Four kinds of row: `Input` (what data and models supply), `Function` (works element by element), `Reduction` (takes
-an axis away) and `Placing` (keeps the axis: an element among all of them). The kinds of feedback and their roles stand
-here too. torch and mpmath appear only as text or as the
-argument `m` (the mpmath module), so that nothing heavy is imported.
+Four kinds of row: `Input` (what data and models supply), `Function` (works element by element; these rows stand in
+`halo.objective.functions`), `Reduction` (takes an axis away) and `Placing` (keeps the axis: an element among all of them).
+The kinds of feedback and their roles stand here too. torch appears only as text, so that nothing heavy is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from halo.objective.functions import FUNCTIONS as FUNCTIONS
+from halo.objective.functions import LETTERS as LETTERS
+from halo.objective.functions import Function as Function
+from halo.objective.functions import Kink as Kink
+from halo.objective.functions import clamping as clamping
+from halo.objective.functions import jumping as jumping
+from halo.objective.functions import kinked as kinked
+from halo.objective.functions import switches_twice as switches_twice
 
 Level = Literal["token", "completion", "example", "batch"]
-Monotone = Literal["up", "down", "none"]
-Curvature = Literal["affine", "convex", "concave", "none"]
 
 
 @dataclass(frozen=True)
@@ -32,31 +37,6 @@ class Input:
     needs: str = ""
     policy: bool = False
     reference: bool = False
-
-
-@dataclass(frozen=True)
-class Function:
-    """A word that works element by element. Arguments are x, y, ... in `derivative`, `torch` and `plain`.
-
-    `domain` holds the open interval of each argument (ends as text), `range` that of the value; `monotone` and
-    `curvature` describe it in its first argument on that domain; `inflection` marks what is convex below 0 and concave
-    above. `closed` says that the ends of `domain` belong to it. `derivative` is a formula for each argument. `torch`
-    is the stable spelling for tensors, `plain` the one for Python numbers, `exact` the mpmath form. `pure` arguments
-    must carry no unit; `unit` says what becomes of it: kept, none, or shared by all arguments.
-    """
-
-    arity: tuple[int, int]
-    torch: str
-    plain: str
-    exact: Callable[..., Any]
-    derivative: tuple[str, ...] = ()
-    domain: tuple[str, str] = ("-inf", "inf")
-    range: tuple[str, str] = ("-inf", "inf")
-    monotone: Monotone = "none"
-    curvature: Curvature = "none"
-    unit: Literal["none", "pure", "kept", "shared"] = "none"
-    inflection: bool = False
-    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,57 +84,6 @@ INPUTS: dict[str, Input] = {
 
 FULL_VOCABULARY = tuple(name for name, row in INPUTS.items() if row.needs == "vocabulary")
 """The words that sum over every token the head could say, in the order in which they are scored."""
-
-FUNCTIONS: dict[str, Function] = {
-    "add": Function((2, 2), "{0} + {1}", "{0} + {1}", lambda m, x, y: x + y, ("1", "1"), monotone="up", curvature="affine", unit="shared"),
-    "sub": Function((2, 2), "{0} - {1}", "{0} - {1}", lambda m, x, y: x - y, ("1", "-1"), monotone="up", curvature="affine", unit="shared"),
-    "mul": Function((2, 2), "{0} * {1}", "{0} * {1}", lambda m, x, y: x * y, ("y", "x")),
-    "div": Function((2, 2), "{0} / {1}", "{0} / {1}", lambda m, x, y: x / y, ("1 / y", "-x / y**2")),
-    "pow": Function((2, 2), "{0}**{1}", "{0}**{1}", lambda m, x, y: m.power(x, y), ("y * x**(y - 1)", "x**y * log(x)")),
-    "neg": Function((1, 1), "-{0}", "-{0}", lambda m, x: -x, ("-1",), monotone="down", curvature="affine", unit="kept"),
-    "lt": Function((2, 2), "{0} < {1}", "{0} < {1}", lambda m, x, y: x < y, unit="shared"),
-    "le": Function((2, 2), "{0} <= {1}", "{0} <= {1}", lambda m, x, y: x <= y, unit="shared"),
-    "gt": Function((2, 2), "{0} > {1}", "{0} > {1}", lambda m, x, y: x > y, unit="shared"),
-    "ge": Function((2, 2), "{0} >= {1}", "{0} >= {1}", lambda m, x, y: x >= y, unit="shared"),
-    "where": Function((3, 3), "words.where({0}, {1}, {2})", "({1} if {0} else {2})", lambda m, c, x, y: x if c else y, unit="shared"),
-    "min": Function((2, 8), "words.minimum({*})", "min({*})", lambda m, *xs: min(xs), monotone="up", curvature="concave", unit="shared"),
-    "max": Function((2, 8), "words.maximum({*})", "max({*})", lambda m, *xs: max(xs), monotone="up", curvature="convex", unit="shared"),
-    "clip": Function((3, 3), "words.clip({0}, {1}, {2})", "min(max({0}, {1}), {2})",
-                     lambda m, x, low, high: min(max(x, low), high), monotone="up", unit="shared"),
-    "relu": Function((1, 1), "torch.relu({0})", "max({0}, 0.0)", lambda m, x: max(x, m.mpf(0)),
-                     range=("0", "inf"), monotone="up", curvature="convex", unit="kept"),
-    "abs": Function((1, 1), "torch.abs({0})", "abs({0})", lambda m, x: abs(x), ("sign(x)",), range=("0", "inf"), curvature="convex",
-        unit="kept"),
-    "sign": Function((1, 1), "torch.sign({0})", "float(({0} > 0) - ({0} < 0))", lambda m, x: m.sign(x), ("0",), range=("-1", "1"),
-        monotone="up"),
-    "exp": Function((1, 1), "torch.exp({0})", "math.exp({0})", lambda m, x: m.exp(x), ("exp(x)",), range=("0", "inf"), monotone="up",
-        curvature="convex"),
-    "expm1": Function((1, 1), "words.expm1({0})", "math.expm1({0})", lambda m, x: m.expm1(x), ("exp(x)",),
-                      range=("-1", "inf"), monotone="up", curvature="convex"),
-    "log": Function((1, 1), "torch.log({0})", "math.log({0})", lambda m, x: m.log(x), ("1 / x",), ("0", "inf"), monotone="up",
-        curvature="concave"),
-    "log1p": Function((1, 1), "torch.log1p({0})", "math.log1p({0})", lambda m, x: m.log(1 + x), ("1 / (1 + x)",), ("-1", "inf"),
-                      monotone="up", curvature="concave"),
-    "log1mexp": Function((1, 1), "words.log1mexp({0})",
-        "(math.log(-math.expm1({0})) if {0} > -0.6931471805599453 else math.log1p(-math.exp({0})))", lambda m, x: m.log(-m.expm1(x)),
-                         ("-exp(x) / (1 - exp(x))",), ("-inf", "0"), ("-inf", "0"), "down", "concave"),
-    "sqrt": Function((1, 1), "torch.sqrt({0})", "math.sqrt({0})", lambda m, x: m.sqrt(x), ("1 / (2 * sqrt(x))",), ("0", "inf"), ("0",
-        "inf"), "up", "concave", closed=True),
-    "sigmoid": Function((1, 1), "words.sigmoid({0})", "(math.exp(min({0}, 0.0)) / (1 + math.exp(-abs({0}))))", lambda m,
-        x: 1 / (1 + m.exp(-x)),
-                        ("sigmoid(x) * sigmoid(-x)",), range=("0", "1"), monotone="up", unit="pure", inflection=True),
-    "logsigmoid": Function((1, 1), "F.logsigmoid({0})", "(min({0}, 0.0) - math.log1p(math.exp(-abs({0}))))", lambda m,
-        x: -m.log1p(m.exp(-x)),
-                           ("sigmoid(-x)",), range=("-inf", "0"), monotone="up", curvature="concave", unit="pure"),
-    "softplus": Function((1, 1), "-F.logsigmoid(-{0})", "(max({0}, 0.0) + math.log1p(math.exp(-abs({0}))))", lambda m, x: m.log1p(m.exp(x)),
-                         ("sigmoid(x)",), range=("0", "inf"), monotone="up", curvature="convex", unit="pure"),
-    "tanh": Function((1, 1), "words.tanh({0})", "math.tanh({0})", lambda m, x: m.tanh(x), ("4 * sigmoid(2 * x) * sigmoid(-2 * x)",),
-                     range=("-1", "1"), monotone="up", unit="pure", inflection=True),
-    "atan": Function((1, 1), "torch.atan({0})", "math.atan({0})", lambda m, x: m.atan(x), ("1 / (1 + x**2)",),
-        range=("-1.5707963267948967", "1.5707963267948967"), monotone="up", unit="pure", inflection=True),
-    "asinh": Function((1, 1), "torch.asinh({0})", "math.asinh({0})", lambda m, x: m.asinh(x), ("1 / sqrt(1 + x**2)",), monotone="up",
-        unit="pure", inflection=True),
-}  # fmt: skip
 
 REDUCTIONS: dict[str, Reduction] = {
     "sum": Reduction("token", "total", unit=1),

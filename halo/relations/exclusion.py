@@ -20,13 +20,15 @@ from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_RATIOS
 from halo.analysis.curvature import Box, Calculus
-from halo.analysis.evaluate import sure_value
 from halo.analysis.identity import is_zero, number
+from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables
 from halo.analysis.sign import sign_of
+from halo.analysis.values import Program, sure_value
 from halo.compiler.graph import Node, text
-from halo.relations.places import Floats, places, sampled, walk
+from halo.objective.vocabulary import FUNCTIONS
+from halo.relations.places import places, sampled, walk
 from halo.relations.rewriting import is_log_probability, is_policy
 from halo.relations.signature import MARK, Signal
 from halo.relations.substitution import short
@@ -137,7 +139,7 @@ class Exclusion:
 
     def _floats(self, slopes: Sequence[Slope]) -> list[list[float]]:
         """The right's gradients at a few choices of its parameters: what these do not suggest is not tried."""
-        program, numbers = Floats([slope.right for slope in slopes], self.wanted), walk(11)
+        program, numbers = Program([slope.right for slope in slopes], self.wanted, DOUBLES), walk(11)
         rows = [[float(self.defaults[v]) for v in self.wanted]]
         rows += [[float(sampled(self.box[v], next(numbers))) * 4 ** (k % 5 - 2) for v in self.wanted] for k in range(CHOICES if self.wanted else 0)]
         kept = [row for row in rows if all(Fraction(x) in self.box[v] for v, x in zip(self.wanted, row, strict=True))]
@@ -284,7 +286,7 @@ def _grid(polynomial: Any) -> int:
 
 def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""
-    words = ("exp", "expm1", "sigmoid", "logsigmoid", "softplus", "tanh", "log1mexp", "pow", "max", "min", "where")
+    words = {word for word, row in FUNCTIONS.items() if "exp(" in row.definition} | {"exp", "pow", "max", "min", "where"}
     return len({n for node in nodes for n in topological_scalar(node) if n.op == "apply" and n.data in words})
 
 

@@ -1,54 +1,16 @@
-"""Scalars in floats at places of the box: repeatable samples, and a value at each."""
+"""Places of the box to compare losses at: repeatable samples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from halo.analysis.evaluate import FloatMath
 from halo.analysis.ranges import REALS, Span
-from halo.analysis.scalar import COMPARE, topological_scalar
 from halo.compiler.graph import Node
-from halo.objective.vocabulary import FUNCTIONS
 
 PLACES = 7
 """Points of data that a candidate must agree on."""
-
-
-class Floats:
-    """Scalars as one straight program on floats; what has no value is nan."""
-
-    def __init__(self, outputs: Sequence[Node], inputs: Sequence[Node]) -> None:
-        order = list(dict.fromkeys(node for output in outputs for node in topological_scalar(output)))
-        place = {node: index for index, node in enumerate([*inputs, *(n for n in order if n not in set(inputs))])}
-        self.steps = [(_function(node), [place[a] for a in node.args]) for node in place if node not in set(inputs)]
-        self.outputs = [place[node] for node in outputs]
-
-    def __call__(self, values: Sequence[float]) -> list[float]:
-        """The outputs, for values of the inputs in their order."""
-        held = list(values)
-        for function, arguments in self.steps:
-            try:
-                result = function(*[held[i] for i in arguments])
-            except (ArithmeticError, ValueError):
-                result = math.nan
-            held.append(math.nan if isinstance(result, complex) else result)
-        return [held[i] for i in self.outputs]
-
-
-def _function(node: Node) -> Callable[..., float]:
-    if node.op == "number":
-        value = float(node.data)
-        return lambda: value
-    if node.op == "stop":
-        return lambda x: x
-    if node.op != "apply":
-        raise KeyError(node.data)
-    if node.data in COMPARE:
-        return COMPARE[node.data]
-    exact = FUNCTIONS[node.data].exact
-    return lambda *xs: exact(FloatMath, *xs)
 
 
 def sampled(span: Span, state: int) -> Fraction:

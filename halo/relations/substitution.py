@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice, product
 
+from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.scalar import topological_scalar, variables
+from halo.analysis.values import Program
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node
+from halo.objective.vocabulary import kinked
 from halo.relations.closed_forms import affine_form, constant_form, least_squares, monomial_form
-from halo.relations.places import PLACES, Floats, places, sampled, walk
+from halo.relations.places import PLACES, places, sampled, walk
 from halo.relations.rewriting import Unreadable, attached, is_policy, one_token, stops
 from halo.relations.signature import Signal
 
 CLOSE = 1e-8
 COMBINATIONS = 48
-KINKED = ("min", "max", "clip", "relu", "abs", "sign", "where")
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class Teaching:
 
     def __init__(self, view: View, losses: Sequence[Node], parameters: Sequence[Node], policy: Sequence[Node], data: Sequence[Node]) -> None:
         self.parameters, self.kinked = list(parameters), False
-        self.kinked = any(n.op == "apply" and n.data in KINKED for loss in losses for n in topological_scalar(loss))
+        self.kinked = any(n.op == "apply" and kinked(n.data) for loss in losses for n in topological_scalar(loss))
         self.points = [[float(point[v]) for v in data] for point in places(view.box, data, PLACES)]
         self.policy = [list(data).index(v) for v in policy]
-        self.slopes = Floats([view.unstopped(view.s.derivative(loss, v)) for loss in losses for v in policy], [*data, *parameters])
+        self.slopes = Program([view.unstopped(view.s.derivative(loss, v)) for loss in losses for v in policy], [*data, *parameters], DOUBLES)
         self.frozen = _Frozen(view, losses, data, parameters)
 
     def __call__(self, values: Sequence[float], increments: bool) -> list[float]:
@@ -58,8 +60,8 @@ class _Frozen:
     def __init__(self, view: View, losses: Sequence[Node], data: Sequence[Node], parameters: Sequence[Node]) -> None:
         found = list(dict.fromkeys(stop for loss in losses for stop in stops(loss)))
         symbols = {stop: view.s.variable(f"stop{i}") for i, stop in enumerate(found)}
-        self.detached = Floats([view.unstopped(stop) for stop in found], [*data, *parameters])
-        self.losses = Floats([view.s.substitute(loss, symbols) for loss in losses], [*data, *parameters, *symbols.values()])
+        self.detached = Program([view.unstopped(stop) for stop in found], [*data, *parameters], DOUBLES)
+        self.losses = Program([view.s.substitute(loss, symbols) for loss in losses], [*data, *parameters, *symbols.values()], DOUBLES)
 
     def moves(self, point: list[float], policy: list[int], values: Sequence[float]) -> list[float]:
         """Differences of each loss as one policy quantity after the other moves."""

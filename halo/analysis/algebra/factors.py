@@ -219,7 +219,7 @@ def _readable(generator: Generator) -> Expr:
         case "r":
             return sympy.Function("relu")(key)
         case "f":
-            return getattr(sympy, key[0])(*key[1:])
+            return getattr(sympy, key[0], sympy.Function(key[0]))(*key[1:])
         case "p":
             return key[0] ** key[1]
         case _:

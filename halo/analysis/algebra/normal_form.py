@@ -7,6 +7,7 @@ only expands, factors and cancels; what is concluded from it is decided here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -17,9 +18,12 @@ from sympy import Expr, Integer, Rational, Symbol
 
 from halo.analysis.algebra.factors import Factors, OutOfReach
 from halo.analysis.budgets import MAX_BITS, MAX_DEGREE
+from halo.analysis.curvature import declared, image
 from halo.analysis.ranges import NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
 from halo.analysis.scalar import is_number
 from halo.compiler.graph import Node
+from halo.objective.formula import Formula, Name, Number, parsed
+from halo.objective.vocabulary import FUNCTIONS, LETTERS
 
 
 class _Finer(Exception):
@@ -71,11 +75,12 @@ class Algebra(Factors):
                 return branches[0]
             return self.generator("c", (condition.data, *sides, *branches), self.span(branches[0]).joined(self.span(branches[1])))
         arguments = [self._convert(a, known) for a in node.args]
-        return self._applied(node, arguments)
+        return self._applied(node.data, arguments)
 
-    def _applied(self, node: Node, arguments: list[Expr]) -> Expr:
+    def _applied(self, word: str, arguments: list[Expr]) -> Expr:
+        """A function of normal forms: what the algebra has generators for, else by its definition, else an atom."""
         a = arguments[0]
-        match node.data:
+        match word:
             case "add":
                 return a + arguments[1]
             case "sub":
@@ -90,35 +95,30 @@ class Algebra(Factors):
                 return self._power(a, arguments[1])
             case "exp":
                 return self.exp(a)
-            case "expm1":
-                return self.exp(a) - 1
-            case "sigmoid":
-                return 1 / (1 + self.exp(-a))
-            case "logsigmoid":
-                return -self.log(1 + self.exp(-a))
-            case "softplus":
-                return self.log(1 + self.exp(a))
-            case "tanh":
-                return 1 - 2 / (1 + self.exp(2 * a))
             case "log":
                 return self.log(a)
-            case "log1p":
-                return self.log(1 + a)
-            case "log1mexp":
-                return self.log(1 - self.exp(a))
             case "relu":
                 return self.relu(a)
-            case "abs":
-                return 2 * self.relu(a) - a
             case "max":
                 return self._largest(arguments)
             case "min":
                 return -self._largest([-x for x in arguments])
-            case "clip":
-                return -self._largest([-self._largest([a, arguments[1]]), -arguments[2]])
-            case _:  # atan, asinh, sqrt, sign: atoms
-                image = NONNEGATIVE if node.data == "sqrt" else REALS
-                return self.generator("f", (node.data, *map(self._tidy, arguments)), image)
+        row = FUNCTIONS[word]
+        if row.definition:
+            return self._read(parsed(row.definition), dict(zip(LETTERS, arguments, strict=False)))
+        return self.generator("f", (word, *map(self._tidy, arguments)), self._image(word, a))
+
+    def _read(self, formula: Formula, letters: Mapping[str, Expr]) -> Expr:
+        if isinstance(formula, Number):
+            return Rational(formula.value.numerator, formula.value.denominator)
+        if isinstance(formula, Name):
+            return letters[formula.name]
+        return self._applied(formula.function, [self._read(a, letters) for a in formula.arguments])
+
+    def _image(self, word: str, argument: Expr) -> Span:
+        row = FUNCTIONS[word]
+        reached = self.span(argument).within(declared(row.domain, row.closed))
+        return image(word, reached) if reached is not None and row.arity == (1, 1) else declared(row.range, row.closed)
 
     def _largest(self, arguments: list[Expr]) -> Expr:
         result = arguments[0]

@@ -1,4 +1,4 @@
-"""Exact points: candidates to try, their values in floats to search fast, and in high precision to be sure."""
+"""Exact points to try: candidates of a box, and places along a line where floats see a curve fall, sag or switch."""
 
 from __future__ import annotations
 
@@ -9,94 +9,17 @@ from fractions import Fraction
 from itertools import islice, product
 from typing import Any
 
-from mpmath import mp, mpf
-
-from halo.analysis.enclosure import middle
+from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.ranges import Span
-from halo.analysis.scalar import COMPARE, topological_scalar
+from halo.analysis.scalar import switching_pairs, topological_scalar
+from halo.analysis.values import values
 from halo.compiler.graph import Node
-from halo.objective.vocabulary import FUNCTIONS
 
 Point = Mapping[Node, Fraction]
 
 _WHOLE = [Fraction(n) for n in (0, 1, 2, 3, 5, 10, 20, 50, 200)]
 GRID = sorted({sign * x for x in (*_WHOLE, *(Fraction(n, 8) for n in (1, 2, 3, 4, 6, 12, 20))) for sign in (-1, 1)})
 """Where a value function is looked at first."""
-
-
-class FloatMath:
-    """The functions of mpmath that the vocabulary uses, on floats; what has no value is nan."""
-
-    mpf = float
-    expm1 = staticmethod(lambda x: math.expm1(x) if x < 700 else math.inf)
-    exp = staticmethod(lambda x: math.exp(x) if x < 700 else math.inf)
-    log = staticmethod(lambda x: math.log(x) if 0 < x < math.inf else (-math.inf if x == 0 else math.inf if x > 0 else math.nan))
-    log1p = staticmethod(lambda x: math.log1p(x) if -1 < x < math.inf else math.inf if x > 0 else math.nan)
-    sqrt = staticmethod(lambda x: math.sqrt(x) if x >= 0 else math.nan)
-    tanh, atan, asinh = staticmethod(math.tanh), staticmethod(math.atan), staticmethod(math.asinh)
-
-    @staticmethod
-    def sign(x: float) -> float:
-        return float((x > 0) - (x < 0))
-
-    @staticmethod
-    def power(x: float, y: float) -> float:
-        try:
-            result = x**y
-        except (OverflowError, ZeroDivisionError):
-            return math.nan
-        return math.nan if isinstance(result, complex) else result
-
-
-def values(outputs: Sequence[Node], point: Mapping[Node, Any], m: Any) -> dict[Node, Any]:
-    """Every node under the outputs; `m` is mpmath's `mp` or `FloatMath`. What has no value is nan."""
-    found: dict[Node, Any] = {}
-    for output in outputs:
-        for node in topological_scalar(output):
-            if node not in found:
-                found[node] = _value(node, found, point, m)
-    return found
-
-
-def _value(node: Node, found: Mapping[Node, Any], point: Mapping[Node, Any], m: Any) -> Any:
-    if node in point:
-        value = point[node]
-        return _converted(value, m) if isinstance(value, Fraction) else value
-    if node.op == "number":
-        return _converted(node.data, m)
-    if node.op == "stop":
-        return found[node.args[0]]
-    if node.op != "apply":
-        raise KeyError(f"no value for {node.data}")
-    arguments = [found[a] for a in node.args]
-    try:
-        if node.data == "where" and arguments[0] == arguments[0]:
-            return arguments[1] if arguments[0] else arguments[2]
-        if any(a != a for a in arguments):
-            return m.mpf("nan")
-        result = COMPARE[node.data](*arguments) if node.data in COMPARE else FUNCTIONS[node.data].exact(m, *arguments)
-    except (ArithmeticError, ValueError):
-        return m.mpf("nan")
-    return m.mpf("nan") if isinstance(result, (complex, mp.mpc)) else result
-
-
-def _converted(value: Fraction, m: Any) -> Any:
-    if m is not FloatMath:
-        return m.mpf(value.numerator) / value.denominator
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def sure_value(node: Node, point: Point) -> mpf | None:
-    """The value to 40 digits, or None: it has none, or enclosing it did not succeed."""
-    return middle(node, point)
-
-
-def surely_below(low: mpf | None, high: mpf | None) -> bool:
-    """Whether low < high by more than rounding could explain."""
-    return low is not None and high is not None and high - low > mpf(10) ** -30 * (1 + abs(low) + abs(high))
 
 
 def candidates(span: Span, first: Sequence[Fraction] = ()) -> list[Fraction]:
@@ -127,7 +50,9 @@ def _tried(name: Node, span: Span, first: Sequence[Fraction]) -> list[Fraction]:
     return list(dict.fromkeys(whole)) or found
 
 
-def points(box: Mapping[Node, Span], names: Sequence[Node], limit: int = 64, first: Mapping[Node, Sequence[Fraction]] | None = None) -> list[dict[Node, Fraction]]:
+def points(
+    box: Mapping[Node, Span], names: Sequence[Node], limit: int = 64, first: Mapping[Node, Sequence[Fraction]] | None = None
+) -> list[dict[Node, Fraction]]:
     """Up to `limit` points of the box, the corners of the candidates' grid in a fixed order, spread over it."""
     lists = [_tried(name, box.get(name, Span(-math.inf, math.inf)), (first or {}).get(name, ())) for name in names]
     total = math.prod(map(len, lists))
@@ -158,30 +83,14 @@ def _spread(lists: list[list[Fraction]]) -> Iterator[tuple[Fraction, ...]]:
 
 def switches(node: Node, x: Node) -> list[tuple[Node, Node]]:
     """The pairs of scalars whose order decides a kink or jump of `node` along x."""
-    return [pair for pair in _pairs(node) if any(side is not None and x in topological_scalar(side) for side in pair)]
-
-
-def _pairs(node: Node) -> list[tuple[Node, Node]]:
-    found: list[tuple[Node, Node]] = []
-    for inner in topological_scalar(node):
-        if inner.op != "apply":
-            continue
-        if inner.data in COMPARE:
-            found.append((inner.args[0], inner.args[1]))
-        elif inner.data in ("min", "max"):
-            found += [(a, b) for i, a in enumerate(inner.args) for b in inner.args[i + 1 :]]
-        elif inner.data == "clip":
-            found += [(inner.args[0], inner.args[1]), (inner.args[0], inner.args[2])]
-        elif inner.data in ("relu", "abs", "sign"):
-            found.append((inner.args[0], None))  # type: ignore[arg-type]
-    return found
+    return [pair for pair in switching_pairs(node) if any(x in topological_scalar(side) for side in pair)]
 
 
 def at_kink(node: Node, point: Point) -> bool:
     """Whether a kink or jump of the scalar lies at the point, as far as floats see."""
-    pairs = _pairs(node)
-    both = values([side for pair in pairs for side in pair if side is not None], point, FloatMath)
-    return any(both[left] == (both[right] if right is not None else 0) for left, right in pairs)
+    pairs = switching_pairs(node)
+    both = values([side for pair in pairs for side in pair], point, DOUBLES)
+    return any(both[left] == both[right] for left, right in pairs)
 
 
 @dataclass
@@ -201,14 +110,14 @@ class Line:
         steps = (Fraction(1, 16), Fraction(1, 2**20))
         near = [t + side * h for t in breaks for h in steps for side in (-1, 1)]
         self.places = sorted({*grid, *(p for p in (*breaks, *near) if p in self.span)})
-        self.floats = [float(values([self.node], {**self.fixed, self.x: p}, FloatMath)[self.node]) for p in self.places]
+        self.floats = [float(values([self.node], {**self.fixed, self.x: p}, DOUBLES)[self.node]) for p in self.places]
 
-    def _crossings(self, pair: tuple[Node, Node | None], grid: list[Fraction]) -> list[Fraction]:
+    def _crossings(self, pair: tuple[Node, Node], grid: list[Fraction]) -> list[Fraction]:
         left, right = pair
 
         def difference(x: Fraction) -> float:
-            both = values([n for n in (left, right) if n is not None], {**self.fixed, self.x: x}, FloatMath)
-            return float(both[left]) - (float(both[right]) if right is not None else 0.0)
+            both = values(pair, {**self.fixed, self.x: x}, DOUBLES)
+            return float(both[left]) - float(both[right])
 
         found, heights = [], [difference(p) for p in grid]
         for (a, fa), (b, fb) in zip(zip(grid, heights, strict=True), list(zip(grid, heights, strict=True))[1:], strict=False):

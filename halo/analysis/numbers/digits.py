@@ -1,0 +1,40 @@
+"""Numbers with as many digits as an mpmath context has; nan where there is no real value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from mpmath import mp
+
+from halo.objective.vocabulary import FUNCTIONS
+
+
+class Digits:
+    """Numbers for `values`, in the precision that the context `m` has when they are computed."""
+
+    def __init__(self, m: Any = mp) -> None:
+        self.m = m
+
+    def number(self, value: Any) -> Any:
+        """An int, float, Fraction or mpf in this precision."""
+        return self.m.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else self.m.mpf(value)
+
+    def lost(self, value: Any) -> bool:
+        """Whether it is no number."""
+        return bool(value != value)
+
+    def nothing(self, error: Exception) -> Any:
+        """What stands for a value that there is not."""
+        return self.m.nan
+
+    def function(self, word: str) -> Callable[..., Any]:
+        """A function of the language. Where mpmath goes on in complex numbers, torch does not: there is no value."""
+        exact, m = FUNCTIONS[word].exact, self.m
+
+        def applied(*arguments: Any) -> Any:
+            result = exact(m, *arguments)
+            return m.nan if isinstance(result, m.mpc) else result
+
+        return applied

@@ -1,0 +1,88 @@
+"""Floats, to search fast: infinity past the largest, nan where there is no value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mpmath import fp
+
+from halo.objective.vocabulary import FUNCTIONS
+
+
+class Doubles:
+    """Numbers for `values`, and for the `exact` forms of the vocabulary the functions of mpmath on floats."""
+
+    mpf = float
+
+    def number(self, value: Any) -> float:
+        """The nearest float."""
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+
+    def lost(self, value: Any) -> bool:
+        """Whether it is no number."""
+        return bool(value != value)
+
+    def nothing(self, error: Exception) -> float:
+        """What stands for a value that there is not."""
+        return math.nan
+
+    def function(self, word: str) -> Callable[..., Any]:
+        """A function of the language on floats."""
+        exact = FUNCTIONS[word].exact
+
+        def applied(*arguments: Any) -> Any:
+            result = exact(self, *arguments)
+            return math.nan if isinstance(result, complex) else result
+
+        return applied
+
+    def __getattr__(self, name: str) -> Any:
+        """A function as `math` has it, or else mpmath; looked up once."""
+        found = getattr(math, name, None) or getattr(fp, name)
+        known = _to_the_ends(name, found) if callable(found) else found
+        setattr(self, name, known)
+        return known
+
+    @staticmethod
+    def sign(x: float) -> float:
+        """-1, 0 or 1."""
+        return float((x > 0) - (x < 0))
+
+    @staticmethod
+    def power(x: float, y: float) -> float:
+        """x**y; nan where it is not real, or past the largest float."""
+        try:
+            result = x**y
+        except (OverflowError, ZeroDivisionError):
+            return math.nan
+        return math.nan if isinstance(result, complex) else result
+
+
+def _to_the_ends(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the limits that its row declares: at an end of its domain, and past the largest float."""
+    row = FUNCTIONS.get(name)
+    if row is None or row.arity != (1, 1) or row.monotone == "none":
+        return function
+    ends = [float(end) for end in row.range]
+    at_low, at_high = ends if row.monotone == "up" else ends[::-1]
+    low, high = (float(end) for end in row.domain)
+
+    def bounded(x: float) -> Any:
+        try:
+            return function(x)
+        except OverflowError:
+            return at_high if x > 0 else at_low
+        except ValueError:
+            if x == low:
+                return at_low
+            return at_high if x == high else math.nan
+
+    return bounded
+
+
+DOUBLES = Doubles()
