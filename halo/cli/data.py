@@ -34,7 +34,7 @@ Exit code: 0; 1 if training on this data would be wrong; 2 for bad input.
 """
 OWN = ("objective", "rows", "json", "settings", "config")
 STREAMED = 1000
-COLOURS = {"prompt": "dim", "chosen": "green", "rejected": "red", "unscored": "yellow"}
+COLOURS = {"prompt": "dim", "chosen": "green", "rejected": "red", "untrained": "yellow"}
 
 
 def run(arguments: list[str]) -> int:
@@ -149,10 +149,10 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
                     prompt_shown = True
                 colour = COLOURS["rejected" if slot == "rejected" or example.desirable is False else "chosen"]
                 line = Text(f"  {slot:<11}")
-                for kind, text in rest:
+                for part, text in rest:
                     plain = _flat(text)
-                    line += Text(plain, style=colour) if kind == "scored" else Text(
-                        plain if console.is_terminal else f"«{plain}»", style=COLOURS["unscored"])  # fmt: skip
+                    line += Text(plain, style=colour) if part == "trained" else Text(
+                        plain if console.is_terminal else f"«{plain}»", style=COLOURS["untrained"])  # fmt: skip
                 console.print(line)
     console.print()
 
