@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from debts import FULL_ROOMS, LONG_FILES, LONG_FUNCTIONS, NESTED_TERNARIES, TERNARIES_NOW, WIDE_LINES
 
+from halo.objective.feedback import FEEDBACK
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (ROOT / "halo", *sorted((ROOT / "plugins").glob("*/halo_*")))
 
@@ -129,6 +131,43 @@ def test_a_room_says_what_it_is_for(room: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in files() if not name.endswith("__init__.py")))
 def test_a_file_says_what_it_is(name: str) -> None:
     assert ast.get_docstring(trees()[name]), f"{name} has no docstring"
+
+
+# -- kinds of feedback -----------------------------------------------------------------------------------------------------
+
+KIND_FILES = 8
+"""Files of halo and its plugins in which the name of a kind of feedback may stand as a string."""
+
+
+def names_a_kind(node: ast.AST) -> bool:
+    """Whether this is the name of a kind of feedback, or a display with one in it."""
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return any(names_a_kind(element) for element in node.elts)
+    if isinstance(node, ast.Dict):
+        return any(names_a_kind(key) for key in node.keys if key is not None)
+    return isinstance(node, ast.Constant) and node.value in FEEDBACK
+
+
+def compared(tree: ast.AST) -> Iterator[tuple[int, ast.AST]]:
+    """What stands in a comparison, is matched, or is a table in which something is looked up: its line, and the expression."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            yield from ((node.lineno, side) for side in (node.left, *node.comparators))
+        elif isinstance(node, ast.MatchValue):
+            yield node.lineno, node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            yield node.lineno, node.func.value
+
+
+def test_no_code_compares_the_name_of_a_kind() -> None:
+    """What a kind means is a field or method of its `Feedback`."""
+    found = [f"{name}:{line}" for name, tree in trees().items() for line, side in compared(tree) if names_a_kind(side)]
+    assert found == [], "ask the object: halo/objective/feedback.py"
+
+
+def test_names_of_kinds_stand_in_few_files() -> None:
+    found = [name for name, tree in trees().items() if any(isinstance(n, ast.Constant) and names_a_kind(n) for n in ast.walk(tree))]
+    assert len(found) <= KIND_FILES, found
 
 
 # -- imports ---------------------------------------------------------------------------------------------------------------

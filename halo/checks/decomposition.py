@@ -66,7 +66,10 @@ def take_apart(subject: Subject, part: Part, found: Construction) -> None:
     z = subject.view.argument(part)
     if "token" in z.axes:
         raise Departure("the reward is one number for each token, not r(x, y)")
-    _of_a_pair(subject, part, z, found) if subject.feedback in ("paired", "ranked", "scored") else _as_spelt(subject, part, found)
+    if subject.feedback.compares:
+        _of_a_pair(subject, part, z, found)
+    else:
+        _as_spelt(subject, part, found)
 
 
 # -- a pair ----------------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
 
 def symmetry(subject: Subject) -> Iterator[Finding]:
     """exp(-loss) is a Bradley-Terry likelihood: it and that of the swapped pair add up to 1."""
-    pair = {"paired": ("chosen", "rejected"), "ranked": ("best", "worst")}.get(subject.feedback)
+    pair = subject.feedback.swap
     if pair is None:
         return
     view, s = subject.view, subject.view.s

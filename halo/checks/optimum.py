@@ -78,9 +78,9 @@ def curves(subject: Subject) -> Curves | None:
     box = {**view.box, h: REALS}
     if len(found) != len(terms) or any(curve is None for curve in found.values()):
         return None
-    if subject.feedback == "labelled" and set(found) == {"desirable", "undesirable"}:
+    if subject.feedback.labels and set(found) == {"desirable", "undesirable"}:
         return Curves(h, found["desirable"], found["undesirable"], box)  # type: ignore[arg-type]
-    if subject.feedback in ("paired", "ranked") and set(found) == {"chosen"} and _is_difference(subject, terms[0]):
+    if subject.feedback.swap and set(found) == {"chosen"} and _is_difference(subject, terms[0]):
         good = found["chosen"]
         assert good is not None
         return Curves(h, good, s.substitute(good, {h: s.call("neg", h)}), box)
@@ -148,7 +148,7 @@ def finite_optimum(subject: Subject) -> Iterator[Finding]:
 def preference_link(subject: Subject) -> Iterator[Finding]:
     """Psi(p), the optimum for preference probability p, stays bounded: sure preferences are not overfitted."""
     found = curves(subject)
-    if found is None or (subject.feedback != "labelled" and not _same_for_both(subject, subject.terms[0])):
+    if found is None or (not subject.feedback.labels and not _same_for_both(subject, subject.terms[0])):
         return
     s = subject.view.s
     p = s.variable("p")

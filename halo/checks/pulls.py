@@ -20,15 +20,13 @@ def roles(subject: Subject) -> list[tuple[str, str, list[Part]]]:
     parts = list(subject.parts)
     others = ("prompt", *subject.compiled.objective.declaration.roles, *(r for r in subject.compiled.declared.needs.gradient if r == "mismatched"))
     extra = [(role, role, parts) for role in others]
-    match subject.feedback:
-        case "paired":
-            found = [("chosen", "chosen", parts), ("rejected", "rejected", parts)]
-        case "labelled":
-            found = [(label, "completion", sorted(parts, key=lambda p: p.role != label)) for label in subject.labels]
-        case "demonstrations":
-            found = [("completion", "completion", parts)]
-        case _:
-            found = list(_list_roles(parts))
+    kind = subject.feedback
+    if kind.is_list:
+        found = list(_list_roles(parts))
+    elif kind.labels:
+        found = [(label, kind.roles[label], sorted(parts, key=lambda p: p.role != label)) for label in subject.labels]
+    else:
+        found = [(role, role, parts) for role in kind.completions]
     return [entry for entry in [*found, *extra] if any(_reaches(subject, part, entry[1]) for part in entry[2])]
 
 

@@ -47,8 +47,8 @@ def _declared(subject: Subject) -> Iterator[tuple[str, str, set[str]]]:
         yield name, "the parameter", {name}
     for name in declaration.columns:
         yield name, "the column", {name}
-    if subject.feedback == "paired":
-        for role in ("chosen", "rejected"):
+    if subject.feedback.is_pair:
+        for role in subject.feedback.completions:
             yield role, "the role", {f"{role}."}
     for role in declaration.roles:
         yield role, "the role", {f"{role}."}

@@ -11,6 +11,7 @@ from halo.analysis.verdict import Finding as Finding
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, Part
 from halo.compiler.pipeline import CompiledObjective
+from halo.objective.feedback import Feedback
 from halo.objective.schema import Interval
 
 
@@ -37,15 +38,15 @@ class Subject:
         return [part for part in self.parts if not part.regularizer]
 
     @property
-    def feedback(self) -> str:
-        """The shape of an example."""
+    def feedback(self) -> Feedback:
+        """What an example is."""
         return self.compiled.declared.feedback
 
     @property
     def labels(self) -> list[str]:
         """What an example can be labelled: its own loss differs by it."""
         roles = {part.role for part in self.parts}
-        return [label for label in ("desirable", "undesirable") if label in roles] if self.feedback == "labelled" else [""]
+        return [label for label in self.feedback.labels if label in roles] if self.feedback.labels else [""]
 
     def single(self, part: Part) -> bool:
         """Whether v is a function of z alone: no list or column beside parameters."""

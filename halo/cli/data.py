@@ -35,7 +35,7 @@ Exit code: 0; 1 if training on this data would be wrong; 2 for bad input.
 OWN = ("objective", "rows", "json", "settings", "config")
 STREAMED = 1000
 LABELS = {True: "  (desirable)", False: "  (undesirable)", None: ""}
-COLOURS = {"prompt": "dim", "chosen": "green", "rejected": "red", "unscored": "yellow"}
+COLOURS = {"prompt": "dim", "chosen": "green", "rejected": "red", "untrained": "yellow"}
 
 
 def run(arguments: list[str]) -> int:
@@ -150,12 +150,12 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
                     prompt_shown = True
                 colour = COLOURS["rejected" if slot == "rejected" or example.desirable is False else "chosen"]
                 line = Text(f"  {slot:<11}")
-                for kind, text in rest:
+                for part, text in rest:
                     plain = _flat(text)
-                    if kind == "scored":
+                    if part == "trained":
                         line += Text(plain, style=colour)
                     else:
-                        line += Text(plain if console.is_terminal else f"«{plain}»", style=COLOURS["unscored"])
+                        line += Text(plain if console.is_terminal else f"«{plain}»", style=COLOURS["untrained"])
                 console.print(line)
     console.print()
 

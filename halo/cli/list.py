@@ -9,7 +9,7 @@ from halo.cli.arguments import Arguments, split
 from halo.compiler.features import FEATURES, features
 from halo.compiler.pipeline import compile_source
 from halo.errors import Place, SettingsError, nearest
-from halo.objective.vocabulary import FEEDBACK
+from halo.objective.feedback import FEEDBACK
 from halo.plugin.objectives import find_objective
 
 _WIDTH = max(map(len, FEATURES))

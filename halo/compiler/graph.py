@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from halo.errors import Place
+from halo.objective.feedback import Feedback
 from halo.objective.formula import PRECEDENCE, SYMBOLS, number_text
 from halo.objective.schema import Parameter
 from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS
@@ -206,7 +207,7 @@ class LossGraph:
     """
 
     name: str
-    feedback: str
+    feedback: Feedback
     parameters: dict[str, Parameter]
     loss: Node
     terms: dict[str, Node]

@@ -85,7 +85,7 @@ def of_completion(
         key = column.name if slot in ("completion", "mismatched") else f"{slot}_{column.name}"
         if slot == "mismatched":
             value = (mismatched or {}).get(column.name)
-        elif slot in ("completion", "chosen", "rejected"):
+        elif slot in example.kind.completions:
             value = example.own[index].get(column.name) if example.own else None
         else:
             value = example.columns.get(key)
@@ -104,7 +104,7 @@ def _given(value: Any, column: Wanted, key: str, example: Example) -> Any:
     if value is not None or column.declared.default is not None:
         return value
     whole = example.columns.get(column.name)
-    if example.kind == "ranked" and column.declared.level != "example" and isinstance(whole, list) and len(whole) != len(example.completions):
+    if example.kind.is_list and column.declared.level != "example" and isinstance(whole, list) and len(whole) != len(example.completions):
         message = f"{column.name} has {len(whole)} entries, the row has {len(example.completions)} completions"
         raise DataError("data-row", message, place=example.place)
     name, each = column.name, {"example": "a number", "completion": "a number for each completion", "token": "a number for each token"}

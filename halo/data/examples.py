@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from halo.errors import Place
+from halo.objective.feedback import Feedback, kind_of
 
-Kind = Literal["demonstrations", "labelled", "paired", "ranked"]
 Message = Mapping[str, Any]
 """One turn: `role`, `content`, and what else the chat template reads (`tool_calls`, `name`, ...)."""
 Text = str | tuple[Message, ...]
@@ -22,6 +22,7 @@ Text = str | tuple[Message, ...]
 class Example:
     """One row of data.
 
+    kind         what an example of it is; the name of a kind is taken for it
     completions  one (labelled, demonstrations), two (paired: chosen, rejected) or more (ranked)
     ranks        ranked: 1 is best, equal numbers are ties; as long as `completions`
     desirable    labelled: whether the completion is
@@ -33,7 +34,7 @@ class Example:
     An empty prompt is a text of its own: no chat template is applied, and its first token is not scored.
     """
 
-    kind: Kind
+    kind: Feedback
     prompt: Text
     completions: tuple[Text, ...]
     place: Place
@@ -44,6 +45,9 @@ class Example:
     own: tuple[Mapping[str, Any], ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     source: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", kind_of(self.kind))
 
     @property
     def prompt_key(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from halo.data.examples import Example, Message, Text
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, Place, RowLeftOut
+from halo.objective.feedback import DEMONSTRATIONS, LABELLED, PAIRED, RANKED
 
 HH_TURN = re.compile(r"\n\n(Human|Assistant):")
 
@@ -100,7 +101,7 @@ def read_pair(row: Row, place: Place) -> Example:
     prompt = prompt_of(row, place)
     completions = (answer_of(row, "chosen", prompt, place), answer_of(row, "rejected", prompt, place))
     more = extras(row, ("prompt", "chosen", "rejected"))
-    return Example("paired", prompt, completions, place, own=of_sides(more["columns"]), tools=tools_of(row, place), **more)
+    return Example(PAIRED, prompt, completions, place, own=of_sides(more["columns"]), tools=tools_of(row, place), **more)
 
 
 def of_sides(columns: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -116,7 +117,7 @@ def read_label(row: Row, place: Place) -> Example:
     prompt = prompt_of(row, place)
     completion = answer_of(row, "completion", prompt, place)
     more = extras(row, ("prompt", "completion", "label"))
-    return Example("labelled", prompt, (completion,), place, desirable=label, own=(more["columns"],), tools=tools_of(row, place), **more)
+    return Example(LABELLED, prompt, (completion,), place, desirable=label, own=(more["columns"],), tools=tools_of(row, place), **more)
 
 
 def read_ranked(row: Row, place: Place) -> Example:
@@ -132,14 +133,14 @@ def read_ranked(row: Row, place: Place) -> Example:
     more = extras(row, ("prompt", "completions", "scores"))
     lists = {k: v for k, v in more["columns"].items() if isinstance(v, list) and len(v) == len(texts)}
     own = tuple({k: v[i] for k, v in lists.items()} | {"score": score} for i, score in enumerate(scores))
-    return Example("ranked", prompt, texts, place, ranks=ranks, own=own, tools=tools_of(row, place), **more)
+    return Example(RANKED, prompt, texts, place, ranks=ranks, own=own, tools=tools_of(row, place), **more)
 
 
 def read_demonstration(row: Row, place: Place) -> Example:
     prompt = prompt_of(row, place)
     completion = answer_of(row, "completion", prompt, place)
     more = extras(row, ("prompt", "completion"))
-    return Example("demonstrations", prompt, (completion,), place, own=(more["columns"],), tools=tools_of(row, place), **more)
+    return Example(DEMONSTRATIONS, prompt, (completion,), place, own=(more["columns"],), tools=tools_of(row, place), **more)
 
 
 def is_hh(row: Row) -> bool:
@@ -152,7 +153,7 @@ def read_hh(row: Row, place: Place) -> Example:
     if prompt != other:
         raise RowLeftOut("data-row", "the transcripts differ before their last turn", place=place)
     more = extras(row, ("chosen", "rejected"))
-    return Example("paired", prompt, (chosen, rejected), place, own=of_sides(more["columns"]), **more)
+    return Example(PAIRED, prompt, (chosen, rejected), place, own=of_sides(more["columns"]), **more)
 
 
 def _last_turn(row: Row, column: str, place: Place) -> tuple[Text, str]:
@@ -169,10 +170,10 @@ def _last_turn(row: Row, column: str, place: Place) -> tuple[Text, str]:
 
 
 FORMATS = (
-    DataFormat("hh", "paired", ("chosen", "rejected"), read_hh, is_hh),
-    DataFormat("pairs", "paired", ("prompt", "chosen", "rejected"), read_pair),
-    DataFormat("ranked", "ranked", ("prompt", "completions", "scores"), read_ranked),
-    DataFormat("labels", "labelled", ("prompt", "completion", "label"), read_label),
-    DataFormat("demonstrations", "demonstrations", ("prompt", "completion"), read_demonstration),
+    DataFormat("hh", PAIRED, ("chosen", "rejected"), read_hh, is_hh),
+    DataFormat("pairs", PAIRED, ("prompt", "chosen", "rejected"), read_pair),
+    DataFormat("ranked", RANKED, ("prompt", "completions", "scores"), read_ranked),
+    DataFormat("labels", LABELLED, ("prompt", "completion", "label"), read_label),
+    DataFormat("demonstrations", DEMONSTRATIONS, ("prompt", "completion"), read_demonstration),
 )
 """What a main job needs; more come from plugins."""

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from halo.data.tokenizing import Tail, Template, TokenizedExample
+from halo.objective.feedback import Feedback
 
 PERCENTS = (50, 90, 99, 100)
 WEIGHTS = (1.0, 4 / 3)
@@ -47,7 +48,7 @@ def inspect(
     examples: Sequence[TokenizedExample],
     template: Template,
     parameters: Mapping[str, float],
-    feedback: str,
+    feedback: Feedback,
     epoch: Sequence[TokenizedExample] | None = None,
 ) -> Inspection:
     """Looks at every example. `parameters` are the objective's; `epoch` is what an epoch sees, if weights make that another selection."""
@@ -64,9 +65,9 @@ def inspect(
     if epoch is not None:
         shares = Counter(example.source for example in epoch)
         found.notes.append("by their weights an epoch sees " + ", ".join(f"{count} of {name}" for name, count in sorted(shares.items())))
-    if feedback == "labelled":
+    if feedback.labels:
         _check_labels(found, parameters)
-    if feedback in ("ranked", "scored"):
+    if feedback.has_ranks:
         ties = sum(len(set(e.ranks)) < 2 for e in examples)
         _say(found.problems if ties == len(examples) else found.notes, ties, "lists of ties only, from which nothing is learned")
     _say(found.notes, sum(_same(e) for e in examples), "examples whose completions are the same once tokenized")
@@ -129,10 +130,10 @@ def _say(lines: list[str], count: int, what: str) -> None:
 
 
 def parts_of(tail: Tail, prefix: Sequence[int], tokenizer: Any) -> list[tuple[str, str]]:
-    """A row as texts: `prompt` before the first scored token, then `scored` and `unscored` in turn."""
+    """A row as texts: `prompt` before the first scored token, then `trained` and `untrained` in turn."""
     first = len(prefix) + tail.scored.index(True)
     ids, marks = [*prefix, *tail.ids], [False] * len(prefix) + list(tail.scored)
     found = [("prompt", tokenizer.decode(ids[:first]))]
     for scored, group in groupby(range(first, len(ids)), key=lambda i: marks[i]):
-        found.append(("scored" if scored else "unscored", tokenizer.decode([ids[i] for i in group])))
+        found.append(("trained" if scored else "untrained", tokenizer.decode([ids[i] for i in group])))
     return found

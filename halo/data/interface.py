@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from halo.data.examples import Example, Kind
+from halo.data.examples import Example
 from halo.errors import Place
+from halo.objective.feedback import Feedback, kind_of
 
 Row = Mapping[str, Any]
 
@@ -17,7 +18,7 @@ class DataFormat:
     """A way rows can look.
 
     name      what `--data-format` and `halo plugins` call it
-    kind      the kind of example it gives
+    kind      the kind of example it gives, or its name
     columns   the columns a row must have
     fits      whether a row that has the columns really is of this format; looks at types, not at whether the row is usable
     read      row, place -> Example; raises at `place` DataError for a row that is built wrongly, which ends the run, and
@@ -28,7 +29,10 @@ class DataFormat:
     """
 
     name: str
-    kind: Kind
+    kind: Feedback
     columns: tuple[str, ...]
     read: Callable[[Row, Place], Example]
     fits: Callable[[Row], bool] = lambda row: True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", kind_of(self.kind))

@@ -48,7 +48,7 @@ def usable(
     example: Example, template: Template, slots: tuple[str, ...], control: Mapping[str, str], max_length: int | None, columns: Sequence[Wanted]
 ) -> TokenizedExample | str:
     """The example as ids, its mismatched completion left open, or the reason why it cannot be trained on. Raises DataError."""
-    if example.kind == "paired" and example.completions[0] == example.completions[1]:
+    if example.kind.is_pair and example.completions[0] == example.completions[1]:
         return "pairs of identical completions"
     return tokenize(example, template, slots, control, max_length, columns=columns)
 

@@ -166,7 +166,7 @@ def _check_format(row: Row, place: Place, form: DataFormat, first: Placed, forma
     except DataError:
         other = form
     lacking = f"the column {missing[0]!r} is missing" if missing else ""
-    if other is not form and (missing or not form.fits(row) or other.kind != form.kind):
+    if other is not form and (missing or not form.fits(row) or other.kind is not form.kind):
         message = f"{lacking}{', and ' if lacking else ''}this row is of format {other.name}, the first ({first[1]}) of {form.name}"
         raise DataError("data-format", message, place=place, hint="a set holds rows of one format")
     if missing:

@@ -18,6 +18,7 @@ from halo.data.preparing import usable, with_mismatched
 from halo.data.reading import Reader, Source, rows_of
 from halo.data.tokenizing import Report, Template, TokenizedExample
 from halo.errors import DataError, RowLeftOut
+from halo.objective.feedback import Feedback
 
 Kept = tuple[Example, TokenizedExample]
 
@@ -31,7 +32,7 @@ class Stream:
 
     sources: Sequence[Source]
     formats: Sequence[DataFormat]
-    feedback: str
+    feedback: Feedback
     template: Template
     slots: tuple[str, ...]
     control: Mapping[str, str]

@@ -209,23 +209,21 @@ def tokenize(
     counts = {slot: [sum(row.scored) for row in group] for slot, group in rows.items()}
     counts |= {"prompt": [len(result.prefix)]} if "prompt" in slots else {}
     other = mismatched[1] if mismatched is not None else None
-    own = {s: tuple(of_completion(example, s, _place_of(s, k), n, columns, other) for k, n in enumerate(c)) for s, c in counts.items()}
+    own = {}
+    for slot, sizes in counts.items():
+        places = [example.kind.place_of(slot, index) for index in range(len(sizes))]
+        own[slot] = tuple(of_completion(example, slot, place, size, columns, other) for place, size in zip(places, sizes, strict=True))
     return replace(result, columns=of_example(example, columns), own=own)
 
 
-def _place_of(slot: str, index: int) -> int:
-    """Which of the example's completions a slot's is."""
-    return 1 if slot == "rejected" else index
-
-
 def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[Text, ...]]:
-    own = {"paired": ("chosen", "rejected")}.get(example.kind, ("completion",))
-    if example.kind == "paired":
-        texts: dict[str, tuple[Text, ...]] = dict(zip(own, ((c,) for c in example.completions), strict=True))
+    kind = example.kind
+    if kind.is_list:
+        texts: dict[str, tuple[Text, ...]] = {kind.completions[0]: example.completions}
     else:
-        texts = {"completion": example.completions}
+        texts = {slot: (text,) for slot, text in zip(kind.completions, example.completions, strict=True)}
     for slot in slots:
-        if slot in own or slot in ("mismatched", "prompt"):
+        if slot in kind.completions or slot in ("mismatched", "prompt"):
             continue
         if slot not in example.texts:
             raise DataError(

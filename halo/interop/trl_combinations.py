@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo.errors import Place, SettingsError
+from halo.objective.feedback import PAIRED, kind_of
 from halo.objective.loading import Objective
 from halo.objective.starting import lines_of
 
@@ -77,10 +78,10 @@ def _refused(base: Objective, what: str, flag: str) -> SettingsError:
 
 def mixed(parts: Sequence[tuple[str, Objective, Mapping[str, float], float]]) -> Values:
     """The sum of weight times loss over (name, objective, parameters, weight). Raises SettingsError where two do not fit together."""
-    values: Values = {"name": "trl_" + "_".join(name for name, *_ in parts), "feedback": "paired"}
+    values: Values = {"name": "trl_" + "_".join(name for name, *_ in parts), "feedback": PAIRED.name}
     for name, objective, parameters, weight in parts:
         own = objective.values
-        if own["feedback"] != "paired" and name != "sft":
+        if kind_of(own["feedback"]) is not PAIRED and name != "sft":
             raise SettingsError("wrong-value", f"{name} is no loss of pairs", place=Place("--loss-type"), hint="a sum is of losses of pairs")
         if name == "sft":
             values.setdefault("regularizers", {})[name] = {**SFT, "weight": f"{weight:g}"}

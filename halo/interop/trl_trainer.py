@@ -23,11 +23,12 @@ from halo.errors import Place, PluginError, SettingsError
 from halo.interop.parts import check_whole, processes, weighed_by
 from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
+from halo.objective.feedback import LABELLED, PAIRED
 from halo.training.step.metrics import Sums, added, means, measure
 
 TESTED = "1.16.0"
-KINDS = {"DPOTrainer": ("paired", ("chosen", "rejected")), "KTOTrainer": ("labelled", ("completion", "mismatched"))}
-"""TRL's trainer -> the feedback it reads, and the completions that it scores."""
+KINDS = {"DPOTrainer": PAIRED, "KTOTrainer": LABELLED}
+"""TRL's trainer -> the feedback it reads, of which it scores every slot."""
 OF_THEIR_LOSS = (
     "loss_type", "loss_weights", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "discopop_tau",
     "use_weighting", "desirable_weight", "undesirable_weight",
@@ -123,13 +124,13 @@ def _halves(both: Completions) -> dict[str, Completions]:
 
 def _check_needs(objective: LossFunction, name: str, kind: str) -> None:
     """Raises PluginError for what an objective needs and the trainer does not supply."""
-    feedback, slots = KINDS[kind]
+    feedback = KINDS[kind]
     needs = objective.needs
-    if objective.feedback != feedback:
-        other = next((other for other, (wanted, _) in KINDS.items() if wanted == objective.feedback), None)
+    if objective.feedback is not feedback:
+        other = next((other for other, wanted in KINDS.items() if wanted is objective.feedback), None)
         hint = f"for_trl({other}, ...)" if other else "halo.interop.hf_trainer.for_trainer"
         raise PluginError("plugin", f"{name} wants {objective.feedback} feedback, {kind} reads {feedback}", hint=hint)
-    lacking = [slot for slot in needs.slots if slot not in slots] + [*needs.words, *needs.columns]
+    lacking = [slot for slot in needs.slots if slot not in feedback.slots] + [*needs.words, *needs.columns]
     lacking += [column for columns in needs.own_columns.values() for column in columns]
     lacking += ["a gradient in mismatched completions"] if "mismatched" in needs.gradient else []
     lacking += ["old_logp"] if needs.sampler else []

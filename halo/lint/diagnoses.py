@@ -118,7 +118,7 @@ def attached_points(case: Case) -> Iterator[Part]:
 
     Under an affine v the pull is the same for every example, and it cancels between the labels.
     """
-    if case.subject.feedback != "labelled" or "mismatched" not in case.compiled.declared.needs.gradient:
+    if not case.subject.feedback.labels or "mismatched" not in case.compiled.declared.needs.gradient:
         return
     view = case.subject.view
     for part in case.subject.terms:
@@ -205,7 +205,7 @@ def _flat(case: Case) -> str:
     """DPO's shape with a v that is flat at both ends; `expect: at_reference` says that it is meant."""
     expect, terms = case.declaration.expect, case.subject.terms
     if (
-        case.subject.feedback != "paired"
+        not case.subject.feedback.is_pair
         or len(terms) != 1
         or case.at(("reference_point",)) != "rejected"
         or (expect and expect.at_reference is not None)
@@ -225,7 +225,7 @@ def _clamped(case: Case) -> str:
     """A reference point that is never positive, by a clamp at 0."""
     view = case.subject.view
     for part in case.subject.terms:
-        if part.reference_point is not None and case.subject.feedback == "labelled":
+        if part.reference_point is not None and case.subject.feedback.labels:
             point = view.unstopped(view.scalar(part.reference_point, view.generic(part)))
             if point.op == "apply" and point.data == "min" and Calculus(view.box).span(point).high <= 0:
                 return "the mean log-ratio of mismatched answers estimates a KL divergence, which is never negative: clamped from above, z0 is nearly always 0"

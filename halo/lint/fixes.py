@@ -17,7 +17,7 @@ from halo.objective.schema import Interval
 def wrong(case: Case, part: Part) -> bool:
     """Whether the completions of a term's items are pulled the wrong way."""
     own = case.levels.get(part.role)
-    return own < 0 if own is not None and case.subject.feedback == "labelled" else astray(case)
+    return own < 0 if own is not None and case.subject.feedback.labels else astray(case)
 
 
 def astray(case: Case) -> bool:

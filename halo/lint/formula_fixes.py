@@ -58,13 +58,13 @@ def other_points(case: Case, absent: bool) -> Iterator[Edit]:
     """The reference point that the kind of feedback usually has, instead of none (`absent`) or of another."""
     for part in case.subject.terms:
         path = case.path(part, "reference_point")
-        usual = KTO_POINT if case.subject.feedback == "labelled" else {"chosen": "rejected", "rejected": "chosen"}.get(part.role)
+        usual = KTO_POINT if case.subject.feedback.labels else {"chosen": "rejected", "rejected": "chosen"}.get(part.role)
         if usual and case.at(path) != usual and (case.at(path) == "none") == absent:
             yield Edit.of(path, usual)
 
 
 def stopped_points(case: Case) -> Iterator[Edit]:
-    for part in dict.fromkeys([*attached_points(case), *(case.subject.terms if case.subject.feedback == "labelled" else [])]):
+    for part in dict.fromkeys([*attached_points(case), *(case.subject.terms if case.subject.feedback.labels else [])]):
         path = case.path(part, "reference_point")
         text = case.at(path)
         if text is not None and text != "none" and not str(text).startswith("stop("):

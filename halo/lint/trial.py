@@ -116,7 +116,7 @@ class Case:
     def wanted(self) -> dict[str, str]:
         """The way each role should be pulled: as `expect:` says, else as its name says."""
         expect = self.declaration.expect
-        usual = dict(USUAL, completion="up") if self.declaration.feedback == "demonstrations" else dict(USUAL)
+        usual = dict(USUAL, completion="up") if self.declaration.kind.imitates else dict(USUAL)
         if self.declaration.control:  # every answer is imitated, each after its control text
             usual.pop("undesirable")
         return usual | dict((expect.direction if expect else None) or {})
@@ -160,7 +160,7 @@ class Case:
         """d loss / d log-probability of a role where policy = reference."""
         for name, slot, parts in roles(self.subject):
             if name == role:
-                own = [p for p in parts if self.subject.feedback != "labelled" or p.role in (role, "completion")]
+                own = [p for p in parts if not self.subject.feedback.labels or p.role in (role, "completion")]
                 pull = gradients.total_pull(self.subject, slot, own, role)
                 view = self.subject.view
                 return None if pull is None else well_formed.where_equal(view.s, view.unstopped(pull))

@@ -94,10 +94,7 @@ class LossFunction(nn.Module):
             holder = inputs.roles.get(slot) if slot else inputs
             if holder is not None and name not in holder.columns:
                 missing.append(f"{slot}.{name}" if slot else name)
-        if self.feedback == "labelled" and inputs.desirable is None:
-            missing.append("desirable")
-        if self.feedback in ("ranked", "scored") and inputs.ranks is None:
-            missing.append("ranks")
+        missing += [mark for mark in self.feedback.marks if getattr(inputs, mark) is None]
         if self.needs.vocab_size and inputs.vocab_size is None:
             missing.append("vocab_size")
         if missing:

@@ -19,10 +19,9 @@ from halo.compiler.exact import ExactBatch, Row, evaluate
 from halo.compiler.pipeline import CompiledObjective
 from halo.loss.inputs import Completions, LossInputs
 from halo.objective.schema import Interval
-from halo.objective.vocabulary import FEEDBACK, INPUTS
+from halo.objective.vocabulary import INPUTS
 
 KINDS = ("ordinary", "at_reference", "far_up", "far_down", "sure", "impossible")
-LISTS = ("ranked", "scored")
 RANKS = ((1, 2, 2), (2, 1), (1, 3, 2))  # ties, and lists of different lengths
 VOCABULARY = 11
 GARBAGE = 3.0  # padding: no log-probability, and inside few domains
@@ -72,13 +71,12 @@ class _Maker:
         self.feedback, self.needs = compiled.declared.feedback, compiled.declared.needs
         self.columns = {name: (c.level, Interval.parse(c.domain)) for name, c in compiled.objective.declaration.columns.items()}
         self.examples = 3 if kind == "ordinary" else 2
-        self.is_list = self.feedback in LISTS
 
     # -- exact rows ------------------------------------------------------------------------------------------------
 
     def exact(self, rows: dict[str, list[Any]]) -> ExactBatch:
-        labels = [b % 2 == 0 for b in range(self.examples)] if self.feedback == "labelled" else []
-        ranks = list(RANKS[: self.examples]) if self.is_list else []
+        labels = [b % 2 == 0 for b in range(self.examples)] if self.feedback.labels else []
+        ranks = list(RANKS[: self.examples]) if self.feedback.has_ranks else []
         columns = {
             name: [self.inside(interval, 0) for _ in range(self.examples)]
             for name, (level, interval) in self.columns.items()
@@ -88,9 +86,9 @@ class _Maker:
 
     def slot(self, slot: str) -> list[Any]:
         """For each example a row, or a list of rows."""
-        if self.is_list and slot in FEEDBACK[self.feedback].slots:
+        if self.feedback.several(slot):
             return [[self.row(1 if rank == 1 else -1, rank, k) for k, rank in enumerate(RANKS[b])] for b in range(self.examples)]
-        if slot == "completion" and self.feedback == "labelled":
+        if self.feedback.labels and slot in self.feedback.completions:
             return [self.row(1 if b % 2 == 0 else -1, 0, b) for b in range(self.examples)]
         return [self.row(-1 if slot == "rejected" else 1, 0, b) for b in range(self.examples)]
 

@@ -34,7 +34,7 @@ class _Equations:
         self.compiled, self.pen = compiled, pen
         self.objective, self.declared = compiled.objective, compiled.objective.declaration
         self.writer = Writer(compiled.objective, pen)
-        self.sums, self.labelled = Sums(self.writer), self.declared.feedback == "labelled"
+        self.sums, self.labelled = Sums(self.writer), bool(self.declared.kind.labels)
         self.parts: dict[str, list[Part]] = {}
         for part in compiled.declared.parts:
             self.parts.setdefault(part.name, []).extend(self.by_cases(part))

@@ -9,7 +9,6 @@ from halo.notation.pens import PRODUCT, Pen, Piece
 from halo.notation.writing import Writer
 from halo.objective.document import Path
 
-LISTS = ("ranked", "scored")
 Chain = list[tuple[str, str]]
 
 
@@ -52,11 +51,11 @@ class Sums:
     def __init__(self, writer: Writer) -> None:
         self.writer, self.declared = writer, writer.declared
         self.pen: Pen = writer.pen
-        self.is_list = writer.declared.feedback in LISTS
+        self.is_list = writer.declared.kind.is_list
 
     def example(self, only: str = "") -> str:
         """What an example is made of: (x, y_w, y_l). `only`: the label it must have."""
-        roles = {"paired": ("chosen", "rejected")}.get(self.declared.feedback, (only or "completion",))
+        roles = (only,) if only else self.declared.kind.completions
         names = ["Y"] if self.is_list else [self.writer.completion(role) for role in roles]
         names += [self.writer.completion(role) for role in self.declared.roles]
         return "(" + self.pen.pick(", ", ",").join(["x", *names]) + ")"

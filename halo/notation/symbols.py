@@ -62,7 +62,7 @@ def declared_symbols(declared: Declaration) -> dict[str, Symbol]:
     """A symbol for every parameter, column, let and statistic."""
     found: dict[str, Symbol] = {}
     taken = set(_OWN)
-    labelled = declared.feedback == "labelled"
+    labelled = bool(declared.kind.labels)
     for name in (*declared.parameters, *declared.columns, *declared.let, *declared.statistics):
         choices = (_conventional(name, labelled), _roman(name), Symbol(rf"\mathtt{{{escaped(name)}}}", f"`{name}`"))
         found[name] = next(choice for choice in choices if choice.unicode not in taken)

@@ -176,7 +176,7 @@ def _legend(writer: Writer) -> list[tuple[str, str]]:
 
 def _general(writer: Writer) -> dict[str, str]:
     pen, seen, rows = writer.pen, writer.seen, {}
-    if writer.declared.feedback in ("ranked", "scored"):
+    if writer.declared.kind.is_list:
         rows["Y"] = "the completions of one prompt"
     if writer.declared.control:
         rows["c"] = "a control text after the prompt, not scored"

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, field_validator
 
+from halo.objective.feedback import FEEDBACK, Feedback, FeedbackName
+
 Scalar = StrictInt | StrictFloat | StrictStr
 ByRole = Annotated[Scalar | dict[str, Scalar], Field(description="a formula, or a map from role to formula")]
 Roles = Annotated[StrictStr | list[StrictStr], Field(description="a role or a list of roles")]
@@ -129,7 +131,7 @@ class Declaration(Slots):
     paper: Paper | None = Field(None, description="where it comes from")
     notes: StrictStr | None = Field(None, description="other readings, and which file or override gives them")
     extends: StrictStr | None = Field(None, description="start from that objective and state the difference")
-    feedback: Literal["demonstrations", "labelled", "paired", "ranked", "scored"] = Field(description="the shape of an example")
+    feedback: FeedbackName = Field(description="the shape of an example")
     roles: list[StrictStr] = Field(default=[], description="extra texts of an example, such as gold")
     control: dict[str, StrictStr] = Field(default={}, description="a conditioning text by role: follows the prompt, is not scored")
     reference: Literal["moving"] | None = Field(None, description="moving: the reference follows the policy")
@@ -141,6 +143,11 @@ class Declaration(Slots):
     regularizers: dict[str, Regularizer] = Field(default={}, description="formulas added to the loss, each reduced on its own")
     aliases: dict[str, StrictStr] = Field(default={}, description="another framework's parameter, as a formula in ours")
     expect: Expect | None = Field(None, description="what you believe of it; halo check holds you to it, halo train too")
+
+    @property
+    def kind(self) -> Feedback:
+        """What an example is."""
+        return FEEDBACK[self.feedback]
 
 
 def _end(end: str, infinity: str, text: str) -> Fraction | None:

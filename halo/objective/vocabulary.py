@@ -112,42 +112,6 @@ SPECIAL = {"stop": "the same value without a gradient"}
 LIST_POPULATIONS = ("all", "others", "better", "worse", "suffix")
 
 
-@dataclass(frozen=True)
-class Feedback:
-    """The shape of an example: `slots` hold its tensors, `roles` are the names that formulas use for them."""
-
-    slots: tuple[str, ...]
-    roles: dict[str, str]
-    default_role: tuple[str, ...] | None
-    meaning: str
-
-
-FEEDBACK: dict[str, Feedback] = {
-    "demonstrations": Feedback(("completion",), {"completion": "completion"}, ("completion",), "one completion"),
-    "labelled": Feedback(
-        ("completion", "mismatched"),
-        {"completion": "completion", "desirable": "completion", "undesirable": "completion", "mismatched": "mismatched"},
-        ("desirable", "undesirable"),
-        "one completion with a label",
-    ),
-    "paired": Feedback(
-        ("chosen", "rejected"), {"chosen": "chosen", "rejected": "rejected"}, ("chosen",), "a better and a worse completion"
-    ),
-    "ranked": Feedback(
-        ("completion",),
-        dict.fromkeys(("completion", "best", "worst", "chosen", "rejected", *LIST_POPULATIONS), "completion"),
-        None,
-        "several completions in an order with ties",
-    ),
-    "scored": Feedback(
-        ("completion",),
-        dict.fromkeys(("completion", "best", "worst", "chosen", "rejected", *LIST_POPULATIONS), "completion"),
-        None,
-        "several completions, each with a score",
-    ),
-}
-
-
 def known_words() -> set[str]:
     """Every word a formula may use before declarations are added."""
     named = {name for name in FUNCTIONS if name not in _OPERATORS}

@@ -9,17 +9,23 @@ from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, HaloError, ModelError, Place, PluginError, RowLeftOut, RunFailed, SettingsError, nearest
+from halo.objective.feedback import DEMONSTRATIONS, LABELLED, PAIRED, RANKED, Feedback
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy, ScoredModel
 
 __all__ = [
+    "DEMONSTRATIONS",
+    "LABELLED",
+    "PAIRED",
+    "RANKED",
     "Backend",
     "BackendContext",
     "Command",
     "DataError",
     "DataFormat",
     "Example",
+    "Feedback",
     "FollowingReference",
     "FullReference",
     "HaloError",

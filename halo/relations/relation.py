@@ -23,7 +23,6 @@ from halo.relations.signature import MARK, Reading, Side, Signal, signal
 from halo.relations.substitution import Search
 
 Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]
-LISTS = ("ranked", "scored")
 ON_PAIRS = "on lists of two completions, best as chosen and worst as rejected"
 AS_PAIRS = "with each pair given as one desirable and one undesirable answer"
 UNIFORM = {
@@ -99,13 +98,13 @@ def _readings(left: Side, right: Side) -> tuple[Reading, Reading] | str:
     if graphs[0].needs.moving != graphs[1].needs.moving:
         return "only one of them has a moving reference"
     kinds = left.feedback, right.feedback
-    if kinds[0] == kinds[1]:
+    if kinds[0] is kinds[1]:
         return "own", "own"
-    if {*kinds} <= {*LISTS, "paired"}:
-        ways: list[Reading] = ["lists of two" if kind in LISTS else "own" for kind in kinds]
+    if all(kind.compares for kind in kinds):
+        ways: list[Reading] = ["lists of two" if kind.is_list else "own" for kind in kinds]
         return ways[0], ways[1]
-    if {*kinds} == {"labelled", "paired"}:
-        ways = ["pairs" if kind == "labelled" else "own" for kind in kinds]
+    if all(kind.labels or kind.is_pair for kind in kinds):
+        ways = ["pairs" if kind.labels else "own" for kind in kinds]
         return ways[0], ways[1]
     return f"their examples differ: {left.name} takes {kinds[0]}, {right.name} {kinds[1]} feedback"
 

@@ -36,7 +36,7 @@ class Known:
         needs = compiled.declared.needs
         for name in sorted(self.files):
             try:
-                if load(name, self.find).declaration.feedback != compiled.declared.feedback:
+                if load(name, self.find).declaration.kind is not compiled.declared.feedback:
                     continue
                 other = compile_source(name, None, self.find)
             except HaloError:

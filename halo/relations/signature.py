@@ -19,6 +19,7 @@ from halo.checks.scalars.inputs import MEMBERS, Where
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, policy_slots, text, topological
 from halo.compiler.pipeline import CompiledObjective
+from halo.objective.feedback import Feedback
 from halo.objective.schema import Interval
 from halo.relations.rewriting import NotPairs, Unreadable, masks_in, moved
 
@@ -49,8 +50,8 @@ class Side:
         return self.compiled.objective.name + ("@" + ",".join(more) if more else "")
 
     @property
-    def feedback(self) -> str:
-        """The shape of an example."""
+    def feedback(self) -> Feedback:
+        """What an example is."""
         return self.compiled.declared.feedback
 
 
@@ -138,7 +139,7 @@ class _Reader:
             self.spots = [Where("best", "worst", MEMBERS["best"])]
         elif self.view.is_list:
             self.spots = [Where("chosen", "rejected")]
-        elif self.view.graph.feedback == "labelled":
+        elif self.view.graph.feedback.labels:
             self.spots = [Where(label=label) for label in LABELS]
         else:
             self.spots = [Where()]

@@ -9,8 +9,8 @@ from halo.compiler.features import features
 from halo.compiler.pipeline import CompiledObjective
 from halo.figures.sketch import sketch
 from halo.notation.typeset import escaped_markdown
+from halo.objective.feedback import FEEDBACK
 from halo.objective.schema import Column, Paper
-from halo.objective.vocabulary import FEEDBACK
 from halo.report.papers import markdown
 
 INDEX = "README.md"
@@ -44,7 +44,7 @@ def _page(compiled: CompiledObjective, examination: Examination, has_figure: boo
 def _needs(compiled: CompiledObjective) -> Iterator[str]:
     """What must be there to train with it, one sentence each."""
     declared, needs = compiled.objective.declaration, compiled.declared.needs
-    yield f"Data: {FEEDBACK[declared.feedback].meaning} (`{declared.feedback}`)."
+    yield f"Data: {declared.kind.meaning} (`{declared.feedback}`)."
     for name, column in declared.columns.items():
         default = "" if column.default is None else f", {column.default:g} where it is missing"
         yield f"Column `{name}`: a number for each {column.level}, in `{column.domain}`{default}."
@@ -73,7 +73,7 @@ def _index(examined: Sequence[Examined]) -> str:
         "[How to choose](../choose.md).",
     ]
     for kind, feedback in FEEDBACK.items():
-        rows = [one for one in examined if one[0].objective.declaration.feedback == kind]
+        rows = [one for one in examined if one[0].declared.feedback is feedback]
         if rows:
             lines += ["", f"## {kind}: {feedback.meaning}", "", "| objective | | paper | reference | HALO | uses |"]
             lines += ["| --- | --- | --- | --- | --- | --- |", *map(_row, rows)]

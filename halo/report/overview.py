@@ -32,7 +32,7 @@ def _table(entries: Sequence[Entry]) -> str:
     )
     rows = []
     for file, compiled, examination in entries:
-        feedback = compiled.declared.feedback if compiled else "not compiled"
+        feedback = compiled.declared.feedback.name if compiled else "not compiled"
         kind = "bad" if examination.failed else expectation_style(examination)
         rows.append(
             f'<tr><th scope="row"><a href="{text(file)}"><code>{text(examination.objective)}</code></a></th><td>{text(title_of(compiled))}</td>'

@@ -27,7 +27,7 @@ def starter_settings() -> dict[str, Any]:
 def embedded_feedback(declaration: Declaration) -> Path:
     """Scored lists for what ranks answers or needs their scores, else pairs."""
     scores = any(name == "score" and column.default is None for name, column in declaration.columns.items())
-    return LISTS if scores or declaration.feedback in ("ranked", "scored") else FEEDBACK
+    return LISTS if scores or declaration.kind.is_list else FEEDBACK
 
 
 def with_defaults(settings: Mapping[str, Any], declaration: Declaration) -> dict[str, Any]:

@@ -9,19 +9,16 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from halo.data.examples import Kind
 from halo.data.formats import FORMATS
 from halo.data.reading import read_examples
 from halo.errors import DataError
+from halo.objective.feedback import DEMONSTRATIONS, data_kinds
 from halo.plugin import DataFormat, Example, Place, Row
 from halo.testing.parts import Trained, require, train_steps
 from halo.testing.samples import SAMPLES
 
-COMPLETIONS: dict[str, tuple[int, float]] = {"demonstrations": (1, 1), "labelled": (1, 1), "paired": (2, 2), "ranked": (2, math.inf)}
-OBJECTIVES = {"demonstrations": "sft", "labelled": "kto_no_z0", "paired": "dpo", "ranked": "dpo_pl"}
-"""For each kind an objective that is trained for a step."""
 REFUSAL = 'DataError("data-row", "what is wrong", place=place)'
 
 
@@ -57,8 +54,8 @@ def check_format(
 
 def _check_declaration(form: DataFormat) -> None:
     require(isinstance(form, DataFormat), f"{form!r} is no DataFormat")
-    kinds = get_args(Kind)
-    require(form.kind in kinds, f"the format {form.name}: its kind is {form.kind!r}; it would be one of {', '.join(kinds)}")
+    kinds = data_kinds()
+    require(form.kind in kinds, f"the format {form.name}: its kind is {form.kind!r}; it would be one of {', '.join(map(str, kinds))}")
     sound = isinstance(form.columns, tuple) and form.columns and all(isinstance(column, str) for column in form.columns)
     require(
         sound, f"the format {form.name}: columns is {form.columns!r}; a tuple of names, with a comma also where there is one: ('text',)"
@@ -70,7 +67,7 @@ def _check_declaration(form: DataFormat) -> None:
 
 def _told(row: Row, formats: Sequence[DataFormat]) -> str:
     """The format that a file beginning with this row is read as, or why there is none."""
-    stand_ins = [replace(form, read=lambda row, place: Example("demonstrations", "p", ("c",), place)) for form in formats]
+    stand_ins = [replace(form, read=lambda row, place: Example(DEMONSTRATIONS, "p", ("c",), place)) for form in formats]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"
         file.write_text(json.dumps(row) + "\n")
@@ -117,11 +114,11 @@ def _unsound(form: DataFormat, example: Any, place: Place) -> Iterator[str]:
     if not isinstance(example, Example):
         yield f"the type {type(example).__name__}; `read` returns an Example"
         return
-    if example.kind != form.kind:
+    if example.kind is not form.kind:
         yield f"the kind {example.kind!r}, and the format says {form.kind!r}"
     if example.place != place:
         yield f"the place {example.place!r}; pass on the `place` that `read` is given"
-    least, most = COMPLETIONS[form.kind]
+    least, most = form.kind.count
     count = len(example.completions) if isinstance(example.completions, tuple) else -1
     if not least <= count <= most:
         wanted = "a tuple of two or more" if most > 2 else f"a tuple of {least}"
@@ -134,7 +131,7 @@ def _unsound(form: DataFormat, example: Any, place: Place) -> Iterator[str]:
     for name, text in {"prompt": example.prompt, **completions, **example.texts}.items():
         if not _is_text(text):
             yield f"as {name} {text!r}; a text is a str or a tuple of {{role, content}} messages, as `text_of` and `answer_of` give it"
-    if (form.kind == "labelled") != isinstance(example.desirable, bool):
+    if bool(form.kind.labels) != isinstance(example.desirable, bool):
         yield f"desirable={example.desirable!r}; True or False in labelled examples, None in all others"
     yield from _unsound_ranks(form, example)
     if len(example.own) not in (0, count):
@@ -145,7 +142,7 @@ def _unsound(form: DataFormat, example: Any, place: Place) -> Iterator[str]:
 
 def _unsound_ranks(form: DataFormat, example: Example) -> Iterator[str]:
     ranks = example.ranks
-    if form.kind != "ranked":
+    if not form.kind.has_ranks:
         if ranks:
             yield f"ranks {ranks}; only ranked examples have them (pairs: the chosen completion comes first)"
     elif len(ranks) != len(example.completions) or not all(type(rank) is int for rank in ranks) or min(ranks) != 1:
@@ -239,7 +236,7 @@ def _check_trains(form: DataFormat, rows: Sequence[Row]) -> None:
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         supplies = (("format", form),)
         size = min(len(rows), 4)
-        name = OBJECTIVES[form.kind]
+        name = form.kind.objective
         more = {"data": str(file), "data_format": form.name, "max_steps": 1, "per_device_train_batch_size": size}
         ran: Trained = train_steps(name, supplies=supplies, **more)
     data = "; ".join(line for line in ran.said if line.startswith("data"))

@@ -17,6 +17,7 @@ from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
+from halo.objective.feedback import PAIRED, Feedback, kind_of
 from halo.plugin import ReferenceContext, ReferenceStrategy
 from halo.plugin.objectives import find_objective
 from halo.plugin.registry import given
@@ -61,11 +62,12 @@ def template() -> Template:
     return Template.of(tokenizer, "auto")
 
 
-def tokenized(feedback: str = "paired", slots: tuple[str, ...] = ("chosen", "rejected"), count: int = 8) -> list[TokenizedExample]:
+def tokenized(feedback: Feedback | str = PAIRED, slots: tuple[str, ...] = ("chosen", "rejected"), count: int = 8) -> list[TokenizedExample]:
     """Rows of the embedded feedback as the given kind (demonstrations, labelled, paired, ranked), tokenized for the given slots."""
-    source = LISTS if feedback == "ranked" else FEEDBACK
+    wanted = kind_of(feedback)
+    source = LISTS if wanted.is_list else FEEDBACK
     rows, _, _ = read_examples(str(source), FORMATS)
-    converted, _ = convert(rows[:count], feedback)
+    converted, _ = convert(rows[:count], wanted)
     return prepare(converted, template(), slots, {}, None, seed=0)[0][:count]
 
 

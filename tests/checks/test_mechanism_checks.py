@@ -104,7 +104,7 @@ def batch(feedback: str, seed: int) -> LossInputs:
 def pulls(loss: LossFunction, role: str, seed: int) -> torch.Tensor:
     """-d loss / d log pi of every token of the role."""
     inputs = batch(loss.feedback, seed)
-    slot = "completion" if loss.feedback == "scored" else role
+    slot = "completion" if loss.feedback.has_scores else role
     output = loss(inputs).loss
     (slope,) = torch.autograd.grad(output, inputs.roles[slot].logp, allow_unused=True) if output.requires_grad else (None,)
     slope = torch.zeros_like(inputs.roles[slot].logp) if slope is None else slope

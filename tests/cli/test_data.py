@@ -15,6 +15,7 @@ from halo.data.inspection import Inspection, inspect, percentiles
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.data.tokenizing import Template
+from halo.objective.feedback import PAIRED
 
 PAIRS = [
     {"prompt": "sort 312", "chosen": "123", "rejected": "321"},
@@ -94,7 +95,7 @@ def test_lists_of_ties_alone_are_wrong(tmp_path: Path, capsys: pytest.CaptureFix
 def inspected(template: Template, folder: Path) -> Inspection:
     examples, _, _ = read_examples(written(folder, PAIRS[:2]), FORMATS)
     prepared, _ = prepare(examples, template, ("chosen", "rejected"), {}, None, 0)
-    return inspect(prepared, template, {}, "paired")
+    return inspect(prepared, template, {}, PAIRED)
 
 
 def test_ends_and_beginnings(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from halo.data.mixing import order
 from halo.data.preparing import prepare, split, usable, with_mismatched
 from halo.data.reading import read_examples
 from halo.errors import DataError, Place, RowLeftOut
+from halo.objective import feedback
 
 
 def written(folder: Path, rows: list[Any], name: str = "data.jsonl") -> str:
@@ -37,7 +38,7 @@ HH = {"chosen": "\n\nHuman: hi\n\nAssistant: good", "rejected": "\n\nHuman: hi\n
 @pytest.mark.parametrize("file", ["data.jsonl", "data.json"])
 def test_formats_are_told_apart(row: dict[str, Any], name: str, kind: str, file: str, tmp_path: Path) -> None:
     examples, left_out, form = read_examples(written(tmp_path, [row, row], file), FORMATS)
-    assert (form.name, examples[0].kind, len(examples), left_out) == (name, kind, 2, [])
+    assert (form.name, examples[0].kind.name, len(examples), left_out) == (name, kind, 2, [])
 
 
 def test_a_datasets_folder_is_read(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_further_columns_of_a_later_row_are_no_other_format(tmp_path: Path) -> N
 
 def test_a_format_that_was_asked_for_is_held_to_its_columns_alone(tmp_path: Path) -> None:
     examples, _, form = read_examples(written(tmp_path, [DEMONSTRATION, LABEL]), FORMATS, format_name="demonstrations")
-    assert (form.name, [e.kind for e in examples]) == ("demonstrations", ["demonstrations"] * 2)
+    assert (form.name, [e.kind.name for e in examples]) == ("demonstrations", ["demonstrations"] * 2)
 
 
 def test_a_format_says_which_rows_are_left_out(tmp_path: Path) -> None:
@@ -135,13 +136,13 @@ def example(kind: str, completions: tuple[str, ...], **more: Any) -> Example:
 
 def test_conversions() -> None:
     pair, listed = example("paired", ("c", "r")), example("ranked", ("a", "b", "c"), ranks=(2, 1, 2))
-    assert [(e.completions[0], e.desirable) for e in convert([pair], "labelled")[0]] == [("c", True), ("r", False)]
-    assert convert([pair], "ranked")[0][0].ranks == (1, 2)
-    assert [e.completions for e in convert([listed], "paired")[0]] == [("b", "a"), ("b", "c")]
-    assert convert([listed], "demonstrations")[0][0].completions == ("b",)
-    assert "each pair" in convert([pair], "labelled")[1]
+    assert [(e.completions[0], e.desirable) for e in convert([pair], feedback.LABELLED)[0]] == [("c", True), ("r", False)]
+    assert convert([pair], feedback.RANKED)[0][0].ranks == (1, 2)
+    assert [e.completions for e in convert([listed], feedback.PAIRED)[0]] == [("b", "a"), ("b", "c")]
+    assert convert([listed], feedback.DEMONSTRATIONS)[0][0].completions == ("b",)
+    assert "each pair" in convert([pair], feedback.LABELLED)[1]
     with pytest.raises(DataError, match="wants paired feedback, the data is labelled"):
-        convert([example("labelled", ("c",), desirable=True)], "paired")
+        convert([example("labelled", ("c",), desirable=True)], feedback.PAIRED)
 
 
 def test_the_order_comes_from_seed_and_epoch_alone() -> None:

@@ -67,13 +67,13 @@ def test_value_at_the_reference(name: str) -> None:
     loss = halo.compile_objective(name)
     logp, mask = -torch.rand(4, 5, dtype=torch.float64) - 0.1, torch.ones(4, 5, dtype=torch.bool)
     roles = {slot: Completions(mask, logp, logp.clone()) for slot in loss.needs.slots}
-    desirable = torch.tensor([True, False, True, False]) if loss.feedback == "labelled" else None
+    desirable = torch.tensor([True, False, True, False]) if loss.feedback.labels else None
     assert loss(LossInputs(roles, desirable)).loss.item() == pytest.approx(AT_REFERENCE[name], rel=1e-12)
 
 
 def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
     generator = torch.Generator().manual_seed(0)
-    lists = loss.feedback in ("ranked", "scored")
+    lists = loss.feedback.is_list
     shape = (4, 3, 6) if lists else (4, 6)
     mask = torch.rand(shape, generator=generator) < 0.8
     mask[..., 0] = True
@@ -83,10 +83,10 @@ def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
         roles[slot] = Completions(mask, logp.to(dtype).requires_grad_(), ref.to(dtype))
         roles[slot].columns = columns_for(loss, "completion", shape[:-1]) | columns_for(loss, "token", shape)
         roles[slot].columns |= {word: torch.full(shape, -0.5 if word == "log_sum_sq_probs" else 0.5) for word in loss.needs.words}
-        if loss.feedback == "scored":
+        if loss.feedback.has_scores:
             roles[slot].columns["score"] = torch.tensor([[1.0, 0.5, 0.5]] * 4)
     ranks = torch.tensor([[1, 2, 2]] * 4) if lists else None
-    desirable = torch.tensor([True, False, True, True]) if loss.feedback == "labelled" else None
+    desirable = torch.tensor([True, False, True, True]) if loss.feedback.labels else None
     return LossInputs(roles, desirable, ranks, columns_for(loss, "example", (4,)), vocab_size=50)
 
 

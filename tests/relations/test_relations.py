@@ -84,9 +84,9 @@ def gradients(one: Side, parameters: dict[str, float], seed: int) -> Tensor:
     def completions(arranged: Callable[[Tensor], Tensor]) -> Completions:
         return Completions(arranged(mask), arranged(logp), arranged(ref.double()))
 
-    if one.feedback == "paired":
+    if one.feedback.name == "paired":
         inputs = LossInputs({"chosen": completions(chosen), "rejected": completions(rejected)})
-    elif one.feedback == "labelled":
+    elif one.feedback.name == "labelled":
         inputs = LossInputs({"completion": completions(lambda x: x)}, torch.arange(8) < 4)
     else:
         lists = completions(lambda x: torch.stack([chosen(x), rejected(x)], 1))
@@ -119,7 +119,7 @@ def _holds(one: Side, found: Relation, end: str) -> None:
         leaves[role] = whole
         roles[role] = Completions(mask, whole.expand(1, length) / length, torch.full((1, length), ref / length, dtype=torch.float64))
     inputs = LossInputs(roles)
-    if one.feedback == "ranked":
+    if one.feedback.name == "ranked":
         width = max(c.mask.shape[1] for c in roles.values())
         lists = [torch.stack([torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in xs], 1) for xs in zip(*((c.mask, c.logp, c.ref_logp) for c in roles.values()), strict=True)]  # fmt: skip
         inputs = LossInputs({"completion": Completions(*lists)}, ranks=torch.tensor([[1, 2]]))

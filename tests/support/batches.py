@@ -11,6 +11,7 @@ from mpmath import mpf
 from torch import Tensor
 
 from halo.loss.inputs import Completions, LossInputs
+from halo.objective.feedback import Feedback, kind_of
 from halo.objective.schema import Column, Interval
 
 Rows = list[list[tuple[float, float]]]
@@ -141,7 +142,7 @@ def exact_row(row: list[tuple[float, float]], dtype: torch.dtype) -> dict[str, A
 
 
 def batch(
-    feedback: str,
+    feedback: Feedback | str,
     kind: str,
     dtype: torch.dtype,
     seed: int,
@@ -150,6 +151,7 @@ def batch(
     words: Sequence[str] = (),
 ) -> Both:
     """A batch for `feedback`. kind: random, far_up, far_down, long, sure, impossible. `words` are of the full vocabulary."""
+    asked = kind_of(feedback)
     columns = {**(columns or {}), **{word: Column(level="token", domain=WORDS[word]) for word in words}}
     rng = random.Random(f"{feedback}{kind}{seed}")
     size = 5 if kind == "random" else 2
@@ -161,23 +163,23 @@ def batch(
             sign = towards if kind == "far_up" else -towards
             return ratio_row(rng, rng.choice([1, 4, 40]), 500.0 * sign)
         if kind == "long":
-            return ratio_row(rng, rng.choice([1, 256 if feedback == "scored" else 4096]), 40.0 * towards)  # lists of long rows take minutes
+            return ratio_row(rng, rng.choice([1, 256 if asked.has_scores else 4096]), 40.0 * towards)  # lists of long rows take minutes
         return sure_row(rng, rng.choice([1, 4, 60]), -1e-30 if kind == "sure" else -1e4 / 60)
 
     def rows(towards: int) -> Rows:
         return [row(towards) for _ in range(size)]
 
     extras: dict[str, Any] = {role: rows(1) for role in extra}
-    if feedback == "paired":
+    if asked.is_pair:
         return Both({"chosen": rows(1), "rejected": rows(-1), **extras}, dtype, columns=columns)
-    if feedback == "labelled":
+    if asked.labels:
         labels = [bool(i % 2) for i in range(size)]
         completion = [row(1 if good else -1) for good in labels]
         mismatched = [ordinary_row(rng, rng.randint(1, 9)) for _ in range(size)]
         return Both({"completion": completion, "mismatched": mismatched}, dtype, labels=labels, columns=columns)
-    if feedback in ("ranked", "scored"):
+    if asked.is_list:
         lists = [[row(1 if k < 2 else -1) for k in range(4)] for _ in range(size)]
         ranks = [[rng.randint(1, 3) for _ in range(4)] for _ in range(size)]
-        scores = [[2.75 - 0.75 * rank for rank in ranking] for ranking in ranks] if feedback == "scored" else None
+        scores = [[2.75 - 0.75 * rank for rank in ranking] for ranking in ranks] if asked.has_scores else None
         return Both({"completion": lists}, dtype, ranks=ranks, columns=columns, scores=scores)
     return Both({"completion": rows(1), **extras}, dtype, columns=columns)

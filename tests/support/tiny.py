@@ -15,6 +15,7 @@ from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
+from halo.objective.feedback import Feedback, kind_of
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, POLICY
 from halo.training.model.loading import load_model, load_tokenizer
@@ -37,10 +38,10 @@ def template() -> Template:
     return Template.of(load_tokenizer(str(POLICY), Settings()), "auto")
 
 
-def examples(feedback: str, slots: tuple[str, ...], count: int = 8) -> list[TokenizedExample]:
+def examples(feedback: Feedback | str, slots: tuple[str, ...], count: int = 8) -> list[TokenizedExample]:
     """Tokenized examples of the embedded feedback, in the kind that is asked for."""
     rows, _, _ = read_examples(str(FEEDBACK), FORMATS)
-    converted, _ = convert(rows[:count], feedback)
+    converted, _ = convert(rows[:count], kind_of(feedback))
     return prepare(converted, template(), slots, {}, None, seed=0)[0][:count]
 
 

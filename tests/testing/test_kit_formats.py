@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from halo.data.formats import FORMATS
-from halo.plugin import DataError, DataFormat, Example, Place, Row, extras, text_of
+from halo.plugin import DataError, DataFormat, Example, Place, PluginError, Row, extras, text_of
 from halo.testing import check_format
 from halo.testing.samples import SAMPLES
 
@@ -88,7 +88,7 @@ WRONG = {
     "core's rows": (replace(SOUND, columns=("prompt", "chosen", "rejected")), SAMPLES["pairs"], "fit several formats"),
     "core's rows taken": (replace(SOUND, columns=("prompt", "completion", "label")), ROWS, "sample row 1 lacks its column prompt"),
     "columns as a text": (replace(SOUND, columns="question"), ROWS, "a tuple of names"),
-    "an unknown kind": (replace(SOUND, kind="pairs"), ROWS, "its kind is 'pairs'"),
+    "a kind that no row has": (replace(SOUND, kind="scored"), ROWS, "its kind is 'scored'; it would be one of demonstrations, labelled, paired, ranked"),
     "too few rows": (SOUND, ROWS[:1], "two or more sample rows"),
     "identical pairs": (SOUND, [ROWS[0], {**ROWS[1], "bad": " 2"}], "of 2 sample rows 1 are trained on"),
 }  # fmt: skip
@@ -148,3 +148,8 @@ def test_a_column_that_only_tells_rows_apart() -> None:
     with pytest.raises(AssertionError, match="a row with 7 in note was read as"):
         check_format(form, ROWS, optional=("note",))
     check_format(form, ROWS, unread=("note",))
+
+
+def test_a_kind_that_there_is_not_is_told_at_once() -> None:
+    with pytest.raises(PluginError, match="'pairs' is no kind of feedback; did you mean 'paired'"):
+        replace(SOUND, kind="pairs")

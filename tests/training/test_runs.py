@@ -55,7 +55,7 @@ def asks_for_more(name: str) -> bool:
 def test_every_objective_trains_and_saves_a_loadable_model(name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    lists = load(name, find_objective).declaration.feedback in ("ranked", "scored")
+    lists = load(name, find_objective).declaration.kind.is_list
     data = ["--data", str(tiny.write_lists(tmp_path / "lists.jsonl") if lists else tiny.FEEDBACK)]
     folder = tmp_path / "run"
     arguments = [

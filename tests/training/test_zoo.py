@@ -61,7 +61,7 @@ def rows_for(loss: LossFunction) -> list[dict[str, Any]]:
             elif "chosen" in row:
                 row |= {f"{side}_{name}": numbers(column, row[side]) for side in ("chosen", "rejected")}
         if declared.roles:  # what is to be kept beside what is to be forgotten; else the best text there is
-            row |= dict.fromkeys(declared.roles, row["rejected" if declared.feedback == "demonstrations" else "chosen"])
+            row |= dict.fromkeys(declared.roles, row["rejected" if declared.kind.imitates else "chosen"])
     return rows
 
 

@@ -87,7 +87,7 @@ class Inputs:
     @property
     def is_list(self) -> bool:
         """Whether an example has a list of completions."""
-        return self.graph.feedback in ("ranked", "scored")
+        return self.graph.feedback.is_list
 
     def scalar(self, node: Node, where: Where = ANYONE) -> Node:
         """The node as a scalar; its token quantities keep the axis `token` (any one token)."""
@@ -120,7 +120,7 @@ class Inputs:
         name = TIED.get(node.data, node.data) if self.tied else node.data
         if not name:
             return self.s.number(0)
-        if node.data == "score" and self.graph.feedback == "scored" and slot in ABOVE:
+        if node.data == "score" and self.graph.feedback.has_scores and slot in ABOVE:
             return self._lower(self.s.variable("score", ABOVE[slot]), slot)
         if node.data in ENTROPIES and self.graph.needs.vocab_size:
             return self._entropy(name, slot, token)
@@ -144,7 +144,7 @@ class Inputs:
     def _slot(self, node: Node, where: Where) -> str:
         if "other" in node.axes:
             return where.other
-        return where.list if "list" in node.axes or (self.is_list and node.slot == "completion") else node.slot
+        return where.list if "list" in node.axes or self.graph.feedback.several(node.slot) else node.slot
 
     def length(self, slot: str) -> Node:
         """The number of scored tokens of a completion."""

@@ -43,7 +43,7 @@ class Reductions(Sums):
 
     def _over_list(self, node: Node, where: Where) -> Node:
         inner, population = self.scalar(node.args[0], where), node.args[1].data if len(node.args) > 1 else ""
-        if self.graph.feedback == "scored" and population in ("worse", "better"):
+        if self.graph.feedback.has_scores and population in ("worse", "better"):
             own, other = (self.s.variable("score", slot) for slot in (where.list, where.other))
             below = self._lower(own, where.other)
             inner = self.s.substitute(inner, {other: below if population == "worse" else self.s.call("add", own, self.s.call("sub", own, below))})

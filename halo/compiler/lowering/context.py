@@ -12,11 +12,10 @@ from typing import Any
 from halo.compiler.graph import Builder, Node, Origin, Statistic
 from halo.errors import ObjectiveError, nearest
 from halo.objective.document import Path
+from halo.objective.feedback import FEEDBACK
 from halo.objective.formula import Call, Formula
 from halo.objective.loading import Objective
-from halo.objective.vocabulary import FEEDBACK
 
-LISTS = ("ranked", "scored")
 COMPARISONS = ("lt", "le", "gt", "ge")
 
 
@@ -47,7 +46,7 @@ class Context:
         self.objective, self.declaration = objective, objective.declaration
         self.build = Builder()
         self.feedback = FEEDBACK[self.declaration.feedback]
-        self.is_list = self.declaration.feedback in LISTS
+        self.is_list = self.feedback.is_list
         self.roles = dict(self.feedback.roles) | {"prompt": "prompt"} | {role: role for role in self.declaration.roles}
         self.labels: dict[Node, str] = {}
         self.origins: dict[Node, Origin] = {}
@@ -93,12 +92,12 @@ class Context:
 
     def check_role(self, role: str, path: Path, offset: int = 0) -> None:
         if role not in self.roles:
-            message = f"{self.declaration.feedback} feedback has no role {role!r}"
+            message = f"{self.feedback} feedback has no role {role!r}"
             raise self.fail("unknown-role", message, path, offset, nearest(role, self.roles))
 
     def at(self, role: str) -> At:
         slot = self.roles[role]
-        return At(role, slot, self.is_list and slot == "completion")
+        return At(role, slot, self.feedback.several(slot))
 
     def inner_site(self, site: Site, populations: set[str]) -> Site:
         """The site of a list word's argument: the list roles named there are collected in `populations`."""
@@ -110,7 +109,7 @@ class Context:
 
     def member_mask(self, role: str) -> Node | None:
         """Which examples, completions or pairs have the role; None if all have it."""
-        if role in ("desirable", "undesirable"):
+        if role in self.feedback.labels:
             return self.build.make(op="mask", data=role, axes=("example",))
         if self.is_list and role in ("completion", "all"):
             return self.build.make(op="mask", data="present", slot="completion", axes=("example", "list"))

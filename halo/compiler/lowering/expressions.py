@@ -117,7 +117,7 @@ class Expressions(Levels):
 
     def input(self, name: str, at: At, formula: Name, site: Site) -> Node:
         column = self.declaration.columns.get(name)
-        if name == "score" and column is None and self.declaration.feedback != "scored":
+        if name == "score" and column is None and not self.feedback.has_scores:
             raise self.fail(
                 "unknown-name", "'score' is there in scored feedback only", site.path, formula.offset, "or declare a column named score"
             )

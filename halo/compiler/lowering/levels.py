@@ -6,6 +6,7 @@ from halo.compiler.graph import AXES, Node, topological
 from halo.compiler.lowering.context import Context, Site
 from halo.compiler.lowering.ordering import of_rows, rowless
 from halo.objective.document import Path
+from halo.objective.feedback import list_kinds
 from halo.objective.formula import Call, Formula, to_text
 from halo.objective.vocabulary import LIST_POPULATIONS, REDUCTIONS
 
@@ -31,7 +32,7 @@ class Levels(Context):
         assert value.tokens is not None
         slot, axis = value.tokens
         axes = ("example", *((axis,) if axis else ()), "token")
-        if not axis and slot == "completion" and self.is_list:  # the tokens of a selected completion
+        if not axis and self.feedback.several(slot):  # the tokens of a selected completion
             which = next(node.data for node in topological([value]) if node.op == "select" and node.tokens)
             whole = self.build.make(op="mask", data="mask", slot=slot, axes=("example", "list", "token"), tokens=(slot, "list"))
             return self.build.select(which, whole)
@@ -39,7 +40,7 @@ class Levels(Context):
 
     def over_list(self, formula: Call, site: Site) -> Node:
         if not self.is_list:
-            raise self.fail("wrong-level", f"{formula.function}() needs ranked or scored feedback", site.path, formula.offset)
+            raise self.fail("wrong-level", f"{formula.function}() needs {list_kinds()} feedback", site.path, formula.offset)
         populations: set[str] = set()
         value = self.expression(formula.arguments[0], self.inner_site(site, populations))
         if len(populations) != 1:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from halo.compiler.graph import Node
 from halo.compiler.lowering.context import Context, Site
+from halo.objective.feedback import list_kinds
 from halo.objective.formula import Call
 from halo.objective.vocabulary import PLACINGS, Placing
 
@@ -25,7 +26,7 @@ def placed(of: Context, formula: Call, site: Site) -> Node:
 def _in_list(of: Context, word: Placing, formula: Call, site: Site) -> Node:
     name = formula.function
     if not of.is_list:
-        raise of.fail("wrong-level", f"{name}() needs ranked or scored feedback", site.path, formula.offset, "there is no list to stand in")
+        raise of.fail("wrong-level", f"{name}() needs {list_kinds()} feedback", site.path, formula.offset, "there is no list to stand in")
     populations: set[str] = set()
     value = of.expression(formula.arguments[0], of.inner_site(site, populations))
     if populations or value.axes != ("example", "list"):

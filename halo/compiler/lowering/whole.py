@@ -31,7 +31,7 @@ class _Lowering(Equation):
     def item_roles(self, value: Any, path: Path) -> list[str]:
         if value is None:
             if self.feedback.default_role is None:
-                raise self.fail("missing-key", "ranked feedback needs 'role'", path, hint="chosen (every pair), completion, best or worst")
+                raise self.fail("missing-key", f"{self.feedback} feedback needs 'role'", path, hint=self.feedback.role_hint)
             return list(self.feedback.default_role)
         roles = [value] if isinstance(value, str) else list(value)
         for index, role in enumerate(roles):
@@ -93,7 +93,7 @@ class _Lowering(Equation):
             return self.formula((*path, "examples"), text, None, {"loss": loss})
 
         self.check_rows([group.item for group in groups], path)
-        several = len(roles) > 1 and self.declaration.feedback == "paired"
+        several = len(roles) > 1 and self.feedback.is_pair
         result = reduce_groups(self.build, groups, reduce, several, fail, last_step)
         chain = ", ".join(f"{step}: {way}" for step, way in (reduce or {"examples": "mean"}).items())
         if result.op == "apply" and len(groups) > 1:
@@ -147,7 +147,7 @@ class _Lowering(Equation):
         declaration = self.declaration
         return LossGraph(
             declaration.name,
-            declaration.feedback,
+            self.feedback,
             dict(declaration.parameters),
             loss,
             terms,

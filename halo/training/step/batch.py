@@ -12,6 +12,7 @@ from halo.compiler.graph import Needs
 from halo.data.columns import Numbers
 from halo.data.tokenizing import TokenizedExample
 from halo.loss.inputs import Completions, LossInputs
+from halo.objective.feedback import Feedback
 from halo.scoring.rows import scored_counts
 
 
@@ -40,7 +41,7 @@ class EffectiveBatch:
     """All examples of one step, in rank order. Flat log-probs of a slot run over examples, completions, tokens."""
 
     def __init__(
-        self, facts: Sequence[Facts], needs: Needs, feedback: str, device: torch.device, vocab_size: int | None = None
+        self, facts: Sequence[Facts], needs: Needs, feedback: Feedback, device: torch.device, vocab_size: int | None = None
     ) -> None:
         self.facts, self.needs, self.feedback, self.device, self.vocab_size = facts, needs, feedback, device, vocab_size
         self.masks = {slot: self._mask(slot) for slot in needs.slots}
@@ -64,7 +65,7 @@ class EffectiveBatch:
             roles[slot] = Completions(mask, logp, ref, columns=own | of_reference | data)
         dtype = next(iter(roles.values())).logp.dtype
         columns = {name: self._column(name, dtype) for name in self.needs.columns}
-        desirable = torch.tensor([bool(fact.desirable) for fact in self.facts], device=self.device) if self.feedback == "labelled" else None
+        desirable = torch.tensor([bool(fact.desirable) for fact in self.facts], device=self.device) if self.feedback.labels else None
         return LossInputs(roles, desirable, self._ranks(), columns, self.vocab_size)
 
     def _mask(self, slot: str) -> Tensor:
@@ -74,10 +75,10 @@ class EffectiveBatch:
         for i, row in enumerate(counts):
             table[i, : len(row)] = torch.tensor(row)
         mask = (torch.arange(width) < table[..., None]).to(self.device)
-        return mask if self.feedback in ("ranked", "scored") and slot == "completion" else mask[:, 0]
+        return mask if self.feedback.several(slot) else mask[:, 0]
 
     def _ranks(self) -> Tensor | None:
-        if self.feedback not in ("ranked", "scored"):
+        if not self.feedback.has_ranks:
             return None
         size = max(len(fact.ranks) for fact in self.facts)
         return torch.tensor([[*fact.ranks, *[0] * (size - len(fact.ranks))] for fact in self.facts], device=self.device)

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from halo.loss.inputs import Completions, LossInputs, LossOutput
+from halo.objective.feedback import Feedback
 
 Sums = dict[str, tuple[float, float]]
 """metric -> (sum, count)"""
 
 
 @torch.no_grad()
-def measure(output: LossOutput, inputs: LossInputs, feedback: str, sources: Sequence[str] = ()) -> Sums:
+def measure(output: LossOutput, inputs: LossInputs, feedback: Feedback, sources: Sequence[str] = ()) -> Sums:
     """The metrics of one effective batch. Which there are depends on the objective only, never on the batch.
 
     Where the examples are of several named sets, those of each set stand under its name too (`rewards/margins/NAME`).
@@ -53,19 +54,19 @@ def _rewards_of(output: LossOutput, rows: Tensor) -> LossOutput:
     return replace(output, rewards={slot: reward[rows] for slot, reward in output.rewards.items()})
 
 
-def _completions(output: LossOutput, inputs: LossInputs, feedback: str) -> Sums:
+def _completions(output: LossOutput, inputs: LossInputs, feedback: Feedback) -> Sums:
     logps = {slot: torch.where(c.mask, c.logp, 0.0).sum(-1) for slot, c in inputs.roles.items() if slot != "mismatched"}
     rewards = output.rewards
-    if feedback == "paired":
+    if feedback.is_pair:
         return _paired(logps, rewards)
-    if feedback == "labelled" and inputs.desirable is not None:
+    if feedback.labels and inputs.desirable is not None:
         good, bad = inputs.desirable, ~inputs.desirable
         sides = {"chosen": good, "rejected": bad}
         result = {f"logps/{side}": _mean_of(logps["completion"], mask) for side, mask in sides.items()}
         if "completion" in rewards:
             result |= {f"rewards/{side}": _mean_of(rewards["completion"], mask) for side, mask in sides.items()}
         return result
-    if feedback in ("ranked", "scored"):
+    if feedback.has_ranks:
         return _ranked(logps["completion"], rewards.get("completion"), inputs)
     return {f"logps/{slot}": _mean_of(value) for slot, value in logps.items()}
 

@@ -6,7 +6,7 @@ of [prompt, response], stand before it. tatsu-lab/alpaca and AlpacaEval's model 
 
 from __future__ import annotations
 
-from halo.plugin import DataError, DataFormat, Example, Message, Place, Row, RowLeftOut, Text
+from halo.plugin import DEMONSTRATIONS, LABELLED, PAIRED, DataError, DataFormat, Example, Message, Place, Row, RowLeftOut, Text
 from halo_formats.turns import after_system, demonstration, flag_of, holds_no_other, label, pair, plain_of
 
 PROMPT = ("instruction", "input", "system", "history")
@@ -55,7 +55,7 @@ def _fits_pair(row: Row) -> bool:
 
 
 FORMATS = (
-    DataFormat("alpaca", "demonstrations", ("instruction", "output"), read_demonstration, _fits_one),
-    DataFormat("alpaca-pairs", "paired", ("instruction", "chosen", "rejected"), read_pair, _fits_pair),
-    DataFormat("alpaca-labels", "labelled", ("instruction", "output", "kto_tag"), read_label, _fits_one),
+    DataFormat("alpaca", DEMONSTRATIONS, ("instruction", "output"), read_demonstration, _fits_one),
+    DataFormat("alpaca-pairs", PAIRED, ("instruction", "chosen", "rejected"), read_pair, _fits_pair),
+    DataFormat("alpaca-labels", LABELLED, ("instruction", "output", "kto_tag"), read_label, _fits_one),
 )

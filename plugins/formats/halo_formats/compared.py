@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from halo.plugin import DataError, DataFormat, Example, Place, Row, RowLeftOut, answer_of, extras, prompt_of, text_of
+from halo.plugin import PAIRED, DataError, DataFormat, Example, Place, Row, RowLeftOut, answer_of, extras, prompt_of, text_of
 from halo_formats.turns import gap_of, numbers_of, pair, plain_of, transcript_of
 
 BINARIZED = ("prompt", "chosen", "rejected", "score_chosen", "score_rejected")
@@ -42,7 +42,7 @@ def read_shp(row: Row, place: Place) -> Example:
     more = extras(row, ("history", "human_ref_A", "human_ref_B"))
     own = tuple({k.removesuffix(f"_{name}"): v for k, v in more["columns"].items() if k.endswith(f"_{name}")} for name in names)
     more["columns"] = gap_of(own) | more["columns"]
-    return Example("paired", prompt, completions, place, own=own, **more)
+    return Example(PAIRED, prompt, completions, place, own=own, **more)
 
 
 def read_alpaca_eval(row: Row, place: Place) -> Example:
@@ -70,8 +70,8 @@ def _sided(row: Row, better: int, worse: int) -> dict[str, Any]:
 
 
 FORMATS = (
-    DataFormat("ultrafeedback-binarized", "paired", BINARIZED, read_binarized),
-    DataFormat("hh-prompt", "paired", HH, read_hh_prompt, lambda row: isinstance(row["prompt"], str) and row["prompt"].startswith("\n\nHuman:")),
-    DataFormat("shp", "paired", SHP, read_shp),
-    DataFormat("alpaca-eval", "paired", ALPACA_EVAL, read_alpaca_eval),
+    DataFormat("ultrafeedback-binarized", PAIRED, BINARIZED, read_binarized),
+    DataFormat("hh-prompt", PAIRED, HH, read_hh_prompt, lambda row: isinstance(row["prompt"], str) and row["prompt"].startswith("\n\nHuman:")),
+    DataFormat("shp", PAIRED, SHP, read_shp),
+    DataFormat("alpaca-eval", PAIRED, ALPACA_EVAL, read_alpaca_eval),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from halo.plugin import DataError, DataFormat, Example, Place, Row, RowLeftOut, is_messages
+from halo.plugin import LABELLED, PAIRED, DataError, DataFormat, Example, Place, Row, RowLeftOut, is_messages
 from halo_formats.turns import answering, asking, common_turns, conversation_of, flag_of, label, last_reply, pair, plain_of
 
 PREFERENCE = ("input", "preferred_output", "non_preferred_output")
@@ -64,13 +64,13 @@ def read_messages_pair(row: Row, place: Place) -> Example:
 
 
 FORMATS = (
-    DataFormat("openai-preference", "paired", PREFERENCE, read_preference, is_preference),
+    DataFormat("openai-preference", PAIRED, PREFERENCE, read_preference, is_preference),
     DataFormat(
-        "rejected-response", "paired", ("messages", "rejected_response"), read_rejected_response, lambda row: is_messages(row["messages"])
+        "rejected-response", PAIRED, ("messages", "rejected_response"), read_rejected_response, lambda row: is_messages(row["messages"])
     ),
     DataFormat(
-        "rejected-messages", "paired", ("messages", "rejected_messages"), read_rejected_messages, lambda row: is_messages(row["messages"])
+        "rejected-messages", PAIRED, ("messages", "rejected_messages"), read_rejected_messages, lambda row: is_messages(row["messages"])
     ),
-    DataFormat("messages-labels", "labelled", ("messages", "label"), read_messages_label, lambda row: is_messages(row["messages"])),
-    DataFormat("messages-pairs", "paired", MESSAGES_PAIR, read_messages_pair, lambda row: all(isinstance(row[c], Mapping) for c in MESSAGES_PAIR[1:])),
+    DataFormat("messages-labels", LABELLED, ("messages", "label"), read_messages_label, lambda row: is_messages(row["messages"])),
+    DataFormat("messages-pairs", PAIRED, MESSAGES_PAIR, read_messages_pair, lambda row: all(isinstance(row[c], Mapping) for c in MESSAGES_PAIR[1:])),
 )

@@ -10,7 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from halo.plugin import DataError, DataFormat, Example, Place, Row, RowLeftOut, Text, answer_of, extras, messages_of, prompt_of, text_of
+from halo.plugin import (
+    RANKED,
+    DataError,
+    DataFormat,
+    Example,
+    Place,
+    Row,
+    RowLeftOut,
+    Text,
+    answer_of,
+    extras,
+    messages_of,
+    prompt_of,
+    text_of,
+)
 from halo_formats.turns import Turns, holds_no_other, numbers_of, offered_tools, transcript_of
 
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
@@ -37,7 +51,7 @@ def ranks_of(goodness: Sequence[float]) -> tuple[int, ...]:
 
 def ranked(row: Row, used: tuple[str, ...], prompt: Text, answers: Sequence[Text], ranks: tuple[int, ...], place: Place, **more: Any) -> Example:
     """A ranked list, with what the row holds beside the columns `used`; `own` where the answers have numbers of their own."""
-    return Example("ranked", prompt, tuple(answers), place, ranks=ranks, tools=offered_tools(row, place), **extras(row, used), **more)
+    return Example(RANKED, prompt, tuple(answers), place, ranks=ranks, tools=offered_tools(row, place), **extras(row, used), **more)
 
 
 def read_ultrafeedback(row: Row, place: Place) -> Example:
@@ -98,8 +112,8 @@ def _of(row: Row, column: str, key: str) -> bool:
 
 
 FORMATS = (
-    DataFormat("ultrafeedback", "ranked", ("instruction", "completions"), read_ultrafeedback, lambda row: _of(row, "completions", "response")),
-    DataFormat("nectar", "ranked", ("prompt", "answers"), read_nectar, lambda row: _of(row, "answers", "answer")),
-    DataFormat("nemo-ranks", "ranked", ("context", "completions"), read_nemo, lambda row: _of(row, "completions", "completion")),
-    DataFormat("ranks", "ranked", ("prompt", "completions", "ranks"), read_ranks, lambda row: holds_no_other(row, "prompt", "completions")),
+    DataFormat("ultrafeedback", RANKED, ("instruction", "completions"), read_ultrafeedback, lambda row: _of(row, "completions", "response")),
+    DataFormat("nectar", RANKED, ("prompt", "answers"), read_nectar, lambda row: _of(row, "answers", "answer")),
+    DataFormat("nemo-ranks", RANKED, ("context", "completions"), read_nemo, lambda row: _of(row, "completions", "completion")),
+    DataFormat("ranks", RANKED, ("prompt", "completions", "ranks"), read_ranks, lambda row: holds_no_other(row, "prompt", "completions")),
 )

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from halo.plugin import DataError, DataFormat, Example, Message, Place, Row, nearest
+from halo.plugin import DEMONSTRATIONS, LABELLED, PAIRED, DataError, DataFormat, Example, Message, Place, Row, nearest
 from halo_formats.turns import (
     Turns,
     after_system,
@@ -92,7 +92,7 @@ def _fits_pair(row: Row) -> bool:
 
 
 FORMATS = (
-    DataFormat("sharegpt", "demonstrations", ("conversations",), read_demonstration, _fits_alone),
-    DataFormat("sharegpt-pairs", "paired", ("conversations", "chosen", "rejected"), read_pair, _fits_pair),
-    DataFormat("sharegpt-labels", "labelled", ("conversations", "kto_tag"), read_label, _fits_alone),
+    DataFormat("sharegpt", DEMONSTRATIONS, ("conversations",), read_demonstration, _fits_alone),
+    DataFormat("sharegpt-pairs", PAIRED, ("conversations", "chosen", "rejected"), read_pair, _fits_pair),
+    DataFormat("sharegpt-labels", LABELLED, ("conversations", "kto_tag"), read_label, _fits_alone),
 )

@@ -6,7 +6,7 @@ Source: TRL, "Dataset formats and types" (huggingface.co/docs/trl/dataset_format
 
 from __future__ import annotations
 
-from halo.plugin import DataFormat, Example, Place, Row, RowLeftOut, is_messages
+from halo.plugin import DEMONSTRATIONS, PAIRED, DataFormat, Example, Place, Row, RowLeftOut, is_messages
 from halo_formats.turns import (
     ANSWERS,
     PROMPTS,
@@ -74,11 +74,11 @@ def read_messages(row: Row, place: Place) -> Example:
 
 
 FORMATS = (
-    DataFormat("implicit-prompt", "paired", PAIR, read_implicit, is_implicit),
-    DataFormat("text", "demonstrations", ("text",), read_text, lambda row: isinstance(row["text"], str) and holds_no_other(row)),
+    DataFormat("implicit-prompt", PAIRED, PAIR, read_implicit, is_implicit),
+    DataFormat("text", DEMONSTRATIONS, ("text",), read_text, lambda row: isinstance(row["text"], str) and holds_no_other(row)),
     DataFormat(
         # HuggingFaceH4/ultrachat_200k repeats the first turn in a column `prompt`
-        "messages", "demonstrations", ("messages",), read_messages,
+        "messages", DEMONSTRATIONS, ("messages",), read_messages,
         lambda row: is_messages(row["messages"]) and not (ANSWERS | {"conversations"}) & row.keys(),
     ),
 )  # fmt: skip

@@ -7,7 +7,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from halo.plugin import DataError, Example, Message, Place, Row, RowLeftOut, Text, extras, text_of, tools_of
+from halo.plugin import (
+    DEMONSTRATIONS,
+    LABELLED,
+    PAIRED,
+    DataError,
+    Example,
+    Message,
+    Place,
+    Row,
+    RowLeftOut,
+    Text,
+    extras,
+    text_of,
+    tools_of,
+)
 
 Turns = tuple[Message, ...]
 
@@ -141,7 +155,7 @@ def pair(row: Row, used: tuple[str, ...], prompt: Text, chosen: Text, rejected: 
     more = extras(row, used)
     own = of_both(more["columns"])
     more["columns"] = gap_of(own) | more["columns"]
-    return Example("paired", prompt, (chosen, rejected), place, own=own, tools=offered_tools(row, place), **more)
+    return Example(PAIRED, prompt, (chosen, rejected), place, own=own, tools=offered_tools(row, place), **more)
 
 
 def gap_of(own: tuple[Mapping[str, Any], ...]) -> dict[str, float]:
@@ -153,10 +167,10 @@ def gap_of(own: tuple[Mapping[str, Any], ...]) -> dict[str, float]:
 def label(row: Row, used: tuple[str, ...], prompt: Text, completion: Text, desirable: bool, place: Place) -> Example:
     """A labelled completion, with what the row holds beside the columns `used`."""
     more, tools = extras(row, used), offered_tools(row, place)
-    return Example("labelled", prompt, (completion,), place, desirable=desirable, own=(more["columns"],), tools=tools, **more)
+    return Example(LABELLED, prompt, (completion,), place, desirable=desirable, own=(more["columns"],), tools=tools, **more)
 
 
 def demonstration(row: Row, used: tuple[str, ...], prompt: Text, completion: Text, place: Place) -> Example:
     """A demonstration, with what the row holds beside the columns `used`."""
     more = extras(row, used)
-    return Example("demonstrations", prompt, (completion,), place, own=(more["columns"],), tools=offered_tools(row, place), **more)
+    return Example(DEMONSTRATIONS, prompt, (completion,), place, own=(more["columns"],), tools=offered_tools(row, place), **more)

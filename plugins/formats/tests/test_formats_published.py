@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from published_rows import CORE, HERE, PUBLISHED
 
-from halo.data.conversion import CONVERSIONS, convert
+from halo.data.conversion import convert
 from halo.data.reading import read_examples
+from halo.objective.feedback import DEMONSTRATIONS, PAIRED, RANKED, kind_of
 from halo.plugin import DataError, DataFormat, Example, Place
 from halo.plugin.registry import supplied
 
@@ -82,22 +83,22 @@ def test_what_could_be_two_formats_is_asked(tmp_path: Path) -> None:
 def test_conversions_give_each_completion_what_is_its_own(name: str) -> None:
     example = PUBLISHED[name][1]
     own = dict(zip(map(str, example.completions), example.own, strict=bool(example.own)))
-    wanted = [want for have, want in CONVERSIONS if have == example.kind and not (want == "demonstrations" and example.desirable is False)]
+    wanted = [kind_of(name) for name in example.kind.conversions if not (name == "demonstrations" and example.desirable is False)]
     for want in wanted:
         for made in convert([example], want)[0]:
-            assert made.kind == want
+            assert made.kind is want
             assert made.prompt == example.prompt
             assert made.own == tuple(own[str(c)] for c in made.completions) if example.own else made.own == ()
 
 
 def test_conversions_keep_the_order() -> None:
-    lists = {name: example for name, (_, example) in PUBLISHED.items() if example.kind == "ranked"}
-    best = {name: convert([example], "demonstrations")[0][0].completions[0] for name, example in lists.items()}
+    lists = {name: example for name, (_, example) in PUBLISHED.items() if example.kind is RANKED}
+    best = {name: convert([example], DEMONSTRATIONS)[0][0].completions[0] for name, example in lists.items()}
     assert best["ultrafeedback/openbmb"] == best["nectar/berkeley"] == best["ranks/plain"] == "7"
-    assert [e.completions for e in convert([lists["nectar/berkeley"]], "paired")[0]] == [("7", "9"), ("7", "1"), ("1", "9")]
+    assert [e.completions for e in convert([lists["nectar/berkeley"]], PAIRED)[0]] == [("7", "9"), ("7", "1"), ("1", "9")]
     disliked = PUBLISHED["sharegpt-labels/llama-factory"][1]
     with pytest.raises(DataError, match="the desirable completions are the demonstrations, and there is none"):
-        convert([disliked], "demonstrations")
+        convert([disliked], DEMONSTRATIONS)
 
 
 def test_it_uses_nothing_that_a_stranger_could_not() -> None:

@@ -106,7 +106,7 @@ def _completions(run: Any, example: Any) -> Iterator[tuple[str, list[tuple[bytes
 
 def _column(run: Any, slot: str) -> tuple[str, bool]:
     """The column of a slot, and whether it holds a list for each of several completions."""
-    several = slot == "completion" and run.compiled.graph.feedback in ("ranked", "scored")
+    several = run.compiled.graph.feedback.several(slot)
     return ("ref_completions_logps" if several else f"ref_{slot}_logps"), several
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from halo.plugin import DataFormat, hookimpl
+from halo.plugin import PAIRED, DataFormat, hookimpl
 from my_format.reading import COLUMNS, read
 
 
 @hookimpl
 def halo_data_formats() -> list[DataFormat]:
-    return [DataFormat("my-format", "paired", COLUMNS, read)]
+    return [DataFormat("my-format", PAIRED, COLUMNS, read)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halo.plugin import Example, Place, Row, RowLeftOut, answer_of, extras, text_of
+from halo.plugin import PAIRED, Example, Place, Row, RowLeftOut, answer_of, extras, text_of
 
 COLUMNS = ("question", "good", "bad")
 
@@ -13,4 +13,4 @@ def read(row: Row, place: Place) -> Example:
     if not question or (isinstance(question, str) and not question.strip()):
         raise RowLeftOut("data-row", "the question is empty", place=place)
     completions = tuple(answer_of(row, column, question, place) for column in ("good", "bad"))  # the chosen one first
-    return Example("paired", question, completions, place, **extras(row, COLUMNS))  # extras: further texts and numbers of the row
+    return Example(PAIRED, question, completions, place, **extras(row, COLUMNS))  # extras: further texts and numbers of the row
