@@ -18,7 +18,7 @@ from halo.errors import Place, RunFailed
 from halo.examine.supervisor import examine
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import CONTROL_FOR_GOOD, borrowed, is_starter, with_defaults
-from halo.training.settings import ALIASES, Settings, is_flag, read_settings
+from halo.training.settings import ALIASES, GROUPS, Settings, about, is_flag, read_settings
 
 if TYPE_CHECKING:
     from halo.starter.evaluation import Gold
@@ -140,8 +140,15 @@ def _report_gold(before: Gold, after: Gold) -> None:
 
 
 def _fields() -> str:
+    """Every setting under its group's heading."""
     lines = []
-    for name, info in Settings.model_fields.items():
-        default = "" if info.default is None else f" [{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
-        lines.append(f"  --{name.replace('_', '-'):<32}{default.strip():<12} {info.description or ''}".rstrip())
+    for group in GROUPS:
+        lines.append(f"\n{group}")
+        lines += [_field(name) for name in Settings.model_fields if about(name, "group") == group]
     return "\n".join(lines) + "\n"
+
+
+def _field(name: str) -> str:
+    info = Settings.model_fields[name]
+    default = "" if info.default is None else f"[{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
+    return f"  --{name.replace('_', '-'):<32}{default:<12} {info.description or ''}".rstrip()

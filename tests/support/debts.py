@@ -71,8 +71,6 @@ WIDE_LINES: dict[str, int] = {
     "halo/training/run/estimate.py": 1,
     "halo/training/run/references.py": 1,
     "halo/training/saving/checkpoints.py": 1,
-    "halo/training/saving/resuming.py": 5,
-    "halo/training/settings.py": 3,
     "halo/training/step/step.py": 1,
     "plugins/distributed/halo_distributed/deepspeed.py": 2,
     "plugins/distributed/halo_distributed/hooks.py": 1,
@@ -134,7 +132,6 @@ NESTED_TERNARIES: dict[str, int] = {
     "halo/training/run/estimate.py": 1,
     "halo/training/run/references.py": 1,
     "halo/training/saving/card.py": 1,
-    "halo/training/settings.py": 1,
 }
 """How many ternaries stand within another one."""
 
