@@ -27,9 +27,9 @@ def halo_data_formats() -> list[DataFormat]:
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
     return [
-        ReferenceStrategy("frozen", FROZEN, _frozen, distributions=True, starts_as_policy=True, loads_model=True),
-        ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform, distributions=True),
-        ReferenceStrategy("none", "no reference", lambda context: None, supplies=False),
+        ReferenceStrategy("frozen", FROZEN, _frozen, "distributions", {"starts_as_policy", "loads_model"}),
+        ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform, "distributions"),
+        ReferenceStrategy("none", "no reference", lambda context: None, "nothing"),
     ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from halo.options import Options
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,7 @@ class BackendContext:
     trackers         names for `log_with`; `folder` is where they may write
     cpu              forced
     max_grad_norm    of the whole gradient; 0 is no clipping. For an engine that clips by itself: others read it in `Placement.update`
+    options          of the backend, as given or by default: an instance of its `Backend.options`
     """
 
     mixed_precision: str
@@ -20,3 +24,4 @@ class BackendContext:
     folder: str
     cpu: bool = False
     max_grad_norm: float = 0.0
+    options: Any = field(default_factory=Options)

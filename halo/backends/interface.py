@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from halo.backends.context import BackendContext
 from halo.backends.placement import Placement
+from halo.errors import Place
+from halo.options import Options, validated
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,8 @@ class Backend:
     meaning: str
     build: Callable[[BackendContext], Any]
     place: Callable[[Any, BackendContext], Placement] | None = None
+    options: type[Options] = Options
+
+    def with_options(self, given: Mapping[str, Any]) -> Options:
+        """The options, validated. Raises SettingsError for an unknown name, or a value that is not as its option must be."""
+        return validated(self.options, given, "backend", self.name, Place("--backend"))

@@ -16,7 +16,9 @@ from halo.cli.console import Progress, quieten, say
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, RunFailed
 from halo.examine.supervisor import examine
+from halo.options import described
 from halo.plugin.objectives import find_objective
+from halo.plugin.registry import collected
 from halo.starter.defaults import CONTROL_FOR_GOOD, borrowed, is_starter, with_defaults
 from halo.training.settings import ALIASES, GROUPS, Settings, about, is_flag, read_settings
 
@@ -36,6 +38,9 @@ With no model and no data the embedded policy trains on the embedded feedback, a
 
 Settings (flags take - or _ alike; `halo schema settings` has types and defaults):
 """
+
+OPTIONED = {"reference": "reference", "backend": "backend", "format": "data-format"}
+"""Kinds of what plugins supply that have options, and the setting that names one."""
 
 
 def run(arguments: list[str]) -> int:
@@ -145,6 +150,11 @@ def _fields() -> str:
     for group in GROUPS:
         lines.append(f"\n{group}")
         lines += [_field(name) for name in Settings.model_fields if about(name, "group") == group]
+    for kind, setting in OPTIONED.items():
+        lines.append(f"\n--{setting} NAME or NAME:OPTION=VALUE,... (in a settings file: {{name: NAME, OPTION: VALUE}})")
+        for item in collected(kind)[0]:
+            lines.append(f"  {item.name:<20} {getattr(item.thing, 'meaning', '')}".rstrip())
+            lines += [f"    {option:<18} {meaning}" for option, meaning in described(item.thing.options)]
     return "\n".join(lines) + "\n"
 
 

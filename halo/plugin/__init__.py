@@ -9,6 +9,7 @@ from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, HaloError, ModelError, Place, PluginError, RowLeftOut, RunFailed, SettingsError, nearest
+from halo.options import Named, Options, as_text, parts
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy, ScoredModel
@@ -25,6 +26,8 @@ __all__ = [
     "HaloError",
     "Message",
     "ModelError",
+    "Named",
+    "Options",
     "Place",
     "Placement",
     "PluginError",
@@ -38,6 +41,7 @@ __all__ = [
     "SettingsError",
     "Text",
     "answer_of",
+    "as_text",
     "cache_folder",
     "extras",
     "grouped",
@@ -46,6 +50,7 @@ __all__ = [
     "messages_of",
     "nearest",
     "of_sides",
+    "parts",
     "prompt_of",
     "text_of",
     "tools_of",

@@ -13,6 +13,7 @@ from halo.data.reading import Source, named
 from halo.errors import Place, SettingsError, nearest
 from halo.objective.document import read_document
 from halo.objective.loading import first_error, read_text
+from halo.options import Named
 
 ALIASES = {
     "model": "model_name_or_path",
@@ -79,7 +80,7 @@ class Settings(BaseModel):
         None, DATA, SAME,
         "file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback",
     )  # fmt: skip
-    data_format: str | None = setting(None, DATA, SAME, "a format's name, if it cannot be told from the columns")
+    data_format: Named | None = setting(None, DATA, SAME, "a format's name, if it cannot be told from the columns")
     data_columns: dict[str, str] = setting({}, DATA, SAME, "KNOWN=YOURS,...: which of your columns a format's column is read from")
     data_split: str = setting("train", DATA, SAME)
     shuffle: bool = setting(True, DATA, SAME, "a new order every epoch, from the seed")
@@ -94,7 +95,7 @@ class Settings(BaseModel):
     )
     loss_on: Literal["all", "last"] = setting("all", DATA, SAME, "which of a completion's assistant turns are trained on")
 
-    reference: str = setting(
+    reference: Named = setting(
         "auto", REFERENCE, SAID, "a reference strategy; used only if the objective needs one; auto: frozen, or the base under an adapter"
     )
     reference_model_name_or_path: str | None = setting(None, REFERENCE, SAID, "a reference that is another model than the policy's start")
@@ -125,7 +126,7 @@ class Settings(BaseModel):
     run_name: str | None = setting(None, RUN, FREE)
     seed: int = setting(42, RUN, SAME)
     resume_from_checkpoint: str | None = setting(None, RUN, FREE, "a run's folder or one of its checkpoints")
-    backend: str = setting("auto", RUN, SAID, "single, ddp, or a plugin's (fsdp, deepspeed); auto: as the launcher says")
+    backend: Named = setting("auto", RUN, SAID, "single, ddp, or a plugin's (fsdp, deepspeed); auto: as the launcher says")
     check: bool = setting(True, RUN, FREE, "first hold the objective's expect: against what is proved of it")
     logging_steps: int = setting(1, RUN, FREE, ge=1)
     save_steps: int | None = setting(None, RUN, FREE, "left out: only at the end", ge=1)

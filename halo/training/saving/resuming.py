@@ -11,6 +11,7 @@ import yaml
 
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
+from halo.options import as_text
 from halo.training.data.datasets import Say
 from halo.training.settings import SAID, SAME, Settings, about
 
@@ -23,7 +24,7 @@ def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings,
             message = f"the run was started with another {name}"
             raise SettingsError("resume", message, place=Place(str(folder / name)), hint="resume with what it holds")
     before, now = _settings_of(folder), settings.model_dump()
-    changed = [name for name in now if name in before and before[name] != now[name]]
+    changed = [name for name in now if name in before and _plain(before[name]) != _plain(now[name])]
     for name in changed:
         if about(name, "on_resume") == SAME:
             message = f"the run was started with {name} {before[name]!r}, not {now[name]!r}"
@@ -35,6 +36,11 @@ def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings,
     if settings.output_dir is not None and Path(settings.output_dir) == folder and _steps_done(folder) == total:
         message = f"the run is finished: {total} of {total} steps"
         raise SettingsError("resume", message, place=Place(str(folder)), hint="more --max-steps goes on from its last checkpoint")
+
+
+def _plain(value: Any) -> Any:
+    """What a plugin supplies is the same named as a text or as a mapping."""
+    return as_text(value) if isinstance(value, dict) and "name" in value else value
 
 
 def _settings_of(folder: Path) -> Mapping[str, Any]:
