@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from halo.backends.context import BackendContext
 from halo.backends.interface import Backend
-from halo.backends.local import build_single, grouped
+from halo.backends.local import build_ddp, build_single
 from halo.cli.main import COMMANDS, run_core
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
@@ -36,8 +35,8 @@ def halo_reference_strategies() -> list[ReferenceStrategy]:
 @hookimpl
 def halo_backends() -> list[Backend]:
     return [
-        Backend("single", "one process", _single),
-        Backend("ddp", "a process for each device, under accelerate launch or torchrun", _ddp),
+        Backend("single", "one process", build_single),
+        Backend("ddp", "a process for each device, under accelerate launch or torchrun", build_ddp),
     ]
 
 
@@ -61,11 +60,3 @@ def _uniform(context: ReferenceContext) -> Reference:
     from halo.reference.uniform import UniformReference
 
     return UniformReference(context)
-
-
-def _single(context: BackendContext) -> object:
-    return build_single(context)
-
-
-def _ddp(context: BackendContext) -> object:
-    return grouped(context)

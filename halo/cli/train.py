@@ -110,7 +110,7 @@ def _of_the_run(resumed: str) -> dict[str, Any]:
 def _train(run: Run, compiled: CompiledObjective) -> None:
     from halo.training.run.loop import train
 
-    graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.accelerator.is_main_process
+    graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.placement.is_main
     before = _gold(run, str(run.settings.model_name_or_path)) if graded else None  # as it stands: a control text would be new to it
     with Progress() as progress:
         result = train(run, progress)
@@ -118,7 +118,7 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
     if before and after:
         _write_gold(run, before, after)
         _report_gold(before, after)
-    if run.accelerator.is_main_process:
+    if run.placement.is_main:
         say(
             f"\n{len(result.history)} records in {result.seconds:.0f} s; model, tokenizer, metrics.jsonl, settings and loss in {result.folder}"
         )

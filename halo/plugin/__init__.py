@@ -2,7 +2,7 @@
 
 from halo.backends.context import BackendContext
 from halo.backends.interface import Backend
-from halo.backends.local import grouped
+from halo.backends.launched import Launched
 from halo.backends.placement import Placement
 from halo.cache import cache_folder
 from halo.data.examples import Example, Message, Text
@@ -24,6 +24,7 @@ __all__ = [
     "FollowingReference",
     "FullReference",
     "HaloError",
+    "Launched",
     "Message",
     "ModelError",
     "Named",
@@ -44,7 +45,6 @@ __all__ = [
     "as_text",
     "cache_folder",
     "extras",
-    "grouped",
     "hookimpl",
     "is_messages",
     "messages_of",

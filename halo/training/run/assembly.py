@@ -29,7 +29,7 @@ from halo.training.run.needs import check_moves, check_needs, check_trackers
 from halo.training.run.references import attach_reference
 from halo.training.run.run import Run
 from halo.training.settings import Settings
-from halo.training.step.step import Step, World
+from halo.training.step.step import Step
 
 
 def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) -> Run:
@@ -43,10 +43,9 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     data = load_data(compiled, settings, template, say)
     torch.manual_seed(settings.seed)  # a new adapter begins with random numbers
     model = load_policy(str(settings.model_name_or_path), settings)
-    accelerator, placement, why = _accelerator(model, settings, output)
+    placement, why = _placement(model, settings, output)
     say(f"model      {settings.model_name_or_path}: {_sizes(model)}, {settings.dtype} weights, {why}")
     scorer = _scorer(model, settings, data.train, tuple(compiled.graph.needs.slots), say)
-    world = _world(accelerator)
     if settings.gradient_checkpointing:
         # activation_checkpointing_enable is its name in transformers 6
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
@@ -54,11 +53,10 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     model.config.use_cache = False
     vocabulary = model.get_output_embeddings().weight.shape[0]
     placement.prepare(scorer, lambda: adamw(model, settings))
-    world.no_sync, world.pull_back = placement.no_sync, placement.pull_back
     shortest = min(data.train, key=lambda example: example.longest)
-    step = Step(loss, placement.module, None, accelerator.device, world, vocabulary, filler=shortest)
-    feed = data.feed(settings, world.size)
-    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, accelerator, placement, output, say)
+    step = Step(loss, placement.module, None, placement.device, placement, vocabulary, filler=shortest)
+    feed = data.feed(settings, placement.size)
+    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, placement, output, say)
     attach_reference(run)
     return run
 
@@ -79,7 +77,7 @@ def output_folder(name: str, settings: Settings) -> Path:
     return folder
 
 
-def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, Placement, str]:
+def _placement(model: Any, settings: Settings, output: Path) -> tuple[Placement, str]:
     use, why = wants_bf16(settings, sum(p.numel() for p in model.parameters()))
     asked, given = parts(settings.backend)
     name, because = backend_name(asked, os.environ, [item.name for item in supplied("backend")])
@@ -92,11 +90,10 @@ def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, Pla
         settings.max_grad_norm,
         backend.with_options(given),
     )
-    accelerator = backend.build(context)
-    placement = (backend.place or Placement)(accelerator, context)
+    placement = backend.build(context)
     check_moves(settings, name, placement)
-    device = f"{accelerator.num_processes} x {accelerator.device.type}, backend {name} ({because})"
-    return accelerator, placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
+    device = f"{placement.size} x {placement.device.type}, backend {name} ({because})"
+    return placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
 
 
 def _sizes(model: Any) -> str:
@@ -114,10 +111,3 @@ def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots
     say(f"scoring    log-probs agree with the model's own logits; {path}")
     return scorer
 
-
-def _world(accelerator: Any) -> World:
-    if accelerator.num_processes == 1:
-        return World()
-    from accelerate.utils import gather_object
-
-    return World(accelerator.process_index, accelerator.num_processes, lambda value: list(gather_object([value])))

@@ -97,9 +97,9 @@ def _numerics(run: Run) -> str:
     """Type of the weights, how a quantised base holds them, autocast, attention, path of the scorer, device."""
     path = {"auto": "packed"}.get(run.scorer.path, run.scorer.path)
     attention = "sdpa" if path == "packed" else run.model.config._attn_implementation  # packed attention is made of sdpa's
-    autocast = {"no": ""}.get(run.accelerator.mixed_precision, f"{run.accelerator.mixed_precision}-autocast")
+    autocast = {"no": ""}.get(run.placement.context.mixed_precision, f"{run.placement.context.mixed_precision}-autocast")
     bits = "4-bit" if run.settings.load_in_4bit else "8-bit" if run.settings.load_in_8bit else ""
-    return " ".join(filter(None, [run.settings.dtype, bits, autocast, attention, path, run.accelerator.device.type]))
+    return " ".join(filter(None, [run.settings.dtype, bits, autocast, attention, path, run.placement.device.type]))
 
 
 def _weights(context: ReferenceContext) -> str:
