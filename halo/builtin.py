@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from halo.backends.context import BackendContext
 from halo.backends.interface import Backend
-from halo.backends.local import build_single, grouped
+from halo.backends.local import build_ddp, build_single
 from halo.cli.main import COMMANDS, run_core
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
@@ -27,17 +26,17 @@ def halo_data_formats() -> list[DataFormat]:
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
     return [
-        ReferenceStrategy("frozen", FROZEN, _frozen, distributions=True, starts_as_policy=True, loads_model=True),
-        ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform, distributions=True),
-        ReferenceStrategy("none", "no reference", lambda context: None, supplies=False),
+        ReferenceStrategy("frozen", FROZEN, _frozen, "distributions", {"starts_as_policy", "loads_model"}),
+        ReferenceStrategy("uniform", "every token has the probability 1 / vocabulary size", _uniform, "distributions"),
+        ReferenceStrategy("none", "no reference", lambda context: None, "nothing"),
     ]
 
 
 @hookimpl
 def halo_backends() -> list[Backend]:
     return [
-        Backend("single", "one process", _single),
-        Backend("ddp", "a process for each device, under accelerate launch or torchrun", _ddp),
+        Backend("single", "one process", build_single),
+        Backend("ddp", "a process for each device, under accelerate launch or torchrun", build_ddp),
     ]
 
 
@@ -61,11 +60,3 @@ def _uniform(context: ReferenceContext) -> Reference:
     from halo.reference.uniform import UniformReference
 
     return UniformReference(context)
-
-
-def _single(context: BackendContext) -> object:
-    return build_single(context)
-
-
-def _ddp(context: BackendContext) -> object:
-    return grouped(context)

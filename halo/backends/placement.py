@@ -1,23 +1,27 @@
-"""How the policy lies on the devices: laid there, pulled back into, updated, gathered for a file and loaded from one.
+"""The processes of a run and how the policy lies on their devices: laid there, pulled back into, updated, gathered for a file and loaded.
 
-`Placement` itself is that of `single` and `ddp`: every process holds the whole policy. A backend that shards supplies a subclass
-(`Backend.place`). Halo calls each method on every process, in the same order, so that a method may talk to the other processes.
+`Placement` itself is one process with plain torch. `Launched` is over the processes of a launcher, by accelerate, which only it knows.
+A backend that shards supplies a subclass. Halo calls each method on every process, in the same order, so that a method may talk to
+the others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from halo.backends.context import BackendContext
-from halo.errors import RunFailed
+from halo.errors import Place, RunFailed, SettingsError
 
 
 class Placement:
-    """The whole policy on every process, wrapped by accelerate.
+    """What a run needs of where it happens.
 
+    context    what the settings say
+    rank       this process, counted from 0; `size` is how many there are
+    device     of this process (a torch.device)
     sharded    whether a process holds only a part of the policy: then nothing but the prepared scorer may run it
     moves      whether a reference that follows the policy can read its parameters, as they are or as DTensors
     module     the prepared scorer; `optimizer` is what updates its parameters: both stand after `prepare`
@@ -25,34 +29,78 @@ class Placement:
 
     sharded = False
     moves = True
+    rank: int = 0
+    size: int = 1
+    device: Any
     module: Any
     optimizer: Any
 
-    def __init__(self, accelerator: Any, context: BackendContext) -> None:
-        self.accelerator, self.context = accelerator, context
+    def __init__(self, context: BackendContext) -> None:
+        import torch
+
+        self.context = context
+        self.device = torch.device("cuda" if torch.cuda.is_available() and not context.cpu else "cpu")
+
+    # -- the processes ---------------------------------------------------------------------------------------------
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every process gave, in the order of their ranks: plain values, and tensors on the CPU."""
+        return [value]
+
+    def barrier(self) -> None:
+        """Returns when every process is here."""
+
+    def open_trackers(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Before the first number, if any tracker is asked for (`context.trackers`): the run's name and settings."""
+        message = f"this backend sends numbers to no tracker, such as {', '.join(self.context.trackers)}"
+        raise SettingsError("wrong-value", message, place=Place("--report-to"), hint="metrics.jsonl is always written")
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
+        """Sends numbers to the trackers that are open."""
+
+    def close_trackers(self) -> None:
+        """After the last number."""
 
     # -- laid on the devices ---------------------------------------------------------------------------------------
 
     def prepare(self, scorer: Any, optimizer: Callable[[], Any]) -> None:
-        """Takes the policy's Scorer (its model: `scorer.model`) and what builds the optimizer over the model's parameters as they then are."""
-        self.module = self.accelerator.prepare(scorer)
+        """Takes the policy's Scorer (its model: `scorer.model`), and what builds the optimizer over its parameters as they then are."""
+        self.module = self.in_precision(scorer.to(self.device))
         self.optimizer = optimizer()
+
+    def in_precision(self, scorer: Any) -> Any:
+        """The scorer, whose every forward from here on runs in `autocast`."""
+        forward = scorer.forward
+
+        def autocast(*arguments: Any, **more: Any) -> Any:
+            with self.autocast():
+                return forward(*arguments, **more)
+
+        scorer.forward = autocast
+        return scorer
 
     def frozen(self, scorer: Any) -> Any:
         """The Scorer of a reference, which nothing trains: to be called, or asked for its `states`."""
-        return scorer.to(self.accelerator.device)
+        return scorer.to(self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision that products run in, for what is run beside the module: a reference."""
-        context: AbstractContextManager[Any] = self.accelerator.autocast()
-        return context
+        """The precision that products run in, also of what is run beside the module: a reference."""
+        import torch
+
+        enabled = self.context.mixed_precision == "bf16"
+        # a packed pass uses each weight once: keeping casts costs memory only
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
     # -- one step --------------------------------------------------------------------------------------------------
 
     def no_sync(self) -> AbstractContextManager[Any]:
         """Around every micro-batch of a step but the last: gradients need not be exchanged yet."""
-        context: AbstractContextManager[Any] = self.accelerator.no_sync(self.module)
-        return context
+        return nullcontext()
 
     def pull_back(self, outputs: Sequence[Any], slopes: Sequence[Any]) -> None:
         """Backpropagates `slopes` from what the module gave. Over a step the MEAN over the processes must arrive in the parameters."""

@@ -16,9 +16,11 @@ from halo.cli.console import Progress, quieten, say
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, RunFailed
 from halo.examine.supervisor import examine
+from halo.options import described
 from halo.plugin.objectives import find_objective
+from halo.plugin.registry import collected
 from halo.starter.defaults import CONTROL_FOR_GOOD, borrowed, is_starter, with_defaults
-from halo.training.settings import ALIASES, Settings, is_flag, read_settings
+from halo.training.settings import ALIASES, GROUPS, Settings, about, is_flag, read_settings
 
 if TYPE_CHECKING:
     from halo.starter.evaluation import Gold
@@ -36,6 +38,9 @@ With no model and no data the embedded policy trains on the embedded feedback, a
 
 Settings (flags take - or _ alike; `halo schema settings` has types and defaults):
 """
+
+OPTIONED = {"reference": "reference", "backend": "backend", "format": "data-format"}
+"""Kinds of what plugins supply that have options, and the setting that names one."""
 
 
 def run(arguments: list[str]) -> int:
@@ -105,7 +110,7 @@ def _of_the_run(resumed: str) -> dict[str, Any]:
 def _train(run: Run, compiled: CompiledObjective) -> None:
     from halo.training.run.loop import train
 
-    graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.accelerator.is_main_process
+    graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.placement.is_main
     before = _gold(run, str(run.settings.model_name_or_path)) if graded else None  # as it stands: a control text would be new to it
     with Progress() as progress:
         result = train(run, progress)
@@ -113,7 +118,7 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
     if before and after:
         _write_gold(run, before, after)
         _report_gold(before, after)
-    if run.accelerator.is_main_process:
+    if run.placement.is_main:
         say(
             f"\n{len(result.history)} records in {result.seconds:.0f} s; model, tokenizer, metrics.jsonl, settings and loss in {result.folder}"
         )
@@ -140,8 +145,20 @@ def _report_gold(before: Gold, after: Gold) -> None:
 
 
 def _fields() -> str:
+    """Every setting under its group's heading."""
     lines = []
-    for name, info in Settings.model_fields.items():
-        default = "" if info.default is None else f" [{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
-        lines.append(f"  --{name.replace('_', '-'):<32}{default.strip():<12} {info.description or ''}".rstrip())
+    for group in GROUPS:
+        lines.append(f"\n{group}")
+        lines += [_field(name) for name in Settings.model_fields if about(name, "group") == group]
+    for kind, setting in OPTIONED.items():
+        lines.append(f"\n--{setting} NAME or NAME:OPTION=VALUE,... (in a settings file: {{name: NAME, OPTION: VALUE}})")
+        for item in collected(kind)[0]:
+            lines.append(f"  {item.name:<20} {getattr(item.thing, 'meaning', '')}".rstrip())
+            lines += [f"    {option:<18} {meaning}" for option, meaning in described(item.thing.options)]
     return "\n".join(lines) + "\n"
+
+
+def _field(name: str) -> str:
+    info = Settings.model_fields[name]
+    default = "" if info.default is None else f"[{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
+    return f"  --{name.replace('_', '-'):<32}{default:<12} {info.description or ''}".rstrip()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from halo.data.examples import Example
 from halo.errors import Place
 from halo.objective.feedback import Feedback, kind_of
+from halo.options import Options, validated
 
 Row = Mapping[str, Any]
 
@@ -22,7 +24,8 @@ class DataFormat:
     columns   the columns a row must have
     fits      whether a row that has the columns really is of this format; looks at types, not at whether the row is usable
     read      row, place -> Example; raises at `place` DataError for a row that is built wrongly, which ends the run, and
-              RowLeftOut for one that nothing can be learnt from, which is counted
+              RowLeftOut for one that nothing can be learnt from, which is counted. A format with options is given them: `options=`
+    options   the model of its options
 
     Of the formats that fit a set's first row the one is taken whose columns include those of all the others; where
     there is none, the run stops and names them.
@@ -31,8 +34,14 @@ class DataFormat:
     name: str
     kind: Feedback
     columns: tuple[str, ...]
-    read: Callable[[Row, Place], Example]
+    read: Callable[..., Example]
     fits: Callable[[Row], bool] = lambda row: True
+    options: type[Options] = Options
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", kind_of(self.kind))
+
+    def configured(self, given: Mapping[str, Any]) -> DataFormat:
+        """The format as it reads with these options, validated. Raises SettingsError for one that is unknown or not as it must be."""
+        chosen = validated(self.options, given, "data format", self.name, Place("--data-format"))
+        return replace(self, read=partial(self.read, options=chosen)) if self.options.model_fields else self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -14,6 +14,7 @@ from halo.data.examples import Example
 from halo.data.files import TEXTS, Placed, read_rows
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, Place, RowLeftOut, nearest
+from halo.options import Named, parts
 
 
 class Source(BaseModel):
@@ -24,7 +25,7 @@ class Source(BaseModel):
     path: str = Field(min_length=1, description="file, datasets folder or hub name")
     name: str = Field("", description="what metrics call it; left out: the file's name")
     weight: float | None = Field(None, gt=0, allow_inf_nan=False, description="its share of the examples seen, against the other sets' weights; left out: its size")
-    format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
+    format: Named | None = Field(None, description="a format's name, if it cannot be told from the columns")
     columns: dict[str, str] = Field({}, description="column a format knows -> column that the rows have")
     split: str | None = None
     subset: str | None = Field(None, description="configuration of a hub set")
@@ -54,18 +55,26 @@ def _is_number(text: str) -> bool:
 class Reader:
     """Turns the rows of one set into examples. `format` is known once a row was read."""
 
-    def __init__(self, formats: Sequence[DataFormat], name: str | None = None, columns: Mapping[str, str] | None = None, label: str = "") -> None:
-        self._formats, self._name, self._columns, self._label = formats, name, columns or {}, label
+    def __init__(
+        self, formats: Sequence[DataFormat], name: Named | None = None, columns: Mapping[str, str] | None = None, label: str = ""
+    ) -> None:
+        self._formats, self._columns, self._label = formats, columns or {}, label
+        self._name: str | None = None
+        self._options: Mapping[str, Any] = {}
+        if name is not None:
+            self._name, self._options = parts(name)
         self.format: DataFormat | None = None
         self._first: Placed | None = None
+        self._read: Callable[[Row, Place], Example] | None = None
 
     def read(self, row: Row, place: Place) -> Example:
         """The row's example. Raises DataError, and RowLeftOut for a row that nothing can be learnt from."""
         row = self._renamed(row, place)
-        if self.format is None or self._first is None:
+        if self.format is None or self._first is None or self._read is None:
             self.format, self._first = _format((row, place), self._formats, self._name), (row, place)
+            self._read = self.format.configured(self._options).read
         _check_format(row, place, self.format, self._first, self._formats if self._name is None else ())
-        example = self.format.read(row, place)
+        example = self._read(row, place)
         return replace(example, source=self._label) if self._label else example
 
     def _renamed(self, row: Row, place: Place) -> Row:
@@ -79,7 +88,7 @@ class Reader:
 
 
 def read_examples(
-    source: str | Source, formats: Sequence[DataFormat], split: str = "train", format_name: str | None = None
+    source: str | Source, formats: Sequence[DataFormat], split: str = "train", format_name: Named | None = None
 ) -> tuple[list[Example], list[DataError], DataFormat]:
     """All examples of a source, the rows that had to be left out, and the format that was found.
 

@@ -2,7 +2,7 @@
 
 from halo.backends.context import BackendContext
 from halo.backends.interface import Backend
-from halo.backends.local import grouped
+from halo.backends.launched import Launched
 from halo.backends.placement import Placement
 from halo.cache import cache_folder
 from halo.data.examples import Example, Message, Text
@@ -10,6 +10,7 @@ from halo.data.formats import answer_of, extras, is_messages, messages_of, of_si
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, HaloError, ModelError, Place, PluginError, RowLeftOut, RunFailed, SettingsError, nearest
 from halo.objective.feedback import DEMONSTRATIONS, LABELLED, PAIRED, RANKED, Feedback
+from halo.options import Named, Options, as_text, parts
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy, ScoredModel
@@ -29,8 +30,11 @@ __all__ = [
     "FollowingReference",
     "FullReference",
     "HaloError",
+    "Launched",
     "Message",
     "ModelError",
+    "Named",
+    "Options",
     "Place",
     "Placement",
     "PluginError",
@@ -44,14 +48,15 @@ __all__ = [
     "SettingsError",
     "Text",
     "answer_of",
+    "as_text",
     "cache_folder",
     "extras",
-    "grouped",
     "hookimpl",
     "is_messages",
     "messages_of",
     "nearest",
     "of_sides",
+    "parts",
     "prompt_of",
     "text_of",
     "tools_of",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
-from halo.errors import Place, SettingsError, nearest
+from halo.errors import Place, nearest
+from halo.options import Options, validated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +66,7 @@ class ReferenceContext:
     name         that model's name or folder
     scorer       wraps a model as the policy's scorer is wrapped (same path, same precision)
     vocabulary   number of token ids of the policy's head
-    options      the strategy's options, as given in `--reference name:option=value,...` or by default
+    options      the strategy's options, as given or by default: an instance of its `ReferenceStrategy.options`
     policy       the policy at work, scored as in a training step; `policy_model` is its module
     fingerprint  of the weights of `name`: equal for equal weights, wherever they lie
     numerics     what else log-probs depend on, such as "float32 sdpa packed cpu"
@@ -76,7 +77,7 @@ class ReferenceContext:
     name: str
     scorer: Callable[[Any], ScoredModel]
     vocabulary: int
-    options: Mapping[str, float | str] = field(default_factory=dict)
+    options: Any = field(default_factory=Options)
     policy: ScoredModel | None = None
     policy_model: Any = None
     fingerprint: Callable[[], str] = lambda: ""
@@ -84,44 +85,40 @@ class ReferenceContext:
     sharded: bool = False
 
 
+Gives = Literal["nothing", "logps", "distributions"]
+"""No reference at all, log-probs of tokens, or whole next-token distributions too (a `FullReference`)."""
+
+Ability = Literal["starts_as_policy", "moves", "loads_model", "borrows_policy"]
+"""What else a strategy may say of itself:
+
+starts_as_policy  it agrees with the policy before the first step; then the run checks that it does
+moves             it follows the policy (it builds a `FollowingReference`), as `reference: moving` asks
+loads_model       it reads the weights of `ReferenceContext.name`, which the run then names with their fingerprint
+borrows_policy    it scores with the policy's own weights (`ReferenceContext.policy`)
+"""
+ABILITIES: tuple[str, ...] = get_args(Ability)
+
+
 @dataclass(frozen=True)
 class ReferenceStrategy:
-    """name: what `--reference` calls it; supplies: whether it gives log-probs at all; build: see ReferenceContext.
-
-    distributions     whether it gives whole distributions too (it builds a `FullReference`)
-    starts_as_policy  whether it agrees with the policy before the first step; then the run checks that it does
-    moves             whether it follows the policy (it builds a `FollowingReference`), as `reference: moving` asks
-    loads_model       whether it reads the weights of `ReferenceContext.name`, which the run then names with their fingerprint
-    borrows           whether it scores with the policy's own weights (`ReferenceContext.policy`)
-    options           numbers or texts, with their defaults; the default says which of the two an option is
-    """
+    """name: what `--reference` calls it; build: see ReferenceContext; gives, abilities: see `Gives` and `Ability`; options: their model."""
 
     name: str
     meaning: str
     build: Callable[[ReferenceContext], Reference | None]
-    supplies: bool = True
-    distributions: bool = False
-    starts_as_policy: bool = False
-    moves: bool = False
-    loads_model: bool = False
-    borrows: bool = False
-    options: Mapping[str, float | str] = field(default_factory=dict)
+    gives: Gives = "logps"
+    abilities: Set[Ability] = frozenset()
+    options: type[Options] = Options
 
-    def with_options(self, text: str) -> Mapping[str, float | str]:
-        """The options of `every=64,mixup=0.6`. Raises SettingsError for an unknown name or what is no number where one is wanted."""
-        given = dict(self.options)
-        for entry in filter(None, text.split(",")):
-            name, _, value = entry.partition("=")
-            if name not in given:
-                message = f"the reference {self.name} has no option {name!r}"
-                raise SettingsError("unknown-setting", message, place=Place("--reference"), hint=nearest(name, given))
-            given[name] = value if isinstance(self.options[name], str) else self._number(name, value)
-        return given
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is neither a gift nor an ability."""
+        if self.gives not in get_args(Gives):
+            raise ValueError(f"the reference {self.name} gives {self.gives!r}; {nearest(self.gives, get_args(Gives))}")
+        for ability in self.abilities:
+            if ability not in ABILITIES:
+                raise ValueError(f"the reference {self.name} has the ability {ability!r}; {nearest(ability, ABILITIES)}")
+        object.__setattr__(self, "abilities", frozenset(self.abilities))
 
-    def _number(self, name: str, value: str) -> float:
-        try:
-            return float(value)
-        except ValueError:
-            message = f"{name}={value} is no number"
-            hint = f"such as {self.name}:{name}={self.options[name]:g}"
-            raise SettingsError("wrong-value", message, place=Place("--reference"), hint=hint) from None
+    def with_options(self, given: Mapping[str, Any]) -> Options:
+        """The options, validated. Raises SettingsError for an unknown name, or a value that is not as its option must be."""
+        return validated(self.options, given, "reference", self.name, Place("--reference"))

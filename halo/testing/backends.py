@@ -1,4 +1,4 @@
-"""Whether a backend keeps its contract: the Accelerator it builds is the launcher's, as the run asked, and trains as `single` does."""
+"""Whether a backend keeps its contract: its processes are the launcher's, its precision the run's, and it trains as `single` does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from halo.plugin import Backend, BackendContext
+from halo.plugin import Backend, BackendContext, Placement
 from halo.testing.parts import Trained, require, train_steps
 
 RELATIVE = 1e-4
@@ -30,7 +30,7 @@ def check_backend(backend: Backend, processes: int = 1) -> None:
     """
     for precision in ("no", "bf16"):
         with tempfile.TemporaryDirectory() as folder, _fresh():
-            _check_accelerator(backend, BackendContext(precision, (), folder, True))
+            _check_placement(backend, BackendContext(precision, (), folder, True))
     with _fresh():
         single = train_steps("dpo", backend="single")
     with _fresh():
@@ -54,25 +54,25 @@ def _fresh() -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
 
 
-def _check_accelerator(backend: Backend, context: BackendContext) -> None:
-    from accelerate import Accelerator
-
+def _check_placement(backend: Backend, context: BackendContext) -> None:
     def unless(condition: object, message: str) -> None:
         require(condition, f"the backend {backend.name}: {message}")
 
     built, launched = backend.build(context), int(os.environ.get("WORLD_SIZE", "1"))
-    unless(isinstance(built, Accelerator), f"build gives {built!r}; an accelerate.Accelerator would be right")
+    unless(isinstance(built, Placement), f"build gives {built!r}; a halo.plugin.Placement would be right")
     hint = "processes that form no group would train apart from one another without a word"
-    unless(built.num_processes == launched, f"it has {built.num_processes} processes, the launcher started {launched}; {hint}")
-    hint = "halo accumulates itself, and accelerate would divide every gradient once more"
-    unless(built.gradient_accumulation_steps == 1, f"gradient_accumulation_steps is {built.gradient_accumulation_steps}, not 1; {hint}")
-    got = str(built.mixed_precision)
-    unless(got == context.mixed_precision, f"mixed_precision is {got!r}, and context.mixed_precision {context.mixed_precision!r}")
+    unless(built.size == launched, f"it has {built.size} processes, the launcher started {launched}; {hint}")
+    unless(0 <= built.rank < built.size, f"its rank is {built.rank}, and ranks are counted from 0 to below {built.size}")
+    ranks = built.gather(built.rank)
+    unless(ranks == list(range(built.size)), f"gather(rank) gives {ranks}; what every process gave, in the order of their ranks")
     unless(built.device.type == "cpu", f"its device is {built.device}, and context.cpu forces the CPU")
-    for name in ("project_dir", "logging_dir"):
-        where = getattr(built.project_configuration, name)
-        hint = "ProjectConfiguration(project_dir=context.folder, logging_dir=context.folder)"
-        unless(str(where) == context.folder, f"{name} is {where}, not context.folder, where trackers may write; {hint}")
+    with built.autocast():
+        product = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    right = torch.bfloat16 if context.mixed_precision == "bf16" else torch.float32
+    hint = f"{right} as context.mixed_precision {context.mixed_precision!r} says"
+    unless(product == right, f"products under autocast() are {product}; {hint}")
+    hint = "where trackers may write"
+    unless(built.context.folder == context.folder, f"its folder is {built.context.folder}, not context.folder, {hint}")
 
 
 def _check_same(backend: Backend, single: Trained, own: Trained) -> None:

@@ -18,7 +18,7 @@ from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.data.tokenizing import Template, TokenizedExample
 from halo.objective.feedback import PAIRED, Feedback, kind_of
-from halo.plugin import ReferenceContext, ReferenceStrategy
+from halo.plugin import ReferenceContext, ReferenceStrategy, parts
 from halo.plugin.objectives import find_objective
 from halo.plugin.registry import given
 from halo.scoring.packed import register
@@ -79,12 +79,13 @@ def rows_of(examples: Sequence[TokenizedExample], slots: tuple[str, ...] = ("cho
 def reference_context(strategy: ReferenceStrategy, options: str = "", model: Any = None) -> ReferenceContext:
     """What a run gives a strategy to build from, the embedded policy as `model`; `options` as typed after `--reference name:`."""
     start = policy() if model is None else model
+    given = strategy.with_options(parts(f"{strategy.name}:{options}")[1])
 
     def scorer(wrapped: Any) -> Scorer:
         register(wrapped)
         return Scorer(wrapped.eval(), "auto")
 
-    context = ReferenceContext(policy, str(POLICY), scorer, start.get_output_embeddings().weight.shape[0], strategy.with_options(options))
+    context = ReferenceContext(policy, str(POLICY), scorer, start.get_output_embeddings().weight.shape[0], given)
     more = {"policy": scorer(start), "policy_model": start, "fingerprint": lambda: "the embedded policy", "numerics": "float32 on the CPU"}
     return replace(context, **more)
 

@@ -30,24 +30,28 @@ def check_reference(strategy: ReferenceStrategy, options: str = "", *, follows: 
     say = _Say(strategy)
     model = policy(**settings)
     reference = strategy.build(reference_context(strategy, options, model))
-    if not strategy.supplies:
-        say.unless(reference is None, f"says supplies=False and builds {reference!r}; None would be right")
+    if strategy.gives == "nothing":
+        say.unless(reference is None, f"says gives='nothing' and builds {reference!r}; None would be right")
         return
     say.unless(callable(getattr(reference, "logps", None)), f"builds {reference!r}, which has no `logps(rows)`")
     describe = getattr(reference, "describe", lambda: None)()
     one_line = isinstance(describe, str) and describe.strip() and len(describe.splitlines()) == 1
     say.unless(one_line, f"describe() is {describe!r}; one line that says which reference this is")
     _check_logps(reference, say)
-    if strategy.starts_as_policy:
+    if "starts_as_policy" in strategy.abilities:
         _check_starts(reference, model, say)
     full = isinstance(reference, FullReference)
-    say.unless(full or not strategy.distributions, "says distributions=True and has no `states(rows)`")
-    if strategy.distributions:
+    gives_all = strategy.gives == "distributions"
+    say.unless(full or not gives_all, "says gives='distributions' and has no `states(rows)`")
+    if gives_all:
         _check_states(reference, model, say)
-    moving = isinstance(reference, FollowingReference)
-    hint = "`follow`, `state_dict` and `load_state_dict` make one that moves, and moves=True says so"
-    say.unless(moving == strategy.moves, f"says moves={strategy.moves}, and its reference {'moves' if moving else 'does not move'}; {hint}")
-    if strategy.moves:
+    moves = "moves" in strategy.abilities
+    hint = "`follow`, `state_dict` and `load_state_dict` make one that moves, and the ability 'moves' says so"
+    if isinstance(reference, FollowingReference):
+        say.unless(moves, f"does not say 'moves', and its reference moves; {hint}")
+    else:
+        say.unless(not moves, f"says 'moves', and its reference does not move; {hint}")
+    if moves:
         _check_moves(strategy, options, reference, model, follows, settings, say)
     _check_trains(strategy, options, settings, say)
 
@@ -116,7 +120,7 @@ def _check_starts(reference: Any, model: Any, say: _Say) -> None:
     rows = rows_of(tokenized(count=4), SLOTS)
     worst = float((reference.logps(rows) - _scored(model, rows)).abs().max())
     say.unless(
-        worst <= NEAR, f"says starts_as_policy=True and differs from the policy by {worst:.3g} nats in a token before the first step"
+        worst <= NEAR, f"says 'starts_as_policy' and differs from the policy by {worst:.3g} nats in a token before the first step"
     )
 
 
@@ -154,7 +158,7 @@ def _check_moves(
         say.unless(same, f"follow changed the policy at step {step}; it reads the policy's weights and moves its own")
     moved = float((reference.logps(rows) - before).abs().max())
     hint = 'give check_reference options, such as "every=1", with which it is seen to'
-    say.unless(moved > NEAR, f"says moves=True and is where it was {follows} steps later; {hint}")
+    say.unless(moved > NEAR, f"says 'moves' and is where it was {follows} steps later; {hint}")
     kept = io.BytesIO()
     torch.save(reference.state_dict(), kept)
     kept.seek(0)
@@ -186,9 +190,9 @@ def _nudge(model: Any, seed: int) -> None:
 
 def _check_trains(strategy: ReferenceStrategy, options: str, settings: dict[str, Any], say: _Say) -> None:
     """A real run with it; DPO's loss is log 2 where policy and reference agree."""
-    name = "tdpo1" if strategy.distributions else "dpo"
+    name = "tdpo1" if strategy.gives == "distributions" else "dpo"
     typed = f"{strategy.name}:{options}" if options else strategy.name
     losses = [step["loss"] for step in train_steps(name, supplies=(("reference", strategy),), reference=typed, **settings).steps]
     say.unless(all(map(math.isfinite, losses)), f"two steps of {name} have the losses {losses}")
-    agrees = not strategy.starts_as_policy or abs(losses[0] - math.log(2)) < NEAR
-    say.unless(agrees, f"says starts_as_policy=True, and the first loss of {name} is {losses[0]:.6g}, not log 2")
+    agrees = "starts_as_policy" not in strategy.abilities or abs(losses[0] - math.log(2)) < NEAR
+    say.unless(agrees, f"says 'starts_as_policy', and the first loss of {name} is {losses[0]:.6g}, not log 2")

@@ -13,6 +13,7 @@ from halo.data.reading import Source, named
 from halo.errors import Place, SettingsError, nearest
 from halo.objective.document import read_document
 from halo.objective.loading import first_error, read_text
+from halo.options import Named
 
 ALIASES = {
     "model": "model_name_or_path",
@@ -28,81 +29,109 @@ ALIASES = {
     "torch_dtype": "dtype",
 }
 
+MODEL, ADAPTER, DATA, REFERENCE = "Model", "Adapter (peft)", "Data", "Reference"
+OPTIMIZER, STEPS, EVALUATION, RUN = "Optimizer", "Steps", "Evaluation", "Run"
+GROUPS = (MODEL, ADAPTER, DATA, REFERENCE, OPTIMIZER, STEPS, EVALUATION, RUN)
+"""The headings of `halo train --help`, in its order."""
+
+SAME, SAID, FREE = "same", "said", "free"
+ON_RESUME = (SAME, SAID, FREE)
+"""What a resumed run may do with a setting: it says which weights and which examples, in which order, a run is about, and must be equal;
+it changes what comes from here on, so a change is said; or it changes no number of the run and is free."""
+
+
+def setting(default: Any, group: str, on_resume: str, description: str | None = None, **rules: Any) -> Any:
+    """A field of `Settings`: its default, its group in the help, what it means on resume, its line in the help, pydantic's own rules."""
+    return Field(default, description=description, json_schema_extra={"group": group, "on_resume": on_resume}, **rules)
+
+
+def about(name: str, key: str) -> str:
+    """The `group` of a setting, or its `on_resume`. Raises KeyError for a field that was not declared with `setting`."""
+    extra = Settings.model_fields[name].json_schema_extra
+    if not isinstance(extra, dict):
+        raise KeyError(f"{name} says neither its group nor what it means on resume; declare it with setting(...)")
+    return str(extra[key])
+
 
 class Settings(BaseModel):
     """The settings of one run. Numbers of the objective are given with `--set name=value`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model_name_or_path: str | None = Field(None, min_length=1, description="folder or hub name; left out: the embedded policy")
-    data: str | list[Source | str] | None = Field(
-        None, description="file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback"
+    model_name_or_path: str | None = setting(None, MODEL, SAME, "folder or hub name; left out: the embedded policy", min_length=1)
+    packing: bool = setting(True, MODEL, SAID, "run each prompt once for all its completions, without padding, where the model allows")
+    dtype: Literal["float32", "bfloat16", "float64"] = setting("float32", MODEL, SAME, "type of the weights")
+    bf16: bool | None = setting(None, MODEL, SAID, "bfloat16 autocast; left out: where the hardware is fast at it")
+    gradient_checkpointing: bool = setting(False, MODEL, FREE)
+    attn_implementation: str | None = setting(None, MODEL, SAID)
+    trust_remote_code: bool = setting(False, MODEL, FREE)
+    use_cpu: bool = setting(False, MODEL, SAID)
+
+    use_peft: bool = setting(
+        False, ADAPTER, SAME, "train a low-rank adapter; a --model that is an adapter goes on being trained without it"
     )
-    data_format: str | None = Field(None, description="a format's name, if it cannot be told from the columns")
-    data_columns: dict[str, str] = Field({}, description="KNOWN=YOURS,...: which of your columns a format's column is read from")
-    data_split: str = "train"
-    shuffle: bool = Field(True, description="a new order every epoch, from the seed")
-    group_by_length: bool = Field(False, description="examples of a step are about as long as one another")
-    streaming: bool = Field(False, description="read as training goes on, for sets larger than memory; needs max_steps")
-    shuffle_buffer_size: int = Field(1000, ge=1, description="examples that a stream is shuffled in, and mismatched completions drawn from")
-    eval_data: str | list[Source | str] | None = Field(None, description="held-out feedback, in the same format")
-    eval_fraction: float = Field(0.0, ge=0, lt=1, description="share of the prompts held out for evaluation")
-    max_length: int | None = Field(1024, ge=2, description="tokens of prompt and completion; longer examples are left out, never cut")
-    chat_template: Literal["auto", "always", "never"] = Field(
-        "auto", description="auto: plain prompts become one user message where the tokenizer has a template"
+    lora_r: int = setting(16, ADAPTER, SAME, "rank", ge=1)
+    lora_alpha: int = setting(32, ADAPTER, SAME, "the adapter counts lora_alpha / lora_r", ge=1)
+    lora_target_modules: list[str] | None = setting(None, ADAPTER, SAME, "names of the layers with an adapter; left out: all linear ones")
+    load_in_4bit: bool = setting(False, ADAPTER, SAME, "a base of 4-bit weights (bitsandbytes), under an adapter")
+    load_in_8bit: bool = setting(False, ADAPTER, SAME, "a base of 8-bit weights (bitsandbytes), under an adapter")
+
+    data: str | list[Source | str] | None = setting(
+        None, DATA, SAME,
+        "file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback",
+    )  # fmt: skip
+    data_format: Named | None = setting(None, DATA, SAME, "a format's name, if it cannot be told from the columns")
+    data_columns: dict[str, str] = setting({}, DATA, SAME, "KNOWN=YOURS,...: which of your columns a format's column is read from")
+    data_split: str = setting("train", DATA, SAME)
+    shuffle: bool = setting(True, DATA, SAME, "a new order every epoch, from the seed")
+    group_by_length: bool = setting(False, DATA, SAME, "examples of a step are about as long as one another")
+    streaming: bool = setting(False, DATA, SAME, "read as training goes on, for sets larger than memory; needs max_steps")
+    shuffle_buffer_size: int = setting(
+        1000, DATA, SAME, "examples that a stream is shuffled in, and mismatched completions drawn from", ge=1
     )
+    max_length: int | None = setting(1024, DATA, SAME, "tokens of prompt and completion; longer examples are left out, never cut", ge=2)
+    chat_template: Literal["auto", "always", "never"] = setting(
+        "auto", DATA, SAME, "auto: plain prompts become one user message where the tokenizer has a template"
+    )
+    loss_on: Literal["all", "last"] = setting("all", DATA, SAME, "which of a completion's assistant turns are trained on")
 
-    loss_on: Literal["all", "last"] = Field("all", description="which of a completion's assistant turns are trained on")
+    reference: Named = setting(
+        "auto", REFERENCE, SAID, "a reference strategy; used only if the objective needs one; auto: frozen, or the base under an adapter"
+    )
+    reference_model_name_or_path: str | None = setting(None, REFERENCE, SAID, "a reference that is another model than the policy's start")
+    precompute_ref_log_probs: bool = setting(False, REFERENCE, SAID, "score everything with the reference first, then free it")
 
-    output_dir: str | None = Field(None, description="left out: a new folder under runs/")
-    run_name: str | None = None
-    seed: int = 42
-    resume_from_checkpoint: str | None = Field(None, description="a run's folder or one of its checkpoints")
+    learning_rate: float = setting(1e-6, OPTIMIZER, SAID, gt=0)
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = setting("linear", OPTIMIZER, SAID)
+    warmup_ratio: float = setting(0.1, OPTIMIZER, SAID, ge=0, le=1)
+    warmup_steps: int | None = setting(None, OPTIMIZER, SAID, "overrides warmup_ratio", ge=0)
+    weight_decay: float = setting(0.0, OPTIMIZER, SAID, ge=0)
+    adam_beta1: float = setting(0.9, OPTIMIZER, SAID, ge=0, lt=1)
+    adam_beta2: float = setting(0.999, OPTIMIZER, SAID, ge=0, lt=1)
+    adam_epsilon: float = setting(1e-8, OPTIMIZER, SAID, gt=0)
+    max_grad_norm: float = setting(1.0, OPTIMIZER, SAID, "0: no clipping", ge=0)
 
-    use_peft: bool = Field(False, description="train a low-rank adapter; a --model that is an adapter goes on being trained without it")
-    lora_r: int = Field(16, ge=1, description="rank")
-    lora_alpha: int = Field(32, ge=1, description="the adapter counts lora_alpha / lora_r")
-    lora_target_modules: list[str] | None = Field(None, description="names of the layers with an adapter; left out: all linear ones")
-    load_in_4bit: bool = Field(False, description="a base of 4-bit weights (bitsandbytes), under an adapter")
-    load_in_8bit: bool = Field(False, description="a base of 8-bit weights (bitsandbytes), under an adapter")
+    per_device_train_batch_size: int = setting(4, STEPS, SAID, "examples (pairs, labelled completions, lists) in one pass", ge=1)
+    gradient_accumulation_steps: int = setting(1, STEPS, SAID, "passes per step; changes memory, never the mathematics", ge=1)
+    num_train_epochs: float = setting(1.0, STEPS, SAID, gt=0, allow_inf_nan=False)
+    max_steps: int = setting(-1, STEPS, SAID, "overrides num_train_epochs")
 
-    reference: str = Field("auto", description="a reference strategy; used only if the objective needs one; auto: frozen, or the base under an adapter")
-    reference_model_name_or_path: str | None = Field(None, description="a reference that is another model than the policy's start")
-    precompute_ref_log_probs: bool = Field(False, description="score everything with the reference first, then free it")
-    backend: str = Field("auto", description="single, ddp, or a plugin's (fsdp, deepspeed); auto: as the launcher says")
-    packing: bool = Field(True, description="run each prompt once for all its completions, without padding, where the model allows")
+    eval_data: str | list[Source | str] | None = setting(None, EVALUATION, SAID, "held-out feedback, in the same format")
+    eval_fraction: float = setting(0.0, EVALUATION, SAME, "share of the prompts held out for evaluation", ge=0, lt=1)
+    per_device_eval_batch_size: int = setting(8, EVALUATION, FREE, ge=1)
+    eval_strategy: Literal["no", "steps", "epoch"] = setting("no", EVALUATION, FREE)
+    eval_steps: int = setting(100, EVALUATION, FREE, ge=1)
 
-    check: bool = Field(True, description="first hold the objective's expect: against what is proved of it")
-
-    learning_rate: float = Field(1e-6, gt=0)
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
-    warmup_ratio: float = Field(0.1, ge=0, le=1)
-    warmup_steps: int | None = Field(None, ge=0, description="overrides warmup_ratio")
-    weight_decay: float = Field(0.0, ge=0)
-    adam_beta1: float = Field(0.9, ge=0, lt=1)
-    adam_beta2: float = Field(0.999, ge=0, lt=1)
-    adam_epsilon: float = Field(1e-8, gt=0)
-    max_grad_norm: float = Field(1.0, ge=0, description="0: no clipping")
-
-    per_device_train_batch_size: int = Field(4, ge=1, description="examples (pairs, labelled completions, lists) in one pass")
-    per_device_eval_batch_size: int = Field(8, ge=1)
-    gradient_accumulation_steps: int = Field(1, ge=1, description="passes per step; changes memory, never the mathematics")
-    num_train_epochs: float = Field(1.0, gt=0, allow_inf_nan=False)
-    max_steps: int = Field(-1, description="overrides num_train_epochs")
-
-    dtype: Literal["float32", "bfloat16", "float64"] = Field("float32", description="type of the weights")
-    bf16: bool | None = Field(None, description="bfloat16 autocast; left out: where the hardware is fast at it")
-    gradient_checkpointing: bool = False
-    attn_implementation: str | None = None
-    trust_remote_code: bool = False
-    use_cpu: bool = False
-
-    logging_steps: int = Field(1, ge=1)
-    eval_strategy: Literal["no", "steps", "epoch"] = "no"
-    eval_steps: int = Field(100, ge=1)
-    save_steps: int | None = Field(None, ge=1, description="left out: only at the end")
-    save_total_limit: int | None = Field(2, ge=1)
-    report_to: list[str] = Field([], description="trackers of accelerate: tensorboard, wandb, ...")
+    output_dir: str | None = setting(None, RUN, FREE, "left out: a new folder under runs/")
+    run_name: str | None = setting(None, RUN, FREE)
+    seed: int = setting(42, RUN, SAME)
+    resume_from_checkpoint: str | None = setting(None, RUN, FREE, "a run's folder or one of its checkpoints")
+    backend: Named = setting("auto", RUN, SAID, "single, ddp, or a plugin's (fsdp, deepspeed); auto: as the launcher says")
+    check: bool = setting(True, RUN, FREE, "first hold the objective's expect: against what is proved of it")
+    logging_steps: int = setting(1, RUN, FREE, ge=1)
+    save_steps: int | None = setting(None, RUN, FREE, "left out: only at the end", ge=1)
+    save_total_limit: int | None = setting(2, RUN, FREE, ge=1)
+    report_to: list[str] = setting([], RUN, FREE, "trackers of accelerate: tensorboard, wandb, ...")
 
     @field_validator("data", "eval_data")
     @classmethod
@@ -133,7 +162,9 @@ class Settings(BaseModel):
     def sources(self, value: str | list[Source | str] | None) -> list[Source]:
         """`data` or `eval_data` as sets. Raises DataError if two have one name."""
         given = [Source.model_validate(part) for part in _parts(value)]
-        return named(one.model_copy(update={"columns": self.data_columns | one.columns, "format": one.format or self.data_format}) for one in given)
+        return named(
+            one.model_copy(update={"columns": self.data_columns | one.columns, "format": one.format or self.data_format}) for one in given
+        )
 
     @field_validator("lora_target_modules", mode="before")
     @classmethod
@@ -150,7 +181,9 @@ class Settings(BaseModel):
     @field_validator("report_to", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
-        return [] if value in ("none", "None", None) else [part for part in value.split(",") if part] if isinstance(value, str) else value
+        if value in ("none", "None", None):
+            return []
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
 
 def _parts(value: str | list[Source | str] | None) -> list[Source | str]:

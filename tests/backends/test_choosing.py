@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from halo.backends import local
+from halo.backends import launched
 from halo.backends.choosing import backend_name
 from halo.backends.context import BackendContext
 from halo.builtin import halo_backends
@@ -52,7 +52,7 @@ def test_the_package_that_supplies_it_is_named() -> None:
 def test_processes_without_a_group_never_train(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # set on the way: taken back afterwards
-    monkeypatch.setattr(local, "_accelerator", lambda context, **more: SimpleNamespace(num_processes=1))
+    monkeypatch.setattr(launched, "_accelerator", lambda context, **more: SimpleNamespace(num_processes=1))
     context = BackendContext("no", (), "run")
     build = {backend.name: backend.build for backend in halo_backends()}
     with pytest.raises(RunFailed, match="started 4 processes but they form a group of 1"):

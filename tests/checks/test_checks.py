@@ -18,9 +18,9 @@ from shipped import examination_of, findings_of
 from value_functions import BOX, KNOWN, random_text, valued
 
 from halo.analysis.decide import Question, Verdict
-from halo.analysis.evaluate import sure_value
 from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import Scalars
+from halo.analysis.values import sure_value
 from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError

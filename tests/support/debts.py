@@ -10,10 +10,7 @@ LONG_FUNCTIONS: dict[str, int] = {}
 
 WIDE_LINES: dict[str, int] = {
     "halo/analysis/decide.py": 2,
-    "halo/analysis/evaluate.py": 1,
     "halo/backends/choosing.py": 1,
-    "halo/backends/interface.py": 1,
-    "halo/backends/placement.py": 1,
     "halo/checks/decomposition.py": 2,
     "halo/checks/gradients.py": 4,
     "halo/checks/invariance.py": 3,
@@ -41,7 +38,7 @@ WIDE_LINES: dict[str, int] = {
     "halo/data/inspection.py": 4,
     "halo/data/mixing.py": 1,
     "halo/data/preparing.py": 1,
-    "halo/data/reading.py": 3,
+    "halo/data/reading.py": 2,
     "halo/data/tokenizing.py": 1,
     "halo/figures/sketch.py": 2,
     "halo/interop/trl_combinations.py": 6,
@@ -57,7 +54,7 @@ WIDE_LINES: dict[str, int] = {
     "halo/relations/exclusion.py": 6,
     "halo/relations/relation.py": 4,
     "halo/relations/rewriting.py": 2,
-    "halo/relations/substitution.py": 2,
+    "halo/relations/substitution.py": 3,
     "halo/report/gallery.py": 1,
     "halo/report/markup.py": 1,
     "halo/report/overview.py": 3,
@@ -67,15 +64,11 @@ WIDE_LINES: dict[str, int] = {
     "halo/training/data/datasets.py": 3,
     "halo/training/model/loading.py": 2,
     "halo/training/model/lora.py": 2,
-    "halo/training/run/assembly.py": 3,
     "halo/training/run/estimate.py": 1,
     "halo/training/run/references.py": 1,
     "halo/training/saving/checkpoints.py": 1,
-    "halo/training/saving/resuming.py": 5,
-    "halo/training/settings.py": 3,
     "halo/training/step/step.py": 1,
     "plugins/distributed/halo_distributed/deepspeed.py": 2,
-    "plugins/distributed/halo_distributed/hooks.py": 1,
     "plugins/formats/halo_formats/alpaca.py": 1,
     "plugins/formats/halo_formats/compared.py": 1,
     "plugins/formats/halo_formats/openai.py": 1,
@@ -87,7 +80,6 @@ WIDE_LINES: dict[str, int] = {
     "plugins/references/halo_references/columns.py": 2,
     "plugins/references/halo_references/command.py": 2,
     "plugins/references/halo_references/filling.py": 1,
-    "plugins/references/halo_references/hooks.py": 1,
     "plugins/references/halo_references/moving.py": 1,
     "plugins/references/halo_references/store.py": 1,
 }
@@ -96,8 +88,6 @@ WIDE_LINES: dict[str, int] = {
 NESTED_TERNARIES: dict[str, int] = {
     "halo/analysis/algebra/factors.py": 4,
     "halo/analysis/composition.py": 7,
-    "halo/analysis/curvature.py": 1,
-    "halo/analysis/evaluate.py": 3,
     "halo/analysis/ranges.py": 3,
     "halo/analysis/sign.py": 1,
     "halo/checks/scalars/inputs.py": 3,
@@ -119,11 +109,10 @@ NESTED_TERNARIES: dict[str, int] = {
     "halo/relations/substitution.py": 1,
     "halo/training/run/estimate.py": 1,
     "halo/training/run/references.py": 1,
-    "halo/training/settings.py": 1,
 }
 """How many ternaries stand within another one."""
 
-TERNARIES_NOW = 47.0
+TERNARIES_NOW = 45.0
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {
@@ -135,7 +124,7 @@ RETIRED_WORDS: dict[str, int] = {
     "judge": 23,
     "judged": 23,
     "pull back": 12,
-    "pulled back": 8,
+    "pulled back": 6,
     "veiled": 4,
     "astray": 5,
     "eased": 3,

@@ -16,11 +16,13 @@ from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Verdict
-from halo.analysis.evaluate import FloatMath, points, sure_value, surely_below, values
 from halo.analysis.identity import is_zero, named, nonzero_point, number, shown
+from halo.analysis.numbers.doubles import DOUBLES
+from halo.analysis.points import points
 from halo.analysis.ranges import POSITIVE, Span
 from halo.analysis.scalar import Scalars, is_number, variables
 from halo.analysis.sign import sign_of
+from halo.analysis.values import sure_value, surely_below, values
 from halo.checks.scalars.inputs import SUMMED
 from halo.checks.scalars.view import View
 from halo.compiler.graph import LossGraph, Node
@@ -128,7 +130,7 @@ class Setting:
             found = None if is_zero(self.s, gap, self.box) else nonzero_point(gap, self.box)
             tried = [*tried[: 1 if first else 0], *([{**tried[0], **found[0]}] if found else [])]
         for point in tried:
-            if relation != "==" and float(values([gap], point, FloatMath)[gap]) > 1e-9:
+            if relation != "==" and float(values([gap], point, DOUBLES)[gap]) > 1e-9:
                 continue
             both = [sure_value(side, point) for side in (left, right)]
             low, high = both[::-1] if relation in (">", ">=") else both

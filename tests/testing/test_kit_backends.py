@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from halo.plugin import Backend, BackendContext
+import halo.plugin
+from halo.plugin import Backend, BackendContext, Launched, Placement
 from halo.plugin.registry import choose
 from halo.testing import check_backend
 
@@ -21,6 +23,19 @@ def test_cores_backends_pass(name: str) -> None:
     check_backend(choose("backend", name))
 
 
+def test_plain_torch_without_accelerate_passes() -> None:
+    check_backend(Backend("plain", "", Placement))
+
+
+def test_no_type_of_accelerate_stands_in_the_contract() -> None:
+    described = {name: getattr(halo.plugin, name) for name in halo.plugin.__all__}
+    contracts = [thing for thing in described.values() if inspect.isclass(thing)]
+    for contract in contracts:
+        methods = [member for _, member in inspect.getmembers(contract, inspect.isfunction)]
+        for thing in (contract, *methods):
+            assert "accelerate" not in str(getattr(thing, "__annotations__", {})).lower(), thing
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one() -> None:
     check_backend(choose("backend", "ddp"), processes=2)
@@ -30,45 +45,49 @@ def changed(**fields: Any) -> Callable[[BackendContext], Any]:
     return lambda context: SINGLE.build(replace(context, **fields))
 
 
-def accumulating(context: BackendContext) -> Any:
-    built = SINGLE.build(context)
-    built.gradient_accumulation_steps = 4
-    return built
+class Accumulating(Launched):
+    """Divides every gradient, as accelerate does where it is told to accumulate."""
+
+    def pull_back(self, outputs: Sequence[Any], slopes: Sequence[Any]) -> None:
+        super().pull_back(outputs, [slope / 4 for slope in slopes])
 
 
-def scaled(context: BackendContext) -> Any:
+class Scaled(Launched):
     """Every gradient doubled on its way into the weights."""
-    built = SINGLE.build(context)
-    prepare = built.prepare
 
-    def prepared(scorer: Any) -> Any:
+    def prepare(self, scorer: Any, optimizer: Callable[[], Any]) -> None:
         for parameter in scorer.parameters():
             parameter.register_hook(lambda gradient: 2 * gradient)
-        return prepare(scorer)
-
-    built.prepare = prepared
-    return built
+        super().prepare(scorer, optimizer)
 
 
 class Lonely:
     """Says that it is one of two."""
 
-    num_processes = 2
+    size = 2
 
 
 def of_two(context: BackendContext) -> Any:
     built = SINGLE.build(context)
-    built.state.num_processes = 2
+    built.size = 2
     return built
 
 
+class Silent(Placement):
+    """Keeps to itself what it was given."""
+
+    def gather(self, value: Any) -> list[Any]:
+        return []
+
+
 WRONG = {
-    "its own precision": (changed(mixed_precision="no"), "mixed_precision is 'no', and context.mixed_precision 'bf16'"),
-    "its own folder": (changed(folder="elsewhere"), "project_dir is elsewhere, not context.folder"),
-    "accumulates": (accumulating, "gradient_accumulation_steps is 4, not 1"),
-    "no accelerator": (lambda context: Lonely(), "an accelerate.Accelerator would be right"),
+    "its own precision": (changed(mixed_precision="no"), "torch.float32; torch.bfloat16 as context.mixed_precision 'bf16' says"),
+    "its own folder": (changed(folder="elsewhere"), "its folder is elsewhere, not context.folder"),
+    "accumulates": (Accumulating, "at step 1 grad_norm is"),
+    "no placement": (lambda context: Lonely(), "a halo.plugin.Placement would be right"),
     "more processes": (of_two, "it has 2 processes, the launcher started 1"),
-    "other gradients": (scaled, "at step 1 grad_norm is"),
+    "gathers nothing": (Silent, "gather(rank) gives []"),
+    "other gradients": (Scaled, "at step 1 grad_norm is"),
 }
 
 

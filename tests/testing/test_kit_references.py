@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from halo.plugin import ReferenceContext, ReferenceStrategy
+from halo.plugin import Options, ReferenceContext, ReferenceStrategy
 from halo.plugin.registry import choose
 from halo.testing import check_reference, policy, reference_context, tokenized
 
@@ -152,17 +152,17 @@ WRONG = {
     "another type": (ReferenceStrategy("mine", "", Double), "logps(rows) is torch.float64"),
     "no prompts": (ReferenceStrategy("mine", "", TailsOnly), "those of the prompts first would be right"),
     "an infinity": (ReferenceStrategy("mine", "", Endless), "logps(rows) holds [-inf]"),
-    "not the policy": (ReferenceStrategy("mine", "", Tempered, starts_as_policy=True), "says starts_as_policy=True and differs from the policy"),
-    "two distributions": (ReferenceStrategy("mine", "", Tempered, distributions=True), "they are of one distribution"),
-    "no distribution": (ReferenceStrategy("mine", "", lambda context: Bare(Copy(context)), distributions=True), "has no `states(rows)`"),
+    "not the policy": (ReferenceStrategy("mine", "", Tempered, abilities={"starts_as_policy"}), "says 'starts_as_policy' and differs from the policy"),
+    "two distributions": (ReferenceStrategy("mine", "", Tempered, "distributions"), "they are of one distribution"),
+    "no distribution": (ReferenceStrategy("mine", "", lambda context: Bare(Copy(context)), "distributions"), "has no `states(rows)`"),
     "two lines": (ReferenceStrategy("mine", "", Talkative), "one line that says which reference this is"),
-    "moves in silence": (ReferenceStrategy("mine", "", Moving), "says moves=False, and its reference moves"),
-    "says that it moves": (ReferenceStrategy("mine", "", Copy, moves=True), "says moves=True, and its reference does not move"),
-    "does not move": (ReferenceStrategy("mine", "", Still, moves=True), "is where it was 4 steps later"),
-    "moves the policy": (ReferenceStrategy("mine", "", Shared, moves=True), "follow changed the policy at step 1"),
-    "forgets weights": (ReferenceStrategy("mine", "", Forgetful, moves=True), "does not bring back the same log-probs"),
-    "forgets its count": (ReferenceStrategy("mine", "", Counting, moves=True), "what steers it belongs into state_dict() too"),
-    "supplies none": (ReferenceStrategy("mine", "", Copy, supplies=False), "None would be right"),
+    "moves in silence": (ReferenceStrategy("mine", "", Moving), "does not say 'moves', and its reference moves"),
+    "says that it moves": (ReferenceStrategy("mine", "", Copy, abilities={"moves"}), "says 'moves', and its reference does not move"),
+    "does not move": (ReferenceStrategy("mine", "", Still, abilities={"moves"}), "is where it was 4 steps later"),
+    "moves the policy": (ReferenceStrategy("mine", "", Shared, abilities={"moves"}), "follow changed the policy at step 1"),
+    "forgets weights": (ReferenceStrategy("mine", "", Forgetful, abilities={"moves"}), "does not bring back the same log-probs"),
+    "forgets its count": (ReferenceStrategy("mine", "", Counting, abilities={"moves"}), "what steers it belongs into state_dict() too"),
+    "supplies none": (ReferenceStrategy("mine", "", Copy, "nothing"), "None would be right"),
     "builds none": (ReferenceStrategy("mine", "", lambda context: None), "has no `logps(rows)`"),
 }  # fmt: skip
 
@@ -184,17 +184,21 @@ def test_a_planted_mistake_is_caught(case: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", [
-    ReferenceStrategy("mine", "", Copy, distributions=True, starts_as_policy=True),
-    ReferenceStrategy("mine", "", Moving, distributions=True, starts_as_policy=True, moves=True),
+    ReferenceStrategy("mine", "", Copy, "distributions", {"starts_as_policy"}),
+    ReferenceStrategy("mine", "", Moving, "distributions", {"starts_as_policy", "moves"}),
 ])  # fmt: skip
 def test_sound_ones_pass(strategy: ReferenceStrategy) -> None:
     check_reference(strategy)
 
 
 def test_the_context_is_filled_as_in_a_run() -> None:
-    strategy = ReferenceStrategy("mine", "", Copy, options={"every": 2.0})
+    class Every(Options):
+        every: float = 2.0
+
+    strategy = ReferenceStrategy("mine", "", Copy, options=Every)
+    assert reference_context(strategy).options == Every(every=2.0)
     context = reference_context(strategy, "every=3")
-    assert context.options == {"every": 3.0}
+    assert context.options == Every(every=3.0)
     assert context.vocabulary == policy().config.vocab_size
     assert context.policy is not None
     assert tokenized("ranked", ("completion",), 3)[2].ranks

@@ -15,49 +15,48 @@ from halo.backends.interface import Backend
 from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.tokenizing import Template, TokenizedExample
-from halo.errors import Place, PluginError, SettingsError
+from halo.errors import SettingsError
 from halo.loss.function import LossFunction
-from halo.objective.vocabulary import INPUTS
+from halo.options import parts
 from halo.plugin.registry import choose, supplied
 from halo.scoring.capability import choose_path
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
 from halo.training.data.datasets import Say, load_data
 from halo.training.model.loading import load_policy, load_tokenizer, wants_bf16
-from halo.training.model.lora import require_peft, trains_adapter
 from halo.training.model.optimizer import adamw
-from halo.training.run.references import attach_reference, chosen_reference
+from halo.training.run.needs import check_moves, check_needs, check_trackers
+from halo.training.run.references import attach_reference
 from halo.training.run.run import Run
 from halo.training.settings import Settings
-from halo.training.step.step import Step, World
+from halo.training.step.step import Step
 
 
 def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) -> Run:
     """Builds a run. Raises HaloError for whatever does not fit, before anything is written."""
     loss = LossFunction(compiled)
-    _check_needs(compiled, settings)
-    _check_trackers(settings)
+    check_needs(compiled, settings)
+    check_trackers(settings)
     output = output_folder(compiled.graph.name, settings)
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
     template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
     data = load_data(compiled, settings, template, say)
     torch.manual_seed(settings.seed)  # a new adapter begins with random numbers
     model = load_policy(str(settings.model_name_or_path), settings)
-    accelerator, placement, why = _accelerator(model, settings, output)
+    placement, why = _placement(model, settings, output)
     say(f"model      {settings.model_name_or_path}: {_sizes(model)}, {settings.dtype} weights, {why}")
     scorer = _scorer(model, settings, data.train, tuple(compiled.graph.needs.slots), say)
-    world = _world(accelerator)
     if settings.gradient_checkpointing:
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable  # its name in transformers 6
+        # activation_checkpointing_enable is its name in transformers 6
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     model.config.use_cache = False
     vocabulary = model.get_output_embeddings().weight.shape[0]
     placement.prepare(scorer, lambda: adamw(model, settings))
-    world.no_sync, world.pull_back = placement.no_sync, placement.pull_back
     shortest = min(data.train, key=lambda example: example.longest)
-    step = Step(loss, placement.module, None, accelerator.device, world, vocabulary, filler=shortest)
-    feed = data.feed(settings, world.size)
-    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, accelerator, placement, output, say)
+    step = Step(loss, placement.module, None, placement.device, placement, vocabulary, filler=shortest)
+    feed = data.feed(settings, placement.size)
+    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, placement, output, say)
     attach_reference(run)
     return run
 
@@ -78,65 +77,23 @@ def output_folder(name: str, settings: Settings) -> Path:
     return folder
 
 
-def _check_trackers(settings: Settings) -> None:
-    """accelerate leaves out a tracker that is not installed without a word; we do not."""
-    from accelerate.tracking import get_available_trackers
-
-    available = {str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()}
-    for name in settings.report_to:
-        if name not in available:
-            hint = f"installed: {', '.join(sorted(available)) or 'none'}; metrics.jsonl is always written"
-            raise SettingsError("unknown-setting", f"the tracker {name!r} is not installed", place=Place("--report-to"), hint=hint)
-
-
-def _check_needs(compiled: CompiledObjective, settings: Settings) -> None:
-    needs = compiled.graph.needs
-    if trains_adapter(settings):
-        require_peft()
-    if needs.sampler:
-        raise PluginError("plugin", f"{compiled.graph.name} needs old_logp, the log-probs of a sampler, which nothing installed supplies")
-    strategy, _ = chosen_reference(settings)
-    if needs.reference and not strategy.supplies:
-        raise SettingsError(
-            "plugin", f"{compiled.graph.name} needs a reference, and --reference is {settings.reference}", hint="--reference frozen"
-        )
-    if needs.reference and not strategy.distributions and any(INPUTS[word].reference for word in needs.words):
-        hint = f"strategies that give it: {', '.join(s.thing.name for s in supplied('reference') if s.thing.distributions)}"
-        message = f"{compiled.graph.name} reads {', '.join(needs.words)}, and --reference {settings.reference} gives no whole distribution"
-        raise SettingsError("plugin", message, hint=hint)
-    if needs.divergences and settings.precompute_ref_log_probs:
-        message = f"{compiled.graph.name} reads {', '.join(needs.divergences)}: the reference's whole distribution, beside the policy's"
-        hint = "log-probs that were computed ahead hold one number for each token; leave the setting out"
-        raise SettingsError("wrong-value", message, place=Place("--precompute-ref-log-probs"), hint=hint)
-    if needs.moving and not strategy.moves:
-        moving = [s.thing.name for s in supplied("reference") if s.thing.moves]
-        hint = f"--reference {moving[0]}" if moving else "the package halo-align-references has one"
-        raise PluginError("plugin", f"{compiled.graph.name} needs a reference that follows the policy, and {strategy.name} does not", hint=hint)
-    if settings.reference_model_name_or_path and not strategy.loads_model:
-        place = Place("--reference-model-name-or-path")
-        raise SettingsError("wrong-value", f"--reference {strategy.name} loads no model", place=place, hint="--reference frozen")
-    if strategy.moves and settings.precompute_ref_log_probs:
-        place = Place("--precompute-ref-log-probs")
-        raise SettingsError("wrong-value", f"--reference {strategy.name} moves", place=place, hint="its log-probs cannot be computed ahead")
-
-
-def _accelerator(model: Any, settings: Settings, output: Path) -> tuple[Any, Placement, str]:
+def _placement(model: Any, settings: Settings, output: Path) -> tuple[Placement, str]:
     use, why = wants_bf16(settings, sum(p.numel() for p in model.parameters()))
-    name, because = backend_name(settings.backend, os.environ, [item.name for item in supplied("backend")])
+    asked, given = parts(settings.backend)
+    name, because = backend_name(asked, os.environ, [item.name for item in supplied("backend")])
     backend: Backend = choose("backend", name)
-    context = BackendContext("bf16" if use else "no", tuple(settings.report_to), str(output), settings.use_cpu, settings.max_grad_norm)
-    accelerator = backend.build(context)
-    placement = (backend.place or Placement)(accelerator, context)
-    _check_moves(settings, name, placement)
-    device = f"{accelerator.num_processes} x {accelerator.device.type}, backend {name} ({because})"
-    return accelerator, placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
-
-
-def _check_moves(settings: Settings, backend: str, placement: Placement) -> None:
-    """A reference that follows the policy must be able to read it."""
-    if not placement.moves and chosen_reference(settings)[0].moves:
-        message = f"--reference {settings.reference} follows the policy, and the backend {backend} keeps its parameters where nothing reads them"
-        raise SettingsError("plugin", message, place=Place("--backend"), hint="--backend fsdp or ddp")
+    context = BackendContext(
+        "bf16" if use else "no",
+        tuple(settings.report_to),
+        str(output),
+        settings.use_cpu,
+        settings.max_grad_norm,
+        backend.with_options(given),
+    )
+    placement = backend.build(context)
+    check_moves(settings, name, placement)
+    device = f"{placement.size} x {placement.device.type}, backend {name} ({because})"
+    return placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
 
 
 def _sizes(model: Any) -> str:
@@ -154,10 +111,3 @@ def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots
     say(f"scoring    log-probs agree with the model's own logits; {path}")
     return scorer
 
-
-def _world(accelerator: Any) -> World:
-    if accelerator.num_processes == 1:
-        return World()
-    from accelerate.utils import gather_object
-
-    return World(accelerator.process_index, accelerator.num_processes, lambda value: list(gather_object([value])))

@@ -52,7 +52,7 @@ def estimate(name: str, settings: Settings, needs: Needs, tokens: int) -> Estima
     text = config.get_text_config()
     kept = text.hidden_size * (text.num_hidden_layers if settings.gradient_checkpointing else text.num_hidden_layers * ACTIVATIONS)
     width = 2 if settings.bf16 else size
-    second = needs.reference and chosen_reference(settings)[0].loads_model and not settings.precompute_ref_log_probs
+    second = needs.reference and "loads_model" in chosen_reference(settings)[0].abilities and not settings.precompute_ref_log_probs
     return Estimate(count, int(held), trained * size, 2 * trained * size, int(held) * second, tokens * kept * width)
 
 

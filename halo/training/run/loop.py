@@ -51,10 +51,6 @@ class _Loop:
         self.history: list[dict[str, float]] = []
         self.started, self.tokens, self.mark = time.perf_counter(), 0, (time.perf_counter(), 0)
 
-    @property
-    def is_main(self) -> bool:
-        return bool(self.run.accelerator.is_main_process)
-
     def run_all(self) -> Result:
         first = self._resume() if self.settings.resume_from_checkpoint else 0
         self._open()
@@ -105,7 +101,7 @@ class _Loop:
         }
         self.sums = {}
         self._write(record)
-        if self.observer and self.is_main:
+        if self.observer and self.run.placement.is_main:
             self.observer.progress(done, self.feed.total, record)
 
     def _evaluated(self, record: dict[str, float]) -> None:
@@ -115,18 +111,18 @@ class _Loop:
 
     def _write(self, record: dict[str, float]) -> None:
         self.history.append(record)
-        if self.is_main:
+        if self.run.placement.is_main:
             with (self.run.output / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")
         if self.settings.report_to:
-            self.run.accelerator.log({k: v for k, v in record.items() if k != "step"}, step=int(record["step"]))
+            self.run.placement.track({k: v for k, v in record.items() if k != "step"}, step=int(record["step"]))
 
     # -- the folder ------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         """Creates the folder and writes what the run is, before the first step."""
         run = self.run
-        if self.is_main:
+        if self.run.placement.is_main:
             run.output.mkdir(parents=True, exist_ok=True)
             settings = self.settings.model_dump() | {"output_dir": str(run.output), "resume_from_checkpoint": None}
             (run.output / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
@@ -135,9 +131,8 @@ class _Loop:
             (run.output / "loss.py").write_text(run.compiled.source)
         if self.settings.report_to:
             name = self.settings.run_name or run.compiled.graph.name
-            run.accelerator.init_trackers(
-                name, config={k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))}
-            )
+            told = {k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))}
+            run.placement.open_trackers(name, told)
 
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
@@ -150,28 +145,28 @@ class _Loop:
     def _forget_after(self, step: int) -> None:
         """Metrics written after the checkpoint will be written again."""
         file = self.run.output / "metrics.jsonl"
-        if file.is_file() and self.is_main:
+        if file.is_file() and self.run.placement.is_main:
             lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
             file.write_text("".join(f"{line}\n" for line in lines))
 
     def _checkpoint(self, done: int) -> None:
         run, limit = self.run, self.settings.save_total_limit
         save_checkpoint(run.output, done, run.model, run.tokenizer, run.placement, self.scheduler, run.step, self.sums, limit)
-        run.accelerator.wait_for_everyone()
+        run.placement.barrier()
 
     def _close(self) -> None:
         run = self.run
         if run.data.stream is not None:
             run.say(f"data       read of the stream: {run.data.stream.report}")
         weights = run.placement.weights(run.model)  # every process takes part
-        if self.is_main:
+        if self.run.placement.is_main:
             run.model.config.use_cache = True
             save_model(run.model, run.tokenizer, run.output, weights)
             (run.output / "README.md").write_text(model_card(run.compiled, run.settings, self.history))
             (run.output / "all_results.json").write_text(json.dumps(self.history[-1] if self.history else {}, indent=1))
         if self.settings.report_to:
-            run.accelerator.end_training()
-        run.accelerator.wait_for_everyone()
+            run.placement.close_trackers()
+        run.placement.barrier()
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from halo.backends.placement import Placement
 from halo.data.tokenizing import TokenizedExample
 from halo.errors import HaloError, Place, RunFailed, SettingsError
+from halo.options import Options, parts
 from halo.plugin.registry import choose, supplied
 from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
@@ -30,9 +31,9 @@ from halo.training.step.batch import logp_of
 AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
 
 
-def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Mapping[str, float | str]]:
-    """The strategy of `--reference name` or `name:option=value,...`, and its options."""
-    name, _, options = settings.reference.partition(":")
+def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Options]:
+    """The strategy of `--reference`, and its options. Raises PluginError, SettingsError."""
+    name, options = parts(settings.reference)
     if name == "auto":
         under = trains_adapter(settings) and settings.reference_model_name_or_path is None
         name = "adapter" if under and any(item.name == "adapter" for item in supplied("reference")) else "frozen"
@@ -47,21 +48,21 @@ def attach_reference(run: Run) -> None:
         run.say("reference  none: the objective needs none")
         return
     strategy, _ = chosen_reference(settings)
-    if strategy.borrows and needs.divergences and run.placement.sharded:
+    if "borrows_policy" in strategy.abilities and needs.divergences and run.placement.sharded:
         message = f"{run.compiled.graph.name} reads {', '.join(needs.divergences)}, and --reference {strategy.name} is the sharded policy itself"
         raise SettingsError("plugin", message, place=Place("--reference"), hint="--reference frozen")
     context = reference_context(run)
     other = settings.reference_model_name_or_path
-    if other and strategy.loads_model:
+    if other and "loads_model" in strategy.abilities:
         check_same_vocabulary(run.tokenizer, other, settings)
     if settings.precompute_ref_log_probs and strategy.name == "frozen" and not other:
         reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
     else:
         reference = strategy.build(context)
-    assert reference is not None  # _check_needs asked for one that supplies
+    assert reference is not None  # _check_needs asked for one that gives log-probs
     run.step.reference = reference
-    run.say(f"reference  {reference.describe()}{_weights(context) if strategy.loads_model or strategy.starts_as_policy else ''}")
-    if strategy.starts_as_policy and not other:
+    run.say(f"reference  {reference.describe()}{_weights(context) if strategy.abilities & {'loads_model', 'starts_as_policy'} else ''}")
+    if "starts_as_policy" in strategy.abilities and not other:
         _check_agreement(run)
     if settings.precompute_ref_log_probs:
         _precompute(run)
@@ -96,9 +97,9 @@ def _numerics(run: Run) -> str:
     """Type of the weights, how a quantised base holds them, autocast, attention, path of the scorer, device."""
     path = {"auto": "packed"}.get(run.scorer.path, run.scorer.path)
     attention = "sdpa" if path == "packed" else run.model.config._attn_implementation  # packed attention is made of sdpa's
-    autocast = {"no": ""}.get(run.accelerator.mixed_precision, f"{run.accelerator.mixed_precision}-autocast")
+    autocast = {"no": ""}.get(run.placement.context.mixed_precision, f"{run.placement.context.mixed_precision}-autocast")
     bits = "4-bit" if run.settings.load_in_4bit else "8-bit" if run.settings.load_in_8bit else ""
-    return " ".join(filter(None, [run.settings.dtype, bits, autocast, attention, path, run.accelerator.device.type]))
+    return " ".join(filter(None, [run.settings.dtype, bits, autocast, attention, path, run.placement.device.type]))
 
 
 def _weights(context: ReferenceContext) -> str:

@@ -29,7 +29,6 @@ class Run:
     feed: Feed
     step: Step
     scorer: Scorer
-    accelerator: Any
     placement: Placement
     output: Path
     say: Say

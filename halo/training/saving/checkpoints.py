@@ -54,7 +54,7 @@ def save_checkpoint(
     if isinstance(run_step.reference, FollowingReference):
         state["reference"] = placement.whole(run_step.reference.state_dict())
     state["torch_rng"] = torch.get_rng_state()
-    if not placement.accelerator.is_main_process:
+    if not placement.is_main:
         return final
     shutil.rmtree(draft, ignore_errors=True)
     save_model(model, tokenizer, draft, weights)

@@ -11,20 +11,9 @@ import yaml
 
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
+from halo.options import as_text
 from halo.training.data.datasets import Say
-from halo.training.settings import Settings
-
-SAME = (
-    "model_name_or_path", "data", "data_format", "data_columns", "data_split", "shuffle", "group_by_length", "streaming", "shuffle_buffer_size",
-    "eval_fraction", "max_length", "chat_template", "loss_on", "seed", "use_peft", "lora_r", "lora_alpha", "lora_target_modules", "load_in_4bit",
-    "load_in_8bit", "dtype",
-)  # fmt: skip
-"""Settings that say which weights and which examples, in which order, a run is about."""
-SAID = (
-    "reference", "reference_model_name_or_path", "learning_rate", "lr_scheduler_type", "warmup_ratio", "warmup_steps", "weight_decay", "adam_beta1",
-    "adam_beta2", "adam_epsilon", "max_grad_norm", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
-)  # fmt: skip
-"""Settings that change what comes from here on."""
+from halo.training.settings import SAID, SAME, Settings, about
 
 
 def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings, total: int, say: Say) -> None:
@@ -35,15 +24,23 @@ def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings,
             message = f"the run was started with another {name}"
             raise SettingsError("resume", message, place=Place(str(folder / name)), hint="resume with what it holds")
     before, now = _settings_of(folder), settings.model_dump()
-    for name in SAME:
-        if name in before and before[name] != now[name]:
+    changed = [name for name in now if name in before and _plain(before[name]) != _plain(now[name])]
+    for name in changed:
+        if about(name, "on_resume") == SAME:
             message = f"the run was started with {name} {before[name]!r}, not {now[name]!r}"
-            raise SettingsError("resume", message, place=Place(str(folder / "settings.yaml")), hint="what it saw would not be what it says; start another")
-    for name in (name for name in SAID if name in before and before[name] != now[name]):
-        say(f"resume     {name} was {before[name]} and is {now[name]} from here on")
+            hint = "what it saw would not be what it says; start another"
+            raise SettingsError("resume", message, place=Place(str(folder / "settings.yaml")), hint=hint)
+    for name in changed:
+        if about(name, "on_resume") == SAID:
+            say(f"resume     {name} was {before[name]} and is {now[name]} from here on")
     if settings.output_dir is not None and Path(settings.output_dir) == folder and _steps_done(folder) == total:
         message = f"the run is finished: {total} of {total} steps"
         raise SettingsError("resume", message, place=Place(str(folder)), hint="more --max-steps goes on from its last checkpoint")
+
+
+def _plain(value: Any) -> Any:
+    """What a plugin supplies is the same named as a text or as a mapping."""
+    return as_text(value) if isinstance(value, dict) and "name" in value else value
 
 
 def _settings_of(folder: Path) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -37,9 +37,25 @@ Score = Callable[[Micro, Sequence[str], RowBatch], Tensor]
 """Examples, the slots that are scored together, and their rows -> flat log-probs (with columns for words)."""
 
 
+class Processes(Protocol):
+    """The processes of a run, as far as a step asks for them: `halo.backends.Placement`, or a `World`."""
+
+    rank: int
+    size: int
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every rank gave, in rank order."""
+
+    def no_sync(self) -> AbstractContextManager[Any]:
+        """Around every micro-batch but the last."""
+
+    def pull_back(self, outputs: Sequence[Any], slopes: Sequence[Any]) -> None:
+        """Backpropagates slopes from log-probs."""
+
+
 @dataclass
 class World:
-    """The processes of a run. `gather` returns what every rank gave, in rank order; `pull_back` takes log-probs and their slopes."""
+    """Processes as plain values: one, unless they say otherwise."""
 
     rank: int = 0
     size: int = 1
@@ -72,12 +88,12 @@ class Step:
         score: Callable[..., Tensor],
         reference: Reference | None,
         device: torch.device,
-        world: World | None = None,
+        world: Processes | None = None,
         vocab_size: int | None = None,
         filler: TokenizedExample | None = None,
     ) -> None:
         self.loss, self.score, self.reference, self.device = loss, score, reference, device
-        self.world = world or World()
+        self.world: Processes = world or World()
         self.needs, self.vocab_size, self.filler = loss.needs, vocab_size, filler
         self.reference_words = tuple(word.removeprefix("ref_") for word in self.needs.words if word not in self.needs.policy_words)
         self._states: dict[tuple[int, Sequence[str]], tuple[Micro, Distributions]] = {}  # a micro-batch that is held keeps its id

@@ -17,30 +17,18 @@ from typing import Any
 
 import torch
 
-from halo.plugin import BackendContext, Place, Placement, PluginError, RunFailed, SettingsError, grouped
+from halo.plugin import BackendContext, Launched, Place, Placement, PluginError, RunFailed, SettingsError
 
 PLAIN = (int, float, str, bool, type(None))
 
 
-def build(context: BackendContext) -> Any:
-    """An Accelerator whose `prepare` makes the engine. Raises PluginError, RunFailed and SettingsError for what cannot be."""
+def build(context: BackendContext) -> Engine:
+    """The launcher's processes, whose `prepare` makes the engine. Raises PluginError, RunFailed and SettingsError for what cannot be."""
     if find_spec("deepspeed") is None:
         raise PluginError("plugin", "--backend deepspeed needs the package deepspeed", hint="pip install deepspeed")
     if "LOCAL_RANK" not in os.environ:
         raise RunFailed("self-test", "the backend deepspeed needs a launcher, even for one process", hint="accelerate launch -m halo train ...")
-    from accelerate import PartialState
-    from accelerate.utils import DeepSpeedPlugin, DistributedType
-    from transformers.integrations import unset_hf_deepspeed_config
-
-    plugin = DeepSpeedPlugin(gradient_accumulation_steps=1, zero3_init_flag=False, zero3_save_16bit_model=True)
-    _configure(plugin.deepspeed_config, context)
-    accelerator = grouped(replace(context, mixed_precision="no"), deepspeed_plugin=plugin)
-    if accelerator.distributed_type != DistributedType.DEEPSPEED:  # accelerate passes DeepSpeed over on CPUs, without a word
-        accelerator.state.distributed_type = PartialState().distributed_type = DistributedType.DEEPSPEED
-        accelerator.state.deepspeed_plugins = plugin
-        plugin.select(_from_accelerator_state=True)
-    unset_hf_deepspeed_config()  # in stage 3 transformers would load a reference in parts that no engine puts together
-    return accelerator
+    return Engine(context)
 
 
 def _configure(config: dict[str, Any], context: BackendContext) -> None:
@@ -66,10 +54,25 @@ def _configure(config: dict[str, Any], context: BackendContext) -> None:
     }
 
 
-class Engine(Placement):
+class Engine(Launched):
     """A DeepSpeed engine around the scorer. It reduces gradients, clips and steps as one."""
 
     sharded = True
+
+    def __init__(self, context: BackendContext) -> None:
+        from accelerate import PartialState
+        from accelerate.utils import DeepSpeedPlugin, DistributedType
+        from transformers.integrations import unset_hf_deepspeed_config
+
+        plugin = DeepSpeedPlugin(gradient_accumulation_steps=1, zero3_init_flag=False, zero3_save_16bit_model=True)
+        _configure(plugin.deepspeed_config, context)
+        super().__init__(replace(context, mixed_precision="no"), deepspeed_plugin=plugin)
+        self.context = context
+        if self.accelerator.distributed_type != DistributedType.DEEPSPEED:  # accelerate passes DeepSpeed over on CPUs, without a word
+            self.accelerator.state.distributed_type = PartialState().distributed_type = DistributedType.DEEPSPEED
+            self.accelerator.state.deepspeed_plugins = plugin
+            plugin.select(_from_accelerator_state=True)
+        unset_hf_deepspeed_config()  # in stage 3 transformers would load a reference in parts that no engine puts together
 
     @property
     def stage(self) -> int:
@@ -88,13 +91,7 @@ class Engine(Placement):
         if weight.dtype not in (torch.float32, torch.bfloat16):
             raise SettingsError("wrong-value", "DeepSpeed has no engine for this type", place=Place("--dtype"), hint="float32 or bfloat16")
         self.accelerator.state.deepspeed_plugin.deepspeed_config["bf16"] = {"enabled": weight.dtype == torch.bfloat16}
-        forward = scorer.forward
-
-        def in_precision(*arguments: Any, **more: Any) -> Any:
-            with self.autocast():
-                return forward(*arguments, **more)
-
-        scorer.forward, scorer.config = in_precision, scorer.model.config  # the configuration's 'auto' sizes are read from it
+        self.in_precision(scorer).config = scorer.model.config  # the configuration's 'auto' sizes are read from it
         engine, _ = self.accelerator.prepare(scorer, optimizer())
         if self.stage == 3:  # the head's weights are read outside of its own forward
             import deepspeed  # type: ignore[import-not-found]
@@ -104,8 +101,7 @@ class Engine(Placement):
 
     def autocast(self) -> AbstractContextManager[Any]:
         """As set for the run: the engine is kept at the weights' own type."""
-        enabled = self.context.mixed_precision == "bf16"
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+        return Placement.autocast(self)
 
     # -- one step --------------------------------------------------------------------------------------------------
 
@@ -147,14 +143,13 @@ class Engine(Placement):
     def optimizer_state(self) -> Any:
         """The parts of all processes, as the main one is to write them: what the engine keeps besides numbers and tensors it makes anew."""
         own = {key: value for key, value in _on_cpu(self.module.optimizer.state_dict()).items() if _is_plain(value)}
-        is_main = self.accelerator.is_main_process
-        parts: list[Any] | None = [None] * self.accelerator.num_processes if is_main else None
+        parts: list[Any] | None = [None] * self.size if self.is_main else None
         torch.distributed.gather_object(own, parts, dst=0)
         return {"parts": parts}
 
     def load_optimizer_state(self, state: Any) -> None:
         parts = state.get("parts")
-        if parts is None or len(parts) != self.accelerator.num_processes:
+        if parts is None or len(parts) != self.size:
             written = f"{len(parts)} processes of DeepSpeed" if parts else "another backend"
             raise RunFailed("resume", f"the checkpoint was written by {written}", hint="resume with the processes and backend of that run")
         fresh = self.module.optimizer.state_dict()

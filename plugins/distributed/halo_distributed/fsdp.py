@@ -22,40 +22,35 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, OffloadPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from halo.plugin import BackendContext, ModelError, Placement, grouped
+from halo.plugin import BackendContext, Launched, ModelError
 from halo_distributed.launching import refuse, require_several
 
 
-def build(context: BackendContext) -> Any:
-    """An Accelerator over the launcher's processes, with its FSDP settings. Raises RunFailed and SettingsError for what cannot be."""
+def build(context: BackendContext) -> FullySharded:
+    """The launcher's processes, with its FSDP settings. Raises RunFailed and SettingsError for what cannot be."""
     require_several("fsdp")
     refuse("FSDP_VERSION", ("1",), "it asks for FSDP 1", "fsdp_version: 2 (accelerate to-fsdp2 converts a configuration)")
     refuse("FSDP_ACTIVATION_CHECKPOINTING", ("true", "1"), "it asks for activation checkpointing", "--gradient-checkpointing does it")
     refuse("FSDP_AUTO_WRAP_POLICY", ("size_based_wrap",), "it asks to wrap by size", "TRANSFORMER_BASED_WRAP; layers are the units here")
-    # loading on the first process alone would leave a reference, which is loaded later, without weights on all others
-    return grouped(context, fsdp_plugin=FullyShardedDataParallelPlugin(fsdp_version=2, cpu_ram_efficient_loading=False))
+    return FullySharded(context)
 
 
-class FullySharded(Placement):
+class FullySharded(Launched):
     """Parameters, gradients and optimizer state as DTensors, split along their first dimension."""
 
     sharded = True
 
-    def __init__(self, accelerator: Any, context: BackendContext) -> None:
-        super().__init__(accelerator, context)
-        self._settings: Any = getattr(accelerator.state, "fsdp_plugin", None) or FullyShardedDataParallelPlugin(fsdp_version=2)
-        self._mesh: DeviceMesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    def __init__(self, context: BackendContext) -> None:
+        # loading on the first process alone would leave a reference, which is loaded later, without weights on all others
+        settings: Any = FullyShardedDataParallelPlugin(fsdp_version=2, cpu_ram_efficient_loading=False)
+        super().__init__(context, fsdp_plugin=settings)
+        self._settings: Any = getattr(self.accelerator.state, "fsdp_plugin", None) or settings
+        self._mesh: DeviceMesh = init_device_mesh(self.device.type, (self.size,))
 
     # -- laid on the devices ---------------------------------------------------------------------------------------
 
     def prepare(self, scorer: Any, optimizer: Callable[[], Any]) -> None:
-        forward = scorer.forward
-
-        def in_precision(*arguments: Any, **more: Any) -> Any:
-            with self.autocast():
-                return forward(*arguments, **more)
-
-        scorer.forward = in_precision
+        self.in_precision(scorer)
         self._shard(scorer, whole_until_backward=True)
         self.module, self.optimizer = scorer, optimizer()
 
@@ -113,7 +108,7 @@ class FullySharded(Placement):
         if not isinstance(state, DTensor):
             return state
         gathered = state.to(self._mesh.device_type).full_tensor()  # type: ignore[attr-defined]
-        return gathered.cpu() if self.accelerator.is_main_process else None
+        return gathered.cpu() if self.is_main else None
 
     def laid(self, tensor: Any, like: Any) -> Any:
         if not isinstance(like, DTensor):

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from halo.plugin import Backend, BackendContext, Placement, hookimpl
 
 
 @hookimpl
 def halo_backends() -> list[Backend]:
     return [
-        Backend("fsdp", "the policy sharded over the processes by FSDP2, under accelerate launch or torchrun", _fsdp, _fully_sharded),
-        Backend("deepspeed", "the policy in a DeepSpeed engine, ZeRO stage 1 to 3, under accelerate launch or torchrun", _deepspeed, _engine),
+        Backend("fsdp", "the policy sharded over the processes by FSDP2, under accelerate launch or torchrun", _fsdp),
+        Backend("deepspeed", "the policy in a DeepSpeed engine, ZeRO stage 1 to 3, under accelerate launch or torchrun", _deepspeed),
     ]
 
 
-def _fsdp(context: BackendContext) -> Any:
+def _fsdp(context: BackendContext) -> Placement:
     from halo_distributed.fsdp import build
 
     return build(context)
 
 
-def _fully_sharded(accelerator: Any, context: BackendContext) -> Placement:
-    from halo_distributed.fsdp import FullySharded
-
-    return FullySharded(accelerator, context)
-
-
-def _deepspeed(context: BackendContext) -> Any:
+def _deepspeed(context: BackendContext) -> Placement:
     from halo_distributed.deepspeed import build
 
     return build(context)
-
-
-def _engine(accelerator: Any, context: BackendContext) -> Placement:
-    from halo_distributed.deepspeed import Engine
-
-    return Engine(accelerator, context)

@@ -37,7 +37,7 @@ def watched(run: Any, observer: Any = None) -> Any:
         reference = getattr(run.step.reference, "_score", None)
         if reference is not None:
             assert_sharded(reference.scorer, "reference")
-        print(f"sharded {run.accelerator.process_index}")
+        print(f"sharded {run.placement.rank}")
     result = train(run, observer)
     if sharded:
         assert_sharded(run.placement.module, "policy after training")

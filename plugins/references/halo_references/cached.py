@@ -24,7 +24,7 @@ class CachedReference:
         """Raises DataError or SettingsError for a file or folder that is no good, ModelError for weights without a fingerprint."""
         self._context, self._keeping = context, True
         self._score: ScoredModel | None = None
-        self.store = Store(folder_of(str(context.options["folder"])), context.fingerprint(), context.numerics, context.name)
+        self.store = Store(folder_of(context.options.folder), context.fingerprint(), context.numerics, context.name)
         self._type = torch.float64 if self.store.type == "d" else torch.float32
         self.asked: dict[bytes, bool] = {}
 

@@ -54,7 +54,7 @@ def take(words: list[str]) -> None:
 
     run.settings = settings
     context = reference_context(run)
-    store = Store(folder_of(str(context.options["folder"])), context.fingerprint(), context.numerics, context.name)
+    store = Store(folder_of(context.options.folder), context.fingerprint(), context.numerics, context.name)
     check_kept(store)
     found: dict[bytes, array[float]] = {}
     examples = _by_place(run)

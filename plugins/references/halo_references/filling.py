@@ -8,7 +8,7 @@ from typing import Any
 
 from halo.cli.console import quieten
 from halo.cli.train import asked
-from halo.plugin import Place, SettingsError
+from halo.plugin import Place, SettingsError, parts
 from halo_references.store import Store, Unusable
 
 SAID_EVERY = 10.0  # seconds between lines while rows are scored
@@ -30,9 +30,9 @@ def asked_for(words: list[str], *more: str) -> tuple[Any, Any, list[str]]:
 
 def of_cache(settings: Any) -> Any:
     """The settings of a run that reads the cache and writes nothing else. Raises SettingsError if it would read another reference."""
-    name = settings.reference.partition(":")[0]
+    name, _ = parts(settings.reference)
     if name not in ("cached", "frozen", "auto"):
-        message = f"--reference {settings.reference} keeps no log-probs"
+        message = f"--reference {name} keeps no log-probs"
         raise SettingsError("wrong-value", message, hint="--reference cached, or leave it out")
     if settings.streaming:
         raise SettingsError("wrong-value", "a stream has no last row", place=Place("--streaming"), hint="leave it out: the rows are read either way")

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from halo.plugin import Command, Reference, ReferenceContext, ReferenceStrategy, hookimpl
+from pydantic import Field
 
-MOVES = {"every": 64.0, "mixup": 0.6}
-"""Steps between updates, and the share of the policy in each (TRL's `ref_model_sync_steps` and `ref_model_mixup_alpha`)."""
+from halo.plugin import Command, Options, Reference, ReferenceContext, ReferenceStrategy, hookimpl
+
+
+class Moving(Options):
+    """TRL's `ref_model_sync_steps` and `ref_model_mixup_alpha`, with its defaults."""
+
+    every: int = Field(64, ge=1, description="steps between updates")
+    mixup: float = Field(0.6, gt=0, le=1, description="share of the policy in an update")
+
+
+class Cached(Options):
+    """Where log-probs are kept."""
+
+    folder: str = Field("", description="folder of the log-probs; left out: under HALO_CACHE")
 
 
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
-    moving = "a copy that follows the policy: every=STEPS, mixup=SHARE of the policy"
-    cached = "log-probs kept on disk; the model is loaded only for what is missing: folder=PATH"
+    moving = "a copy that follows the policy"
+    cached = "log-probs kept on disk; the model is loaded only for what is missing"
     adapter = "the policy without its adapter, or with the one it started from: no second copy of the weights"
     return [
-        ReferenceStrategy("moving", moving, _moving, distributions=True, starts_as_policy=True, moves=True, loads_model=True, options=MOVES),
-        ReferenceStrategy("cached", cached, _cached, starts_as_policy=True, loads_model=True, options={"folder": ""}),
-        ReferenceStrategy("adapter", adapter, _adapter, distributions=True, starts_as_policy=True, borrows=True),
+        ReferenceStrategy("moving", moving, _moving, "distributions", {"starts_as_policy", "moves", "loads_model"}, Moving),
+        ReferenceStrategy("cached", cached, _cached, "logps", {"starts_as_policy", "loads_model"}, Cached),
+        ReferenceStrategy("adapter", adapter, _adapter, "distributions", {"starts_as_policy", "borrows_policy"}),
     ]
 
 

@@ -14,12 +14,8 @@ class MovingReference:
     """A second copy of the weights, moved towards the policy's after every so many steps."""
 
     def __init__(self, context: ReferenceContext) -> None:
-        self._every, self._mixup = float(context.options["every"]), float(context.options["mixup"])
+        self._every, self._mixup = context.options.every, context.options.mixup
         place = Place("--reference")
-        if not self._every >= 1 or not self._every.is_integer():
-            raise SettingsError("wrong-value", f"every={self._every:g} is no number of steps", place=place, hint="a whole number from 1")
-        if not 0 < self._mixup <= 1:
-            raise SettingsError("wrong-value", f"mixup={self._mixup:g} is no share of the policy", place=place, hint="above 0, up to 1")
         if context.policy_model is not None and not all(p.requires_grad for p in context.policy_model.parameters()):
             raise SettingsError("wrong-value", "every weight of the policy must be trained", place=place, hint="without an adapter")
         self._model: Any = context.load_model()

@@ -93,7 +93,7 @@ def test_resume_is_exact_to_the_bit(tmp_path: Path) -> None:
     ("option", "said"),
     [
         ("evry=2", "did you mean 'every'"),
-        ("every=often", "is no number"),
+        ("every=often", "every=often is not a whole number from 1"),
         ("every=0", "a whole number from 1"),
         ("every=1.5", "a whole number from 1"),
         ("mixup=0", "above 0, up to 1"),
@@ -139,7 +139,7 @@ def test_it_is_this_packages() -> None:
     assert {item.name for item in supplied("reference") if item.plugin == "references"} == {"moving", "cached", "adapter"}
 
 
-@pytest.mark.parametrize(("option", "said"), [("every=inf", "every=inf is no number of steps"), ("every=nan", "every=nan is no number of steps")])
+@pytest.mark.parametrize(("option", "said"), [("every=inf", "every=inf is not a whole number from 1"), ("every=nan", "every=nan is not a whole number from 1")])
 def test_numbers_that_are_no_steps(option: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "dpo", "--reference", f"moving:{option}", "--output-dir", str(tmp_path / "run")]) == 2
     assert said in capsys.readouterr().err

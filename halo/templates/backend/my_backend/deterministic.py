@@ -5,24 +5,16 @@ from __future__ import annotations
 import os
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
 
-from halo.plugin import BackendContext, Place, SettingsError
+from halo.plugin import BackendContext, Launched, Place, Placement, SettingsError
 
 
-def build(context: BackendContext) -> Accelerator:
-    """An Accelerator as the run asks for it. Raises SettingsError under a launcher of several processes."""
+def build(context: BackendContext) -> Placement:
+    """The process as the run asks for it. Raises SettingsError under a launcher of several."""
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched > 1:
         message = f"my-backend is one process, the launcher started {launched}"
         raise SettingsError("wrong-value", message, place=Place("--backend"), hint="--backend ddp")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a workspace of its own
     torch.use_deterministic_algorithms(True)
-    return Accelerator(
-        mixed_precision=context.mixed_precision,
-        gradient_accumulation_steps=1,  # halo accumulates itself
-        log_with=list(context.trackers) or None,
-        project_config=ProjectConfiguration(project_dir=context.folder, logging_dir=context.folder),
-        cpu=context.cpu,
-    )
+    return Launched(context)

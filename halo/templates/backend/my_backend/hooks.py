@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from halo.plugin import Backend, BackendContext, hookimpl
+from halo.plugin import Backend, BackendContext, Placement, hookimpl
 
 
 @hookimpl
@@ -12,7 +10,7 @@ def halo_backends() -> list[Backend]:
     return [Backend("my-backend", "one process, deterministic algorithms only", _build)]
 
 
-def _build(context: BackendContext) -> Any:
+def _build(context: BackendContext) -> Placement:
     from my_backend.deterministic import build
 
     return build(context)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from halo.plugin import Reference, ReferenceContext, ReferenceStrategy, hookimpl
+from pydantic import Field
 
-OPTIONS = {"share": 0.1}
-"""Of the uniform distribution, unless `--reference my-reference:share=NUMBER` says otherwise."""
+from halo.plugin import Options, Reference, ReferenceContext, ReferenceStrategy, hookimpl
+
+
+class Mix(Options):
+    """What `--reference my-reference:share=NUMBER` may say."""
+
+    share: float = Field(0.1, gt=0, lt=1, description="share of the uniform distribution")
 
 
 @hookimpl
 def halo_reference_strategies() -> list[ReferenceStrategy]:
-    meaning = "a frozen copy of the policy, mixed with the uniform distribution: share=SHARE of it"
-    return [ReferenceStrategy("my-reference", meaning, _mixed, loads_model=True, options=OPTIONS)]
+    meaning = "a frozen copy of the policy, mixed with the uniform distribution"
+    return [ReferenceStrategy("my-reference", meaning, _mixed, abilities={"loads_model"}, options=Mix)]
 
 
 def _mixed(context: ReferenceContext) -> Reference:

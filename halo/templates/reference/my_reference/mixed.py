@@ -8,16 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halo.plugin import Place, ReferenceContext, SettingsError
+from halo.plugin import ReferenceContext
 
 
 class MixedReference:
     """A second copy of the weights, never trained, and a share of 1 / V for every token."""
 
     def __init__(self, context: ReferenceContext) -> None:
-        self._share = float(context.options["share"])
-        if not 0 < self._share < 1:
-            raise SettingsError("wrong-value", f"share={self._share:g} is no share", place=Place("--reference"), hint="above 0, below 1")
+        self._share = context.options.share
         model = context.load_model()
         model.requires_grad_(False)
         self._score, self._name = context.scorer(model), context.name

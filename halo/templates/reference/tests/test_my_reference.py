@@ -26,7 +26,7 @@ def test_probabilities_are_mixed() -> None:
     torch.testing.assert_close(mixed, 0.75 * frozen + 0.25 / context.vocabulary)
 
 
-@pytest.mark.parametrize("share", ["0", "1", "-1"])
+@pytest.mark.parametrize("share", ["0", "1", "-1", "much"])
 def test_what_is_no_share_is_refused(share: str) -> None:
-    with pytest.raises(SettingsError, match="is no share; above 0, below 1"):
-        MixedReference(reference_context(STRATEGY, f"share={share}"))
+    with pytest.raises(SettingsError, match=f"share={share} is not a number above 0, below 1"):
+        reference_context(STRATEGY, f"share={share}")
