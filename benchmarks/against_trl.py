@@ -35,7 +35,7 @@ def shared_rows(data: str, model: str, max_length: int, count: int, folder: Path
     from halo.data.formats import FORMATS
     from halo.data.preparing import prepare
     from halo.data.reading import read_examples
-    from halo.data.tokenizing import Template
+    from halo.data.template import Template
     from halo.training.model.loading import load_tokenizer
     from halo.training.settings import Settings
 

@@ -14,7 +14,8 @@ from halo.cli.console import quieten
 from halo.cli.train import settings_of
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.data.inspection import PERCENTS, Inspection, inspect, parts_of
-from halo.data.tokenizing import Report, Template, TokenizedExample
+from halo.data.template import Template
+from halo.data.tokenizing import Report, TokenizedExample
 from halo.errors import Place, SettingsError
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import borrowed

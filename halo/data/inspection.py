@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from halo.data.tokenizing import Tail, Template, TokenizedExample
+from halo.data.template import Template
+from halo.data.tokenizing import Tail, TokenizedExample
 from halo.objective.feedback import Feedback
 
 PERCENTS = (50, 90, 99, 100)

@@ -77,6 +77,16 @@ class Reader:
         example = self._read(row, place)
         return replace(example, source=self._label) if self._label else example
 
+    def examples(self, rows: Iterable[Placed], left_out: Callable[[RowLeftOut, Place], None]) -> Iterator[Example]:
+        """The examples of all rows; each row that nothing can be learnt from is given to `left_out` with its reason. Raises DataError."""
+        for row, place in rows:
+            try:
+                example = self.read(row, place)
+            except RowLeftOut as problem:
+                left_out(problem, place)
+            else:
+                yield example
+
     def _renamed(self, row: Row, place: Place) -> Row:
         if not self._columns:
             return row
@@ -97,12 +107,8 @@ def read_examples(
     """
     one = Source.model_validate(source) if isinstance(source, str) else source
     reader = Reader(formats, one.format or format_name, one.columns, one.name)
-    examples, left_out = list[Example](), list[DataError]()
-    for row, place in rows_of(one, split):
-        try:
-            examples.append(reader.read(row, place))
-        except RowLeftOut as problem:
-            left_out.append(problem)
+    left_out: list[DataError] = []
+    examples = list(reader.examples(rows_of(one, split), lambda problem, place: left_out.append(problem)))
     assert reader.format is not None
     return examples, left_out, reader.format
 

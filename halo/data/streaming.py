@@ -7,20 +7,15 @@ stream, so a resumed run reads again what it has seen and goes on behind it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from halo.data.columns import Wanted
-from halo.data.conversion import converter
-from halo.data.examples import Example
+from halo.data.conversion import Change, converter
 from halo.data.interface import DataFormat
-from halo.data.preparing import usable, with_mismatched
+from halo.data.preparing import Draws, Kept, usable
 from halo.data.reading import Reader, Source, rows_of
-from halo.data.tokenizing import Report, Template, TokenizedExample
-from halo.errors import DataError, RowLeftOut
-from halo.objective.feedback import Feedback
-
-Kept = tuple[Example, TokenizedExample]
+from halo.data.tokenizing import Preparation, Report, TokenizedExample
+from halo.errors import DataError, Place, RowLeftOut
 
 
 @dataclass
@@ -32,14 +27,8 @@ class Stream:
 
     sources: Sequence[Source]
     formats: Sequence[DataFormat]
-    feedback: Feedback
-    template: Template
-    slots: tuple[str, ...]
-    control: Mapping[str, str]
-    max_length: int | None
-    seed: int
+    how: Preparation
     buffer: int
-    columns: Sequence[Wanted] = ()
     split: str = "train"
     report: Report = field(default_factory=Report)
     laps: dict[str, int] = field(default_factory=dict)
@@ -47,7 +36,7 @@ class Stream:
     def __iter__(self) -> Iterator[TokenizedExample]:
         """Raises DataError for a row that is wrongly built, and if a whole pass over a set gives nothing."""
         self.report, self.laps = Report(), {}
-        rng, chance = random.Random(f"stream {self.seed}"), random.Random(f"mismatched {self.seed}")
+        rng, chance = random.Random(f"stream {self.how.seed}"), random.Random(f"mismatched {self.how.seed}")
         held: list[Kept] = []
         last: dict[str, Kept] = {}  # an example of each of the last two prompts: the buffer alone may hold one prompt only
         for one in self._mixed():
@@ -55,17 +44,15 @@ class Stream:
             last[one[1].prompt_key] = one
             if len(last) > 2:
                 del last[next(iter(last))]
-            wanting = len(held) < self.buffer or ("mismatched" in self.slots and len(last) < 2)
+            wanting = len(held) < self.buffer or (self.how.draws and len(last) < 2)
             if not held or (wanting and not self._lapped()):
                 held.append(one)
                 continue
             place = rng.randrange(len(held)) if self.buffer > 1 else 0
             example, tokenized = held.pop(place)
             held.append(one)
-            if "mismatched" in self.slots:
-                others = [*held, *last.values()]
-                tokenized = with_mismatched(
-                    example, tokenized, others, chance, self.template, self.slots, self.control, self.max_length, self.columns)  # fmt: skip
+            if self.how.draws:
+                tokenized = Draws(self.how, [*held, *last.values()], chance).completed(example, tokenized)
             yield tokenized
 
     def _lapped(self) -> bool:
@@ -74,7 +61,7 @@ class Stream:
 
     def _mixed(self) -> Iterator[Kept]:
         """The sets in the ratio of their weights, each passed over again and again."""
-        rng = random.Random(f"mix {self.seed}")
+        rng = random.Random(f"mix {self.how.seed}")
         streams = [self._endless(source) for source in self.sources]
         weights = [source.weight or 1.0 for source in self.sources]
         while True:
@@ -92,18 +79,16 @@ class Stream:
 
     def _once(self, source: Source) -> Iterator[Kept]:
         reader = Reader(self.formats, source.format, source.columns, source.name)
-        change: Callable[[Example], Iterator[Example]] | None = None
-        for row, place in rows_of(source, self.split, streaming=True):
-            try:
-                example = reader.read(row, place)
-            except RowLeftOut:
-                self.report.drop("with a prompt or transcript that cannot be used", place)
-                continue
-            change = change or converter(example, self.feedback)[1]
+        change: Change | None = None
+        for example in reader.examples(rows_of(source, self.split, streaming=True), self._left_out):
+            change = change or converter(example, self.how.feedback)[1]
             for new in change(example):
-                result = usable(new, self.template, self.slots, self.control, self.max_length, self.columns)
+                result = usable(new, self.how)
                 if isinstance(result, str):
                     self.report.drop(result, new.place)
                 else:
                     self.report.kept += 1
                     yield new, result
+
+    def _left_out(self, problem: RowLeftOut, place: Place) -> None:
+        self.report.drop("with a prompt or transcript that cannot be used", place)

@@ -1,23 +1,23 @@
-"""Examples -> token ids with a verified mask of what is scored.
+"""Examples -> token ids with a verified mask of what is scored, as a `Preparation` says.
 
 Prompt and completion are tokenized jointly and offsets decide the boundary, so that no merge across it is lost or
-scored wrongly. The completion ends with the end-of-sequence token, which is scored. Of a completion of several turns the
-assistant's are scored, all of them or the last one; what a tool or the user says in between never is. Nothing is ever
-cut: an example that is too long is left out, with a count.
+scored wrongly. The completion ends with the end-of-sequence token, which is scored. Nothing is ever cut: an example that
+is too long is left out, with a count.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import inf
-from typing import Any, Literal
+from typing import Any
 
-from halo.data.columns import Numbers, Wanted, of_completion, of_example
-from halo.data.examples import Example, Message, Text
-from halo.data.formats import messages_of
+from halo.compiler.pipeline import CompiledObjective
+from halo.data.columns import Numbers, Wanted, of_completion, of_example, wanted_columns
+from halo.data.examples import Example, Text
+from halo.data.template import Template
 from halo.errors import DataError, ModelError, Place
+from halo.objective.feedback import Feedback
 
 
 @dataclass(frozen=True)
@@ -55,101 +55,43 @@ class TokenizedExample:
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """The text that the model reads, and which of its characters are scored."""
+class Preparation:
+    """How examples become what is trained on: what the objective wants of them, and how the run makes ids of them.
 
-    text: str
-    spans: tuple[tuple[int, float], ...]
+    feedback    the kind that the examples are, or are converted to
+    slots       the groups of completions whose log-probs the loss reads; `prompt` and extra texts among them
+    template    how texts become model input
+    control     by label a text that follows the prompt and is not scored
+    columns     the numbers of a row that the loss reads
+    max_length  tokens of the longest row that is kept; None keeps all
+    seed        of what is drawn at random: mismatched completions, the order of a stream
+    """
 
-
-@dataclass(frozen=True)
-class Template:
-    """How texts become model input: the tokenizer, whether prompts go through its chat template, which turns are scored."""
-
-    tokenizer: Any
-    chat: bool
-    loss_on: Literal["all", "last"] = "all"
+    feedback: Feedback
+    slots: tuple[str, ...]
+    template: Template
+    control: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[Wanted, ...] = ()
+    max_length: int | None = None
+    seed: int = 0
 
     @classmethod
-    def of(cls, tokenizer: Any, mode: str, loss_on: Literal["all", "last"] = "all") -> Template:
-        """`mode` is auto, always or never. Raises ModelError where a template is wanted and there is none."""
-        has = getattr(tokenizer, "chat_template", None) is not None
-        if mode == "always" and not has:
-            raise ModelError("model", "the tokenizer has no chat template", hint="use --chat-template never, or another tokenizer")
-        if tokenizer.eos_token_id is None:
-            raise ModelError("model", "the tokenizer has no end-of-sequence token", hint="set eos_token in its configuration")
-        return cls(tokenizer, has and mode != "never", loss_on)
+    def of(cls, compiled: CompiledObjective, template: Template, max_length: int | None, seed: int) -> Preparation:
+        """What the objective wants, in a run with this template, limit and seed."""
+        needs = compiled.graph.needs
+        columns = wanted_columns(compiled.objective.declaration.columns, needs)
+        return cls(compiled.graph.feedback, tuple(needs.slots), template, needs.control, columns, max_length, seed)
 
-    def rendered(self, prompt: Text, completion: Text, control: str = "", tools: Sequence[Mapping[str, Any]] = ()) -> Rendered:
-        """Prompt and completion as one text, the end-of-sequence token written out at the end."""
-        eos = self.tokenizer.eos_token
-        plain = prompt == "" or not self.chat
-        if plain and isinstance(prompt, str) and isinstance(completion, str):
-            return Rendered(prompt + control + completion.removesuffix(eos) + eos, ((len(prompt + control), inf),))
-        if plain:
-            raise DataError("data-format", "the data holds chat messages", hint="use a tokenizer with a chat template")
-        asked = messages_of(prompt, "user")
-        turns = (*asked, *(self._unended(turn) for turn in messages_of(completion, "assistant")))
-        scored = [k for k in range(len(asked), len(turns)) if turns[k]["role"] == "assistant"]
-        scored = scored[-1:] if self.loss_on == "last" else scored
-        whole = self._conversation(turns, tools).rstrip()
-        whole = whole if whole.endswith(eos) else whole + eos
-        spans = [self._span(whole, turns, k, tools) for k in scored]
-        spans[-1] = (spans[-1][0], inf)
-        if control:
-            at, step = len(self._beginning(whole, turns[: len(asked)], tools)), len(control)
-            whole, spans = whole[:at] + control + whole[at:], [(low + step, high + step) for low, high in spans]
-        return Rendered(whole, tuple(spans))
+    @property
+    def draws(self) -> bool:
+        """Whether each example gets the completion of another prompt."""
+        return "mismatched" in self.slots
 
-    def _unended(self, turn: Message) -> Message:
-        """The turn without an end-of-sequence token of its own: the template writes one, or it is added."""
-        content, eos = turn.get("content"), self.tokenizer.eos_token
-        return {**turn, "content": content.removesuffix(eos)} if isinstance(content, str) and turn["role"] == "assistant" else turn
-
-    def _span(self, whole: str, turns: Sequence[Message], k: int, tools: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
-        """The characters of an assistant's turn: behind what asks for it, with the mark that ends it."""
-        low, end = len(self._beginning(whole, turns[:k], tools)), self._conversation(turns[: k + 1], tools).rstrip()
-        if k + 1 < len(turns) and not whole.startswith(end):
-            raise _rewritten()
-        return low, len(end)
-
-    def _beginning(self, whole: str, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
-        head = self._conversation(turns, tools, add_generation_prompt=True)
-        if not whole.startswith(head):
-            raise _rewritten()
-        return head
-
-    def _conversation(self, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]], **more: Any) -> str:
-        try:
-            text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
-        except Exception as problem:  # raise_exception('...') in it, or an expression that this conversation has not the types for
-            roles = ", ".join(str(turn["role"]) for turn in turns)
-            raise ModelError("model", f"the chat template does not write this conversation ({roles}): {problem}") from None
-        return text
-
-    def prompt(self, prompt: Text) -> str:
-        """The text after which the model is to answer."""
-        if not self.chat:
-            assert isinstance(prompt, str)
-            return prompt
-        return self._conversation(messages_of(prompt, "user"), (), add_generation_prompt=True)
-
-    def ids(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Token ids and the characters of each, with one BOS if the tokenizer is used with one."""
-        if not self.tokenizer.is_fast:
-            raise ModelError("model", "the tokenizer gives no character offsets (it is not a fast one)", hint="convert it with use_fast")
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids, places = list(encoded["input_ids"]), [(low, high) for low, high in encoded["offset_mapping"]]
-        bos = self.tokenizer.bos_token_id
-        wanted = bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
-        if wanted and ids[:1] != [bos]:
-            ids, places = [bos, *ids], [(0, 0), *places]
-        return ids, places
-
-
-def _rewritten() -> ModelError:
-    message = "the chat template does not write the turns before an answer as the beginning of the conversation"
-    return ModelError("model", message, hint="what an answer follows would depend on what comes after it; use another template, or --loss-on last")
+    def control_of(self, example: Example) -> str:
+        """The text that follows the example's prompt."""
+        if example.desirable is None:
+            return ""
+        return self.control.get("desirable" if example.desirable else "undesirable", "")
 
 
 @dataclass
@@ -170,50 +112,49 @@ class Report:
         return f"{self.kept} examples" + (f"; left out: {reasons}" if reasons else "")
 
 
-def tokenize(
-    example: Example,
-    template: Template,
-    slots: tuple[str, ...],
-    control: Mapping[str, str],
-    max_length: int | None,
-    mismatched: tuple[Text, Mapping[str, Any]] | None = None,
-    columns: Sequence[Wanted] = (),
-) -> TokenizedExample | str:
+def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping[str, Any]] | None = None) -> TokenizedExample | str:
     """One example (with a completion of another prompt and its columns, if given), or the reason why it is left out.
 
-    Raises DataError for a column of `columns` that the row lacks or that is not what was declared.
+    Raises DataError for a column that is wanted and that the row lacks, or that is not what was declared.
     """
-    texts = _texts_by_slot(example, slots)
+    texts = _texts_by_slot(example, how.slots)
     if mismatched is not None:
         texts["mismatched"] = (mismatched[0],)
     rows: dict[str, list[_Row]] = {}
-    word = control.get("desirable" if example.desirable else "undesirable", "") if example.desirable is not None else ""
     for slot, completions in texts.items():
         for completion in completions:
-            if why := _unusable(completion, template.tokenizer.eos_token):
+            if why := _unusable(completion, how.template.tokenizer.eos_token):
                 return why
-            row = _row(template, example, completion, word)
+            row = _row(how.template, example, completion, how.control_of(example))
             if row.first == len(row.ids):
                 return "with a completion of which the chat template writes nothing"
             rows.setdefault(slot, []).append(row)
     flat = [row for group in rows.values() for row in group]
-    if max_length is not None and max(len(row.ids) for row in flat) > max_length:
-        return (
-            f"longer than max_length {max_length}"
-            if min(row.first for row in flat) < max_length
-            else f"with a prompt longer than max_length {max_length}"
-        )
+    limit = how.max_length
+    if limit is not None and max(len(row.ids) for row in flat) > limit:
+        what = "longer" if min(row.first for row in flat) < limit else "with a prompt longer"
+        return f"{what} than max_length {limit}"
     result = _shared(example, rows, flat)
-    if not columns:
+    if not how.columns:
         return result
-    counts = {slot: [sum(row.scored) for row in group] for slot, group in rows.items()}
-    counts |= {"prompt": [len(result.prefix)]} if "prompt" in slots else {}
     other = mismatched[1] if mismatched is not None else None
-    own = {}
+    return replace(result, columns=of_example(example, how.columns), own=_own_columns(example, how, rows, len(result.prefix), other))
+
+
+def _own_columns(
+    example: Example, how: Preparation, rows: Mapping[str, list[_Row]], prompt: int, mismatched: Mapping[str, Any] | None
+) -> dict[str, tuple[Numbers, ...]]:
+    """By slot, for each completion its own numbers; the prompt has so many scored tokens."""
+    counts = {slot: [sum(row.scored) for row in group] for slot, group in rows.items()}
+    counts |= {"prompt": [prompt]} if "prompt" in how.slots else {}
+    own: dict[str, tuple[Numbers, ...]] = {}
     for slot, sizes in counts.items():
-        places = [example.kind.place_of(slot, index) for index in range(len(sizes))]
-        own[slot] = tuple(of_completion(example, slot, place, size, columns, other) for place, size in zip(places, sizes, strict=True))
-    return replace(result, columns=of_example(example, columns), own=own)
+        found = []
+        for index, size in enumerate(sizes):
+            place = example.kind.place_of(slot, index)
+            found.append(of_completion(example, slot, place, size, how.columns, mismatched))
+        own[slot] = tuple(found)
+    return own
 
 
 def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[Text, ...]]:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.columns import wanted_columns
-from halo.data.conversion import convert
+from halo.data.conversion import gather
 from halo.data.preparing import prepare
-from halo.data.reading import read_examples
-from halo.data.tokenizing import Template, TokenizedExample
+from halo.data.template import Template
+from halo.data.tokenizing import Preparation, TokenizedExample
 from halo.errors import DataError, Place
 from halo.plugin.registry import supplied
 
@@ -49,16 +48,12 @@ class Reader:
                 raise
 
     def _read(self, source: str, compiled: CompiledObjective, data_format: str | None) -> list[TokenizedExample]:
-        needs = compiled.graph.needs
         template = Template.of(self.tokenizer, self.chat_template)
-        examples, left_out, form = read_examples(source, [item.thing for item in supplied("format")], format_name=data_format)
-        if not examples:
-            raise left_out[0]
-        converted, sentence = convert(examples, compiled.graph.feedback)
-        columns = wanted_columns(compiled.objective.declaration.columns, needs)
-        result, report = prepare(converted, template, needs.slots, needs.control, self.max_length, self.seed, columns)
-        notes = [f"{len(examples)} rows of format {form.name}", sentence, str(report)]
-        notes += [f"{len(left_out)} rows left out, the first: {left_out[0]}"] if left_out else []
+        found = gather(source, [item.thing for item in supplied("format")], compiled.graph.feedback, form=data_format)
+        result, report = prepare(found.examples, Preparation.of(compiled, template, self.max_length, self.seed))
+        notes = [f"{found.rows} rows of format {found.form.name}", found.sentence, str(report)]
+        if found.left_out:
+            notes.append(f"{len(found.left_out)} rows left out, the first: {found.left_out[0]}")
         self.say("data       " + "; ".join(filter(None, notes)))
         return result
 

@@ -16,7 +16,8 @@ from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.tokenizing import Template, TokenizedExample
+from halo.data.template import Template
+from halo.data.tokenizing import Preparation, TokenizedExample
 from halo.objective.feedback import PAIRED, Feedback, kind_of
 from halo.plugin import ReferenceContext, ReferenceStrategy, parts
 from halo.plugin.objectives import find_objective
@@ -68,7 +69,7 @@ def tokenized(feedback: Feedback | str = PAIRED, slots: tuple[str, ...] = ("chos
     source = LISTS if wanted.is_list else FEEDBACK
     rows, _, _ = read_examples(str(source), FORMATS)
     converted, _ = convert(rows[:count], wanted)
-    return prepare(converted, template(), slots, {}, None, seed=0)[0][:count]
+    return prepare(converted, Preparation(wanted, slots, template()))[0][:count]
 
 
 def rows_of(examples: Sequence[TokenizedExample], slots: tuple[str, ...] = ("chosen", "rejected")) -> RowBatch:

@@ -14,7 +14,8 @@ from halo.data.formats import FORMATS
 from halo.data.inspection import Inspection, inspect, percentiles
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.tokenizing import Template
+from halo.data.template import Template
+from halo.data.tokenizing import Preparation
 from halo.objective.feedback import PAIRED
 
 PAIRS = [
@@ -94,7 +95,7 @@ def test_lists_of_ties_alone_are_wrong(tmp_path: Path, capsys: pytest.CaptureFix
 
 def inspected(template: Template, folder: Path) -> Inspection:
     examples, _, _ = read_examples(written(folder, PAIRS[:2]), FORMATS)
-    prepared, _ = prepare(examples, template, ("chosen", "rejected"), {}, None, 0)
+    prepared, _ = prepare(examples, Preparation(PAIRED, PAIRED.slots, template))
     return inspect(prepared, template, {}, PAIRED)
 
 

@@ -11,12 +11,11 @@ import pytest
 import tiny
 
 import halo
-from halo.data.columns import wanted_columns
 from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenizing import Preparation, TokenizedExample
 from halo.errors import DataError
 
 PAIR = {"prompt": "sort 312\n", "chosen": "123", "rejected": "3"}
@@ -35,8 +34,7 @@ def prepared(tmp_path: Path, rows: list[dict[str, Any]], loss: Any) -> list[Toke
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     examples, _ = convert(read_examples(str(file), FORMATS)[0], loss.feedback)
-    wanted = wanted_columns(loss.compiled.objective.declaration.columns, loss.needs)
-    return prepare(examples, tiny.template(), loss.needs.slots, {}, None, 0, wanted)[0]
+    return prepare(examples, Preparation.of(loss.compiled, tiny.template(), None, 0))[0]
 
 
 def tokens(text: str) -> int:

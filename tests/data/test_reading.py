@@ -15,8 +15,9 @@ from halo.data.examples import Example
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
 from halo.data.mixing import order
-from halo.data.preparing import prepare, split, usable, with_mismatched
+from halo.data.preparing import Draws, prepare, split, usable
 from halo.data.reading import read_examples
+from halo.data.tokenizing import Preparation
 from halo.errors import DataError, Place, RowLeftOut
 from halo.objective import feedback
 
@@ -157,14 +158,18 @@ def test_held_out_prompts_do_not_occur_in_training() -> None:
     assert not {e.prompt for e in train} & {e.prompt for e in held_out}
 
 
+def drawing(seed: int) -> Preparation:
+    return Preparation(feedback.LABELLED, feedback.LABELLED.slots, tiny.template(), seed=seed)
+
+
 def test_mismatched_completions_come_from_other_prompts_and_do_not_depend_on_the_limit_order() -> None:
     rows = [Example("labelled", f"sort {i}", (f"{i}",), Place("x"), desirable=True) for i in range(100, 130)]
-    prepared, _ = prepare(rows, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)
+    prepared, _ = prepare(rows, drawing(seed=3))
     for tokenized in prepared:
         assert tokenized.tails["mismatched"][0].ids != tokenized.tails["completion"][0].ids
-    assert prepared == prepare(rows, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)[0]
+    assert prepared == prepare(rows, drawing(seed=3))[0]
     with pytest.raises(DataError, match="all examples have the same"):
-        prepare([rows[0]] * 3, tiny.template(), ("completion", "mismatched"), {}, None, seed=3)
+        prepare([rows[0]] * 3, drawing(seed=3))
 
 
 def test_a_prompt_as_a_text_and_as_a_message_is_one_prompt() -> None:
@@ -172,7 +177,7 @@ def test_a_prompt_as_a_text_and_as_a_message_is_one_prompt() -> None:
     prompts = ("sort 12", ({"content": "sort 12", "role": "user"},))
     same = [Example("labelled", prompt, (str(i),), Place("x"), desirable=True) for prompt in prompts for i in range(10, 15)]
     with pytest.raises(DataError, match="all examples have the same"):
-        prepare(same, tiny.template(), ("completion", "mismatched"), {}, None, seed=0)
+        prepare(same, drawing(seed=0))
     others = [Example("labelled", f"sort {i}", ("1",), Place("x"), desirable=True) for i in range(30, 40)]
     for seed in range(9):
         assert all(sum(e in side for e in same) in (0, 10) for side in split([*same, *others], 0.5, seed))
@@ -186,10 +191,10 @@ def test_the_few_rows_of_another_prompt_are_looked_for_once() -> None:
             self.passes += 1
             return super().__iter__()
 
-    slots = ("completion", "mismatched")
+    how = drawing(seed=0)
     rare, common = (Example("labelled", prompt, ("1",), Place("x"), desirable=True) for prompt in ("sort 31", "sort 41"))
-    kept = Counted((example, usable(example, tiny.template(), slots, {}, None, ())) for example in [rare, *[common] * 3000])
-    rng, rests = random.Random(1), dict[str, list[Example]]()
+    kept = Counted((example, usable(example, how)) for example in [rare, *[common] * 3000])
+    draws = Draws(how, kept, random.Random(1))
     for _ in range(20):
-        with_mismatched(*kept[-1], kept, rng, tiny.template(), slots, {}, None, rests=rests)
+        draws.completed(*kept[-1])
     assert kept.passes == 1

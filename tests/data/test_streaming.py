@@ -13,7 +13,7 @@ import tiny
 from halo.data.formats import FORMATS
 from halo.data.reading import Source
 from halo.data.streaming import Stream
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenizing import Preparation, TokenizedExample
 from halo.errors import DataError
 from halo.objective.feedback import LABELLED
 
@@ -25,7 +25,7 @@ def rows(folder: Path, name: str, count: int, start: int = 100) -> Source:
 
 
 def stream(*sources: Source, buffer: int = 7, seed: int = 1, slots: tuple[str, ...] = ("completion", "mismatched")) -> Stream:
-    return Stream(sources, FORMATS, LABELLED, tiny.template(), slots, {}, None, seed, buffer)
+    return Stream(sources, FORMATS, Preparation(LABELLED, slots, tiny.template(), seed=seed), buffer)
 
 
 def prompts(examples: list[TokenizedExample]) -> list[str]:

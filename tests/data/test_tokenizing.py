@@ -11,8 +11,10 @@ from transformers import PreTrainedTokenizerFast
 
 from halo.data.examples import Example
 from halo.data.preparing import prepare
-from halo.data.tokenizing import Template, TokenizedExample, tokenize
+from halo.data.template import Template
+from halo.data.tokenizing import Preparation, TokenizedExample, tokenize
 from halo.errors import DataError, ModelError, Place
+from halo.objective.feedback import LABELLED, PAIRED
 
 
 def row(tokenized: TokenizedExample, slot: str) -> tuple[list[int], list[int]]:
@@ -23,7 +25,7 @@ def row(tokenized: TokenizedExample, slot: str) -> tuple[list[int], list[int]]:
 
 def paired(prompt: Any, chosen: str, rejected: str, template: Template | None = None, **more: Any) -> Any:
     example = Example("paired", prompt, (chosen, rejected), Place("x"))
-    return tokenize(example, template or tiny.template(), ("chosen", "rejected"), more.get("control", {}), more.get("max_length"))
+    return tokenize(example, Preparation(PAIRED, PAIRED.slots, template or tiny.template(), **more))
 
 
 def test_completion_and_end_are_scored_and_the_prompt_is_not() -> None:
@@ -44,7 +46,7 @@ def test_the_prefix_is_shared_up_to_the_first_difference() -> None:
 
 def test_control_texts_follow_the_prompt_unscored() -> None:
     example = Example("labelled", "sort 312", ("123",), Place("x"), desirable=False)
-    result = tokenize(example, tiny.template(), ("completion",), {"desirable": "<|good|>", "undesirable": "<|bad|>"}, None)
+    result = tokenize(example, Preparation(LABELLED, ("completion",), tiny.template(), {"desirable": "<|good|>", "undesirable": "<|bad|>"}))
     assert not isinstance(result, str)
     ids, scored = row(result, "completion")
     decode = tiny.template().tokenizer.decode
@@ -85,10 +87,10 @@ def test_nothing_is_cut() -> None:
 
 def test_left_out_rows_are_counted_and_none_left_is_an_error() -> None:
     rows = [Example("paired", "sort 312", pair, Place("d", 1)) for pair in (("1", "2"), ("1", "1"), ("1", " "))]
-    _, report = prepare(rows, tiny.template(), ("chosen", "rejected"), {}, None, seed=0)
+    _, report = prepare(rows, Preparation(PAIRED, PAIRED.slots, tiny.template()))
     assert str(report) == "1 examples; left out: 1 pairs of identical completions, 1 with an empty completion"
     with pytest.raises(DataError, match="no example is left"):
-        prepare(rows, tiny.template(), ("chosen", "rejected"), {}, 3, seed=0)
+        prepare(rows, Preparation(PAIRED, PAIRED.slots, tiny.template(), max_length=3))
 
 
 def test_a_template_is_asked_for_only_where_there_is_one() -> None:

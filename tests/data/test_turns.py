@@ -8,8 +8,10 @@ import pytest
 import tiny
 
 from halo.data.examples import Example
-from halo.data.tokenizing import Template, TokenizedExample, tokenize
+from halo.data.template import Template
+from halo.data.tokenizing import Preparation, TokenizedExample, tokenize
 from halo.errors import DataError, ModelError, Place
+from halo.objective.feedback import DEMONSTRATIONS, LABELLED
 
 CHATML = (
     "{% if tools %}<tools>{{ tools[0].name }}</tools>{% endif %}{% for m in messages %}<|{{ m.role }}|>"
@@ -36,7 +38,7 @@ DIALOGUE = (said("assistant", "1", tool_calls=[{"name": "sort"}]), said("tool", 
 
 def scored(example: Example, how: Template, slot: str = "completion") -> list[str]:
     """The stretches of text that are trained on."""
-    found = tokenize(example, how, (slot,), {}, None)
+    found = tokenize(example, Preparation(example.kind, (slot,), how))
     assert isinstance(found, TokenizedExample), found
     tail, parts, before = found.tails[slot][0], list[list[int]](), False
     for token, counts in zip(tail.ids, tail.scored, strict=True):
@@ -61,14 +63,14 @@ def test_the_prompts_turns_are_never_scored() -> None:
 
 def test_tools_reach_the_template() -> None:
     example = Example("demonstrations", "7", ("9",), Place("x"), tools=({"name": "abacus"},))
-    found = tokenize(example, template(), ("completion",), {}, None)
+    found = tokenize(example, Preparation(DEMONSTRATIONS, ("completion",), template()))
     assert isinstance(found, TokenizedExample)
     assert "<tools>abacus</tools>" in template().tokenizer.decode([*found.prefix, *found.tails["completion"][0].ids])
 
 
 def test_a_control_text_moves_every_turn() -> None:
     example = Example("labelled", "7", (DIALOGUE,), Place("x"), desirable=True)
-    found = tokenize(example, template(), ("completion",), {"desirable": "55", "undesirable": "66"}, None)
+    found = tokenize(example, Preparation(LABELLED, ("completion",), template(), {"desirable": "55", "undesirable": "66"}))
     assert isinstance(found, TokenizedExample)
     tail = found.tails["completion"][0]
     decode = template().tokenizer.decode
@@ -78,13 +80,13 @@ def test_a_control_text_moves_every_turn() -> None:
 
 def test_a_completion_that_ends_with_another_is_left_out() -> None:
     example = Example("demonstrations", "7", (DIALOGUE[:2],), Place("x"))
-    assert tokenize(example, template(), ("completion",), {}, None) == "with a completion that does not end with the assistant"
+    assert tokenize(example, Preparation(DEMONSTRATIONS, ("completion",), template())) == "with a completion that does not end with the assistant"
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused_where_they_are_trained_on() -> None:
     example = Example("demonstrations", "77", ((said("assistant", "12"), said("user", "34"), said("assistant", "56")),), Place("x"))
     with pytest.raises(ModelError, match="does not write the turns before an answer"):
-        tokenize(example, template(FORGETFUL), ("completion",), {}, None)
+        tokenize(example, Preparation(DEMONSTRATIONS, ("completion",), template(FORGETFUL)))
 
 
 def test_an_empty_prompt_is_plain_text() -> None:
@@ -92,7 +94,7 @@ def test_an_empty_prompt_is_plain_text() -> None:
     plain = Template(tiny.template().tokenizer, chat=True)
     assert scored(example, plain) == ["ort 312<eos>"]  # nothing predicts the first token
     with pytest.raises(DataError, match="chat messages"):
-        tokenize(Example("demonstrations", "", (DIALOGUE,), Place("x")), plain, ("completion",), {}, None)
+        tokenize(Example("demonstrations", "", (DIALOGUE,), Place("x")), Preparation(DEMONSTRATIONS, ("completion",), plain))
 
 
 @pytest.mark.parametrize("completion", ["9<eos>", ({"role": "assistant", "content": "9<eos>"},)])
@@ -105,15 +107,15 @@ def test_an_end_that_the_completion_brings_is_not_doubled(completion: Any) -> No
 
 def test_a_completion_of_which_nothing_is_left_is_left_out() -> None:
     deaf = "{% for m in messages if m.role == 'user' %}<|user|>{{ m.content }}<eos>{% endfor %}"
-    found = tokenize(Example("demonstrations", "7", ("9",), Place("x")), template(deaf), ("completion",), {}, None)
+    found = tokenize(Example("demonstrations", "7", ("9",), Place("x")), Preparation(DEMONSTRATIONS, ("completion",), template(deaf)))
     assert found == "with a completion of which the chat template writes nothing"
     for prompt in ("", "7"):
         ended = Example("demonstrations", prompt, ("<eos>",), Place("x"))
-        assert tokenize(ended, template(), ("completion",), {}, None) == "with an empty completion"
+        assert tokenize(ended, Preparation(DEMONSTRATIONS, ("completion",), template())) == "with an empty completion"
 
 
 def test_what_a_template_cannot_write_is_said_with_its_row() -> None:
     calling = CHATML.replace("{{ m.tool_calls[0].name }}", "{% for k, v in m.tool_calls[0].arguments | items %}{{ k }}{% endfor %}")
     turns = (said("assistant", "", tool_calls=[{"name": "sort", "arguments": '{"a": 1}'}]),)
     with pytest.raises(ModelError, match="rows:3: the chat template does not write this conversation"):
-        tokenize(Example("demonstrations", "7", (turns,), Place("rows", 3)), template(calling), ("completion",), {}, None)
+        tokenize(Example("demonstrations", "7", (turns,), Place("rows", 3)), Preparation(DEMONSTRATIONS, ("completion",), template(calling)))

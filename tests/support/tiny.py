@@ -14,7 +14,8 @@ from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.tokenizing import Template, TokenizedExample
+from halo.data.template import Template
+from halo.data.tokenizing import Preparation, TokenizedExample
 from halo.objective.feedback import Feedback, kind_of
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, POLICY
@@ -41,8 +42,9 @@ def template() -> Template:
 def examples(feedback: Feedback | str, slots: tuple[str, ...], count: int = 8) -> list[TokenizedExample]:
     """Tokenized examples of the embedded feedback, in the kind that is asked for."""
     rows, _, _ = read_examples(str(FEEDBACK), FORMATS)
-    converted, _ = convert(rows[:count], kind_of(feedback))
-    return prepare(converted, template(), slots, {}, None, seed=0)[0][:count]
+    how = Preparation(kind_of(feedback), slots, template())
+    converted, _ = convert(rows[:count], how.feedback)
+    return prepare(converted, how)[0][:count]
 
 
 def write_lists(file: Path, count: int = 6) -> Path:

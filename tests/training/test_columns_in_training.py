@@ -15,11 +15,11 @@ from tolerances import RUN, assert_near
 
 import halo
 from halo.cli.main import main
-from halo.data.columns import wanted_columns
 from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
+from halo.data.tokenizing import Preparation
 from halo.scoring.scorer import Scorer
 from halo.training.step.step import Step
 
@@ -70,8 +70,7 @@ def test_every_level_equals_a_plain_writing(paired: bool, micro: int, tmp_path: 
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     loss = halo.compile_objective(PAIRED if paired else RANKED)
     examples, _ = convert(read_examples(str(file), FORMATS)[0], loss.feedback)
-    wanted = wanted_columns(loss.compiled.objective.declaration.columns, loss.needs)
-    tokenized, _ = prepare(examples, tiny.template(), loss.needs.slots, {}, None, 0, wanted)
+    tokenized, _ = prepare(examples, Preparation.of(loss.compiled, tiny.template(), None, 0))
     model, other = tiny.policy(seed=1), tiny.policy(seed=1)
     judged = Step(loss, Scorer(model), None, torch.device("cpu")).run([tokenized[i : i + micro] for i in range(0, len(tokenized), micro)])
     true = plainly(other, tokenized, rows, paired)

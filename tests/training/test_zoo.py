@@ -15,12 +15,11 @@ import torch
 from batches import inside
 
 import halo
-from halo.data.columns import wanted_columns
 from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenizing import Preparation, TokenizedExample
 from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
 from halo.plugin.objectives import find_objective
@@ -66,13 +65,12 @@ def rows_for(loss: LossFunction) -> list[dict[str, Any]]:
 
 
 def examples_for(loss: LossFunction, folder: Path) -> list[TokenizedExample]:
-    file, needs = folder / "rows.jsonl", loss.needs
+    file = folder / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows_for(loss)))
     read, left_out, _ = read_examples(str(file), FORMATS)
     assert not left_out
     converted, _ = convert(read, loss.feedback)
-    columns = wanted_columns(loss.compiled.objective.declaration.columns, needs)
-    return prepare(converted, tiny.template(), needs.slots, needs.control, None, 0, columns)[0][:SIZE]
+    return prepare(converted, Preparation.of(loss.compiled, tiny.template(), None, 0))[0][:SIZE]
 
 
 def leaves_of(inputs: LossInputs) -> LossInputs:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.columns import Wanted, wanted_columns
-from halo.data.conversion import convert
+from halo.data.conversion import gather
 from halo.data.examples import Example
 from halo.data.interface import DataFormat
 from halo.data.preparing import prepare, split
-from halo.data.reading import Source, read_examples
+from halo.data.reading import Source
 from halo.data.streaming import Stream
-from halo.data.tokenizing import Report, Template, TokenizedExample
+from halo.data.template import Template
+from halo.data.tokenizing import Preparation, Report, TokenizedExample
 from halo.errors import Place, SettingsError
 from halo.plugin.registry import supplied
 from halo.training.data.feed import Feed, Flow, Table
@@ -74,15 +74,13 @@ def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequ
     """The sets' examples in the kind of feedback the objective wants; `what` they are goes before what is said. Raises DataError."""
     found: list[Example] = []
     for source in sources:
-        examples, left_out, form = read_examples(source, formats(), settings.data_split)
-        if left_out:
-            say(f"data       {len(left_out)} rows left out, the first: {left_out[0]}")
-        if not examples:
-            raise left_out[0]
-        converted, sentence = convert(examples, compiled.graph.feedback)
+        one = gather(source, formats(), compiled.graph.feedback, settings.data_split)
+        if one.left_out:
+            say(f"data       {len(one.left_out)} rows left out, the first: {one.left_out[0]}")
         name = f"{source.name}: " if source.name else ""
-        say(f"data       {what}{name}{len(examples)} rows of format {form.name}" + (f"; {sentence} ({len(converted)} examples)" if sentence else ""))
-        found += converted
+        became = f"; {one.sentence} ({len(one.examples)} examples)" if one.sentence else ""
+        say(f"data       {what}{name}{one.rows} rows of format {one.form.name}{became}")
+        found += one.examples
     return found
 
 
@@ -90,13 +88,7 @@ def tokenized(
     examples: Sequence[Example], compiled: CompiledObjective, settings: Settings, template: Template
 ) -> tuple[list[TokenizedExample], Report]:
     """See `halo.data.preparing.prepare`."""
-    needs = compiled.graph.needs
-    return prepare(examples, template, tuple(needs.slots), needs.control, settings.max_length, settings.seed, columns_of(compiled))
-
-
-def columns_of(compiled: CompiledObjective) -> tuple[Wanted, ...]:
-    """The columns that an objective reads."""
-    return wanted_columns(compiled.objective.declaration.columns, compiled.graph.needs)
+    return prepare(examples, Preparation.of(compiled, template, settings.max_length, settings.seed))
 
 
 def formats() -> list[DataFormat]:
@@ -105,7 +97,7 @@ def formats() -> list[DataFormat]:
 
 
 def _stream(compiled: CompiledObjective, settings: Settings, template: Template, sources: list[Source]) -> Stream:
-    place, needs = Place("--streaming"), compiled.graph.needs
+    place = Place("--streaming")
     if settings.max_steps <= 0:
         raise SettingsError("missing-key", "a stream has no last example", place=place, hint="give --max-steps")
     for name in ("eval_fraction", "precompute_ref_log_probs", "group_by_length"):
@@ -113,10 +105,8 @@ def _stream(compiled: CompiledObjective, settings: Settings, template: Template,
             raise SettingsError("wrong-value", f"{name} needs all examples, and a stream has not read them", place=place, hint="leave one out")
     if settings.eval_strategy == "epoch":
         raise SettingsError("wrong-value", "a stream has no epochs to evaluate after", place=place, hint="--eval-strategy steps")
-    return Stream(
-        sources, formats(), compiled.graph.feedback, template, tuple(needs.slots), needs.control, settings.max_length, settings.seed,
-        settings.shuffle_buffer_size if settings.shuffle else 1, columns_of(compiled), settings.data_split,
-    )  # fmt: skip
+    buffer = settings.shuffle_buffer_size if settings.shuffle else 1
+    return Stream(sources, formats(), Preparation.of(compiled, template, settings.max_length, settings.seed), buffer, settings.data_split)
 
 
 def _names(sources: Sequence[Source]) -> str:

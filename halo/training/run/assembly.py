@@ -14,7 +14,8 @@ from halo.backends.context import BackendContext
 from halo.backends.interface import Backend
 from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.tokenizing import Template, TokenizedExample
+from halo.data.template import Template
+from halo.data.tokenizing import TokenizedExample
 from halo.errors import SettingsError
 from halo.loss.function import LossFunction
 from halo.options import parts

@@ -8,7 +8,7 @@ from typing import Any
 
 from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.tokenizing import Template
+from halo.data.template import Template
 from halo.scoring.scorer import Scorer
 from halo.training.data.datasets import Data, Say
 from halo.training.data.feed import Feed
