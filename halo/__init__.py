@@ -1,34 +1,65 @@
 """halo: alignment objectives that are declared, not programmed.
 
     import halo
-    loss = halo.compile_objective("kto", beta=0.2)      # an nn.Module
+    loss = halo.compile_objective("kto", {"beta": 0.2})      # an nn.Module
 
-`compile_objective` imports torch; everything else here does not.
+What a program may rely on is in `__all__`, in `halo.plugin` (what plugins are made of) and in `halo.testing` (the contract
+kit); docs/api.md says what each takes, gives and raises. Names are imported when they are first asked for, so `import halo`
+loads neither torch nor the algebra.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from halo.errors import HaloError
 
-if TYPE_CHECKING:
-    from halo.loss.function import LossFunction
+if TYPE_CHECKING:  # what the names are, for type checkers
+    from halo.api.asking import check, diff
+    from halo.api.drawing import plot
+    from halo.api.listing import list_objectives
+    from halo.api.loading import compile_objective, load_objective
+    from halo.api.running import train
+    from halo.loss.inputs import Completions, LossInputs, LossOutput
 
 __version__ = "0.1.0"
-__all__ = ["HaloError", "compile_objective"]
+__all__ = [
+    "Completions",
+    "HaloError",
+    "LossInputs",
+    "LossOutput",
+    "check",
+    "compile_objective",
+    "diff",
+    "list_objectives",
+    "load_objective",
+    "plot",
+    "train",
+]
+
+_HOMES = {
+    "Completions": "halo.loss.inputs",
+    "LossInputs": "halo.loss.inputs",
+    "LossOutput": "halo.loss.inputs",
+    "check": "halo.api.asking",
+    "compile_objective": "halo.api.loading",
+    "diff": "halo.api.asking",
+    "list_objectives": "halo.api.listing",
+    "load_objective": "halo.api.loading",
+    "plot": "halo.api.drawing",
+    "train": "halo.api.running",
+}
+"""Each name and the module that it is imported from, later (PEP 562)."""
 
 
-def compile_objective(source: str | Path | Mapping[str, Any], /, **parameters: float) -> LossFunction:
-    """Compiles an objective to a loss function (an `nn.Module`).
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'halo' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
 
-    `source` is a shipped or plugged-in name, a file, YAML text (with a line break) or a mapping; `parameters` replace
-    the defaults it declares. Raises HaloError for whatever is wrong in it.
-    """
-    from halo.compiler.pipeline import compile_source
-    from halo.loss.function import LossFunction
-    from halo.plugin.objectives import find_objective
 
-    return LossFunction(compile_source(source, parameters, find_objective))
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -30,8 +30,8 @@ def loss_at(loss: LossFunction, h: Tensor, flipped: int) -> Tensor:
     swap = torch.arange(10) < flipped
     reference = torch.full((10, 1), REFERENCE, dtype=torch.float64)
     roles = {
-        "chosen": Completions(MASK, torch.where(swap, h[1], h[0])[:, None] + REFERENCE, reference),
-        "rejected": Completions(MASK, torch.where(swap, h[0], h[1])[:, None] + REFERENCE, reference),
+        "chosen": Completions(mask=MASK, token_logps=torch.where(swap, h[1], h[0])[:, None] + REFERENCE, ref_token_logps=reference),
+        "rejected": Completions(mask=MASK, token_logps=torch.where(swap, h[0], h[1])[:, None] + REFERENCE, ref_token_logps=reference),
     }
     return loss(LossInputs(roles)).loss
 
@@ -64,7 +64,7 @@ GAPS: dict[str, tuple[str, dict[str, float], int, float]] = {  # objective, para
 @pytest.mark.parametrize("what", GAPS)
 def test_differences(what: str) -> None:
     name, parameters, flipped, gap = GAPS[what]
-    h = minimum(halo.compile_objective(name, **parameters), flipped, pinned=True)
+    h = minimum(halo.compile_objective(name, parameters), flipped, pinned=True)
     assert (h[0] - h[1]).item() == pytest.approx(gap, rel=1e-9)
 
 
@@ -72,7 +72,7 @@ def test_differences(what: str) -> None:
 def test_simpo_with_flips(gamma: float) -> None:
     """beta (h_w - h_l) = z solves (1 - epsilon) sigmoid(gamma - z) = epsilon sigmoid(gamma + z): 1.386, 1.732, 2.154, 3.107."""
     beta = 2.0
-    h = minimum(halo.compile_objective("simpo", beta=beta, gamma=gamma), 2, pinned=True)
+    h = minimum(halo.compile_objective("simpo", {"beta": beta, "gamma": gamma}), 2, pinned=True)
     z = beta * (h[0] - h[1]).item()
     assert z == pytest.approx({0.0: 1.386, 0.5: 1.732, 1.0: 2.154, 2.0: 3.107}[gamma], abs=6e-4)
     assert 0.8 / (1 + math.exp(z - gamma)) == pytest.approx(0.2 / (1 + math.exp(-z - gamma)), rel=1e-9)
@@ -96,13 +96,13 @@ BOTH: dict[str, tuple[str, dict[str, float], Callable[[], tuple[float, float]]]]
 @pytest.mark.parametrize("what", BOTH)
 def test_both_rewards(what: str) -> None:
     name, parameters, expected = BOTH[what]
-    h = minimum(halo.compile_objective(name, **parameters), 0, pinned=False)
+    h = minimum(halo.compile_objective(name, parameters), 0, pinned=False)
     assert h.tolist() == pytest.approx(expected(), rel=1e-9)
 
 
 def test_nca_keeps_the_chosen_reward_at_log_2_and_sends_the_other_down() -> None:
     beta = 0.5
-    loss = halo.compile_objective("nca_pair", beta=beta)
+    loss = halo.compile_objective("nca_pair", {"beta": beta})
     for rejected in (-1.0, -50.0):  # the two parts do not meet
         h = torch.tensor([math.log(2) / beta, rejected], dtype=torch.float64)
         gradient = torch.autograd.functional.jacobian(lambda x: loss_at(loss, x, 0), h)
@@ -114,7 +114,7 @@ def test_nca_keeps_the_chosen_reward_at_log_2_and_sends_the_other_down() -> None
 def test_where_nothing_stops_a_sure_preference(name: str) -> None:
     """DPO on clean labels, and robust DPO on labels that are flipped as often as it expects, diverge."""
     given = {"beta": 0.5} if name == "dpo" else {"beta": 0.5, "epsilon": 0.2}
-    loss, flipped = halo.compile_objective(name, **given), 0 if name == "dpo" else 2
+    loss, flipped = halo.compile_objective(name, given), 0 if name == "dpo" else 2
     for gap in (0.0, 5.0, 20.0, 40.0):
         h = torch.tensor([gap, 0.0], dtype=torch.float64)
         assert torch.autograd.functional.jacobian(lambda x: loss_at(loss, x, flipped), h)[0].item() < 0
@@ -124,12 +124,12 @@ def test_where_nothing_stops_a_sure_preference(name: str) -> None:
 def test_ipo_on_every_comparison_of_n_arms_is_least_squares(arms: int) -> None:
     """A complete graph, each arm beating those after it: f = (wins - losses)/(2 tau n)."""
     tau = 0.5
-    loss = halo.compile_objective("ipo", tau=tau)
+    loss = halo.compile_objective("ipo", {"tau": tau})
     wins, losses = zip(*[(i, j) for i in range(arms) for j in range(i + 1, arms)], strict=True)
     f = torch.tensor([(arms - 1 - 2 * i) / (2 * tau * arms) for i in range(arms)], dtype=torch.float64, requires_grad=True)
     mask, reference = torch.ones(len(wins), 1, dtype=torch.bool), torch.full((len(wins), 1), REFERENCE, dtype=torch.float64)
     roles = {
-        role: Completions(mask, f[list(which)][:, None] + REFERENCE, reference) for role, which in (("chosen", wins), ("rejected", losses))
+        role: Completions(mask=mask, token_logps=f[list(which)][:, None] + REFERENCE, ref_token_logps=reference) for role, which in (("chosen", wins), ("rejected", losses))
     }
     loss(LossInputs(roles)).loss.backward()
     assert f.grad.abs().max() < 1e-12

@@ -57,7 +57,7 @@ def test_value_and_gradient(name: str, kind: str, dtype: torch.dtype) -> None:
     extra = tuple(slot for slot in loss.needs.slots if slot in EXTRA)
     declared = loss.compiled.objective.declaration.columns
     both = batch(loss.feedback, kind, dtype, seed=1, extra=extra, columns=declared, words=loss.needs.words)
-    parameters = {key: mpf(value) for key, value in loss.parameters_used.items()}
+    parameters = {key: mpf(value) for key, value in loss.objective_parameters.items()}
     formula = oracle.bound(getattr(oracle, name), both.exact, parameters)
     output = loss(both.inputs)
     true = formula(both.exact)

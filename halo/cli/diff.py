@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from fractions import Fraction
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from halo.cli.arguments import Arguments, split
-from halo.compiler.pipeline import CompiledObjective, compile_source
-from halo.errors import Place, SettingsError, nearest
-from halo.objective.loading import load
-from halo.plugin.objectives import find_objective
-
-if TYPE_CHECKING:  # the algebra is loaded once there is something to compare
-    from halo.relations.signature import Side
+from halo.api.asking import check_known, side
+from halo.cli.arguments import split
+from halo.errors import SettingsError
 
 HELP = """halo diff A B [--reference uniform-sequence|uniform-token] [--set NAME=VALUE ...] [--json]
 
@@ -43,47 +34,7 @@ def run(arguments: list[str]) -> int:
     from halo.relations.relation import related
 
     sides = [side(word, given.flags.get("--reference") or "", given.parameters) for word in given.words]
-    _check_set(given, [side.compiled for side in sides])
+    check_known(given.parameters, {name for side in sides for name in side.compiled.declared.parameters}, "--set")
     found = related(sides[0], sides[1])
     print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if "--json" in given.flags else str(found), end="")
     return 1 if found.word == "undecided" else 0
-
-
-def side(word: str, reference: str = "", parameters: Mapping[str, float] = MappingProxyType({})) -> Side:
-    """One side as it is written: `dpo`, `dpo@uniform-token`, `mine.yaml@beta=1/10`; `parameters` it does not have are not its.
-
-    Raises SettingsError, or ObjectiveError of the objective.
-    """
-    from halo.relations.signature import Side
-
-    name, _, settings = word.rpartition("@") if "@" in word.rpartition("/")[2] else (word, "", "")
-    reference = _reference(reference, "--reference")
-    known = set(load(name, find_objective).declaration.parameters)
-    pins = {key: Fraction(str(value)) for key, value in parameters.items() if key in known}
-    for part in filter(None, settings.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            reference = _reference(part, word)
-            continue
-        try:
-            pins[key] = Fraction(value)
-        except (ValueError, ZeroDivisionError):
-            raise SettingsError("wrong-value", f"{part!r} is not name=number", place=Place(word), hint="such as beta=1/10") from None
-    compiled = compile_source(name, {k: float(v) for k, v in pins.items()}, find_objective)
-    return Side(compiled, pins, reference if compiled.declared.needs.reference else "")
-
-
-def _reference(text: str, place: str) -> str:
-    from halo.relations.signature import REFERENCES
-
-    if text and text not in REFERENCES:
-        raise SettingsError("wrong-value", f"there is no reference {text!r}", place=Place(place), hint=nearest(text, REFERENCES))
-    return text
-
-
-def _check_set(given: Arguments, compiled: list[CompiledObjective]) -> None:
-    """Each parameter of --set belongs to a side."""
-    known = sorted({name for one in compiled for name in one.declared.parameters})
-    for name in given.parameters:
-        if name not in known:
-            raise SettingsError("unknown-name", f"neither objective has a parameter {name!r}", place=Place("--set"), hint=nearest(name, known))

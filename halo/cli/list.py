@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from halo.api.listing import VERDICTS, Entry, check_choices, list_objectives
 from halo.cli.arguments import Arguments, split
-from halo.compiler.features import FEATURES, features
-from halo.compiler.pipeline import compile_source
-from halo.errors import Place, SettingsError, nearest
+from halo.compiler.features import FEATURES
+from halo.errors import Place, SettingsError
 from halo.objective.feedback import FEEDBACK
 from halo.plugin.objectives import find_objective
 
@@ -26,29 +26,13 @@ Every shipped or plugged-in objective that fits all that is given. A WORD is loo
 FLAGS = ("feedback", "reference", "halo", "year", "uses", "json")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What the list says of one objective."""
-
-    name: str
-    title: str
-    feedback: str
-    reference: bool
-    halo: str | None
-    year: int | None
-    arxiv: str | None
-    uses: tuple[str, ...]
-    text: str
-
-
 def run(arguments: list[str]) -> int:
     """Prints one line for each objective that fits."""
     given = split(arguments, FLAGS, is_bare=lambda name: name == "json")
     if given.help:
         print(HELP, end="")
         return 0
-    _check(given)
-    found = [entry for entry in map(entry_of, find_objective.names()) if _fits(entry, given)]
+    found = _found(given)
     if "--json" in given.flags:
         print(json.dumps([{k: v for k, v in asdict(entry).items() if k != "text"} for entry in found], indent=1, ensure_ascii=False))
         return 0
@@ -59,37 +43,22 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def entry_of(name: str) -> Entry:
-    """An objective as the list shows it."""
-    compiled = compile_source(name, None, find_objective)
-    declared = compiled.objective.declaration
-    paper, halo = declared.paper, declared.expect.halo if declared.expect else None
-    text = " ".join(filter(None, (name, declared.title, declared.notes, paper.title if paper else "")))
-    needs, year = compiled.declared.needs, paper.year if paper else None
-    arxiv = paper.arxiv if paper else None
-    return Entry(name, declared.title or "", declared.feedback, bool(needs.reference), halo, year, arxiv, tuple(features(compiled)), text.lower())
-
-
-def _check(given: Arguments) -> None:
-    """Refuses a value that nothing can have, rather than finding nothing."""
-    choices = {"--feedback": list(FEEDBACK), "--reference": ["yes", "no"], "--halo": ["proved", "refuted"]}
-    for flag, value in given.flags.items():
-        words = (value or "").split(",") if flag == "--uses" else [value or ""]
-        known = list(FEATURES) if flag == "--uses" else choices.get(flag)
-        for word in words if known else ():
-            if word not in (known or ()):
-                raise SettingsError("wrong-value", f"{word!r} is no choice", place=Place(flag), hint=nearest(word, known or ()))
-        if flag == "--year" and not (value or "").isdigit():
-            raise SettingsError("wrong-value", f"{value!r} is no year", place=Place(flag), hint="such as 2024")
-
-
-def _fits(entry: Entry, given: Arguments) -> bool:
-    wanted = {flag.removeprefix("--"): value or "" for flag, value in given.flags.items()}
-    return (
-        all(word.lower() in entry.text for word in given.words)
-        and wanted.get("feedback", entry.feedback) == entry.feedback
-        and wanted.get("reference", "") in ("", "yes" if entry.reference else "no")
-        and wanted.get("halo", entry.halo) == entry.halo
-        and wanted.get("year", str(entry.year)) == str(entry.year)
-        and all(word in entry.uses for word in wanted.get("uses", "").split(",") if word)
+def _found(given: Arguments) -> tuple[Entry, ...]:
+    """The entries that fit. Raises SettingsError, naming the flag, for a value that nothing can have."""
+    flags = {flag.removeprefix("--"): value or "" for flag, value in given.flags.items()}
+    uses = [word for word in flags.get("uses", "").split(",") if word]
+    choices = {"feedback": list(FEEDBACK), "reference": ["yes", "no"], "halo": list(VERDICTS)}
+    for name, known in choices.items():
+        check_choices(f"--{name}", [flags[name]] if name in flags else [], known)
+    check_choices("--uses", flags["uses"].split(",") if "uses" in flags else [], list(FEATURES))
+    year = flags.get("year")
+    if year is not None and not year.isdigit():
+        raise SettingsError("wrong-value", f"{year!r} is no year", place=Place("--year"), hint="such as 2024")
+    return list_objectives(
+        words=given.words,
+        feedback=flags.get("feedback"),
+        reference={"yes": True, "no": False}.get(flags.get("reference", "")),
+        halo=flags.get("halo"),
+        year=int(year) if year is not None else None,
+        uses=uses,
     )

@@ -6,12 +6,10 @@ import math
 from pathlib import Path
 from typing import Literal
 
+from halo.api.drawing import pinned
 from halo.cli.arguments import Arguments, split
 from halo.cli.console import say
-from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import Place, SettingsError, nearest
-from halo.objective.loading import load
-from halo.plugin.objectives import find_objective
 
 HELP = """halo plot OBJECTIVE ... --out FILE [--from LOW] [--to HIGH] [--against z|gap] [--set NAME=VALUE ...]
 
@@ -43,7 +41,7 @@ def run(arguments: list[str]) -> int:
     from halo.figures.plot import check_file, drawn, save
 
     check_file(Path(out))
-    compiled = _compiled(given)
+    compiled = pinned(list(dict.fromkeys(given.words)), given.parameters, "--set")
     save(drawn(compiled, low, high, tuple(given.parameters), against), Path(out))
     say(f"{out}: {', '.join(one.objective.name for one in compiled)}, {'z' if against == 'z' else 'gap'} from {low:g} to {high:g}")
     return 0
@@ -69,18 +67,3 @@ def _against(given: Arguments) -> Literal["z", "gap"]:
     if text != "gap":
         raise SettingsError("wrong-value", f"{text!r} is neither z nor gap", place=Place("--against"), hint=nearest(text, ("z", "gap")))
     return "gap"
-
-
-def _compiled(given: Arguments) -> list[CompiledObjective]:
-    """Every objective with the parameters of --set that it has; each must belong to one of them."""
-    sources = list(dict.fromkeys(given.words))
-    known = [set(load(source, find_objective).declaration.parameters) for source in sources]
-    for name in given.parameters:
-        if not any(name in names for names in known):
-            everything = sorted(set().union(*known))
-            message = f"none of {', '.join(sources)} has a parameter {name!r}"
-            raise SettingsError("unknown-name", message, place=Place("--set"), hint=nearest(name, everything))
-    return [
-        compile_source(source, {name: value for name, value in given.parameters.items() if name in names}, find_objective)
-        for source, names in zip(sources, known, strict=True)
-    ]

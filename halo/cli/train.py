@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from halo.analysis.verdict import REFUTED
-from halo.checks.results import NEVER
+from halo.api.running import assembled, completed
 from halo.cli.arguments import Arguments, all_words, split
 from halo.cli.console import Progress, quieten, say
 from halo.compiler.pipeline import CompiledObjective, compile_source
-from halo.errors import Place, RunFailed
-from halo.examine.supervisor import examine
 from halo.options import described
 from halo.plugin.objectives import find_objective
 from halo.plugin.registry import collected
-from halo.starter.defaults import CONTROL_FOR_GOOD, borrowed, is_starter, with_defaults
+from halo.starter.defaults import CONTROL_FOR_GOOD, is_starter
 from halo.training.settings import ALIASES, GROUPS, Settings, about, is_flag, read_settings
 
 if TYPE_CHECKING:
@@ -50,16 +47,7 @@ def run(arguments: list[str]) -> int:
         print(HELP + _fields(), end="")
         return 0
     compiled, settings, _ = found
-    if settings.check:
-        _hold(compiled)
-    quieten()
-    from halo.training.run.assembly import assemble
-
-    say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
-    if line := borrowed(settings.model_dump()):
-        say(f"settings   {line}")
-    run = assemble(compiled, settings, say)
-    _train(run, compiled)
+    _train(assembled(compiled, settings, say, quieten), compiled)
     return 0
 
 
@@ -77,34 +65,11 @@ def asked(arguments: list[str], more: Sequence[str] = ()) -> tuple[CompiledObjec
     return compiled, settings_of(given, compiled), words
 
 
-def _hold(compiled: CompiledObjective) -> None:
-    """Holds the objective's expectations, before torch and the model are loaded. Raises RunFailed."""
-    examination = examine(compiled)
-    for mistake in examination.mistakes:
-        say(f"mistake?   {mistake.where}: {mistake.what}; {mistake.wanted}")
-    if examination.failed:
-        unmet = [f"expect.{b.check} is {b.expected}, found {b.found}" for b in examination.beliefs if not b.met]
-        broken = [f"{f.check} is refuted: {f.reason}" for f in examination.findings if f.check in NEVER and f.verdict == REFUTED]
-        hint = f"halo check {compiled.objective.file} -v says why; --check false trains it as it is"
-        raise RunFailed("expectation", "; ".join(unmet + broken), place=Place(compiled.objective.file), hint=hint)
-
-
 def settings_of(given: Arguments, compiled: CompiledObjective) -> Settings:
     """The settings of a file, with flags over it, and the embedded defaults below."""
     file = given.flags.pop("--settings", None) or given.flags.pop("--config", None)
     first = read_settings(file, given.flags)
-    given_values = first.model_dump(exclude_unset=True)
-    if first.resume_from_checkpoint:
-        given_values = _of_the_run(first.resume_from_checkpoint) | given_values
-    return read_settings(None, {}, with_defaults(given_values, compiled.objective.declaration))
-
-
-def _of_the_run(resumed: str) -> dict[str, Any]:
-    """The settings that the run to be resumed was started with, its folder included; flags go over them."""
-    from halo.training.saving.checkpoints import find_checkpoint
-
-    folder, _ = find_checkpoint(resumed)
-    return read_settings(str(folder / "settings.yaml"), {}).model_dump(exclude_unset=True) | {"output_dir": str(folder)}
+    return completed(first, compiled)
 
 
 def _train(run: Run, compiled: CompiledObjective) -> None:

@@ -19,15 +19,18 @@ from halo.objective.schema import Parameter
 from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS
 
 AXES = ("example", "list", "other", "token")
-Op = Literal["number", "parameter", "statistic", "input", "mask", "examples", "apply", "reduce", "order", "view", "select", "stop"]
+Op = Literal[
+    "number", "parameter", "tensor", "statistic", "input", "mask", "weight", "examples",
+    "apply", "reduce", "order", "view", "select", "stop",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
     """One operation. Nodes are interned by `Builder`, so equal nodes are the same object.
 
-    data    number: its Fraction; parameter, statistic, input, mask: its name; apply: the function; reduce: the way
-            (`total`, `mean`, ...); order: `rank` or `sort`; select: `best` or `worst`.
+    data    number: its Fraction; parameter, tensor (a parameter that is one), statistic, input, mask: its name; apply: the
+            function; reduce: the way (`total`, `mean`, ...); order: `rank` or `sort`; select: `best` or `worst`.
     slot    input, mask: whose tensor; apply: the word it is written as, where that is another. For a node with a token axis `tokens` names the completion the tokens are of.
     over    reduce: the axes taken away; order: the axis along which elements are compared, which stays. `batch` marks
             what the objective writes over the batch (it couples examples), unlike the final reduction, which is linear.
@@ -225,7 +228,6 @@ class LossGraph:
         """Every node that the loss function returns."""
         groups = (self.terms, self.items, self.rewards, self.reference_points)
         return [self.loss, *(node for group in groups for node in group.values())]
-
 
     def everything(self) -> list[Node]:
         """What the statistics observe, in the order of their updates, and every output."""

@@ -49,6 +49,12 @@ class CompiledObjective:
         return makers[name]()
 
 
+def check_values(graph: LossGraph, objective: Objective, values: Mapping[str, float]) -> None:
+    """Raises ObjectiveError for parameters that are in their domains and still make no loss."""
+    _check_numbers(graph, objective, values)
+    _check_decays(graph, objective, values)
+
+
 def _check_numbers(graph: LossGraph, objective: Objective, values: Mapping[str, float]) -> None:
     """What is a plain number at run time is computed once here, so that 1 / alpha at alpha = 0 is a message and no crash."""
     nodes = topological(graph.everything())
@@ -84,11 +90,14 @@ def compile_source(
     find: Callable[[str], Path | None] = lambda name: None,
 ) -> CompiledObjective:
     """Compiles a name, a file, YAML text or a mapping, with parameter values over the defaults. Raises ObjectiveError."""
-    objective = load(source, find)
+    return compile_loaded(load(source, find), parameters)
+
+
+def compile_loaded(objective: Objective, parameters: Mapping[str, float] | None = None) -> CompiledObjective:
+    """Compiles what was loaded. Raises ObjectiveError."""
     values = objective.with_parameters(parameters or {})
     declared = lower(objective)
     inferred = units.infer(declared)
     graph = stabilise(declared)
-    _check_numbers(graph, objective, values)
-    _check_decays(graph, objective, values)
+    check_values(graph, objective, values)
     return CompiledObjective(objective, declared, graph, generate(graph), values, inferred)

@@ -1,6 +1,6 @@
 """A halo objective as the loss of transformers' `Trainer`.
 
-    kit = for_trainer("simpo", tokenizer, gamma=0.5)
+    kit = for_trainer("simpo", tokenizer, {"gamma": 0.5})
     Trainer(model, args, train_dataset=kit.dataset(rows), data_collator=kit.collate, compute_loss_func=kit.loss)
 
 The Trainer runs the model on whole rows; the loss takes the scored tokens' log-probs from the logits that come back. Given a
@@ -10,7 +10,7 @@ micro-batches of the step have, on all processes, and weighs its own part by tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -36,7 +36,7 @@ IGNORED = -100
 def for_trainer(
     source: Any,
     tokenizer: Any,
-    /,
+    parameters: Mapping[str, float] | None = None,
     *,
     reference: Any = None,
     max_length: int | None = 1024,
@@ -44,7 +44,6 @@ def for_trainer(
     seed: int = 42,
     per_micro_batch: bool = False,
     say: Callable[[str], None] = print,
-    **parameters: float,
 ) -> Kit:
     """Compiles an objective (see `halo.compile_objective`) for use in a `Trainer`. Raises HaloError.
 
@@ -53,7 +52,7 @@ def for_trainer(
     max_length, chat_template and seed are those of `halo train`.
     """
     reader = Reader(tokenizer, chat_template, max_length, seed, say)
-    return Kit(halo.compile_objective(source, **parameters), reader, reference, per_micro_batch)
+    return Kit(halo.compile_objective(source, parameters), reader, reference, per_micro_batch)
 
 
 class Labels(dict[str, Any]):
@@ -133,7 +132,9 @@ class Kit:
         inputs = EffectiveBatch(labels["facts"], self.needs, self.objective.feedback, device, vocabulary).inputs(policy, reference)
         share = self._share(labels, num_items_in_batch)
         training = torch.is_grad_enabled()  # an evaluation leaves the running statistics as they are
-        output = self.objective(inputs, None if training else self.objective.statistics())
+        if training:
+            self.objective.update_statistics(inputs)
+        output = self.objective(inputs)
         if training:
             self._sums = added([self._sums, measure(output, inputs, self.objective.feedback)])
         loss: Tensor = output.loss * share

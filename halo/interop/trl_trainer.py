@@ -1,6 +1,6 @@
 """A halo objective as the loss of TRL's `DPOTrainer` or `KTOTrainer`.
 
-    Trainer = for_trl(DPOTrainer, "simpo", gamma=0.5)
+    Trainer = for_trl(DPOTrainer, "simpo", {"gamma": 0.5})
     Trainer(model=model, args=DPOConfig(...), train_dataset=rows)       # everything else is TRL's
 
 TRL runs its own loss for what it logs; the per-token log-probs of policy and reference are overheard with forward hooks, and
@@ -36,14 +36,14 @@ OF_THEIR_LOSS = (
 """Settings of the loss that is replaced. `loss_type` stays open to KTOTrainer, which takes from it whether mismatched completions are scored."""
 
 
-def for_trl(base: Any, source: Any, /, *, per_micro_batch: bool = False, **parameters: float) -> Any:
+def for_trl(base: Any, source: Any, parameters: Mapping[str, float] | None = None, *, per_micro_batch: bool = False) -> Any:
     """A subclass of TRL's `DPOTrainer` or `KTOTrainer` (or of a subclass of theirs) whose loss is the objective's.
 
-    per_micro_batch  accepts that means, sorts and statistics over a batch are over one micro-batch of one process
     parameters       those of the objective; `beta` of TRL's configuration is not among them
+    per_micro_batch  accepts that means, sorts and statistics over a batch are over one micro-batch of one process
     Raises HaloError: here for what such a trainer cannot supply, and when it is made for settings that would have no effect.
     """
-    objective = halo.compile_objective(source, **parameters)
+    objective = halo.compile_objective(source, parameters)
     name = objective.compiled.graph.name
     kind = next((kind.__name__ for kind in base.__mro__ if kind.__name__ in KINDS and kind.__module__.startswith("trl.")), None)
     if kind is None:
@@ -70,7 +70,9 @@ class _Judged:
             theirs = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
         batch = _inputs(self.halo_kind, inputs, heard, self.halo_objective)
         prefix = "" if self.model.training else "eval_"
-        output = self.halo_objective(batch, self.halo_objective.statistics() if prefix else None)  # an evaluation leaves them as they are
+        if not prefix:
+            self.halo_objective.update_statistics(batch)
+        output = self.halo_objective(batch)
         self.halo_sums[prefix] = added([self.halo_sums[prefix], measure(output, batch, self.halo_objective.feedback)])
         return (output.loss, theirs[1]) if return_outputs else output.loss
 
@@ -108,18 +110,20 @@ def _inputs(kind: str, inputs: Mapping[str, Any], heard: list[Tensor], objective
     for index, name in enumerate(names):
         mask = inputs[name][:, 1:].bool()
         logp, *ref = (x[:, -mask.shape[1] :] for x in heard[index :: len(names)])  # prompt-tuning puts virtual tokens before
-        completions = Completions(mask, logp, ref[0] if ref else None)
+        completions = Completions(token_logps=logp, mask=mask, ref_token_logps=ref[0] if ref else None)
         found |= (
             _halves(completions) if kind == "DPOTrainer" else {"completion" if name == "completion_mask" else "mismatched": completions}
         )
-    return LossInputs(found, inputs["label"] if kind == "KTOTrainer" else None)
+    return LossInputs(found, desirable=inputs["label"] if kind == "KTOTrainer" else None)
 
 
 def _halves(both: Completions) -> dict[str, Completions]:
     """A batch of pairs: the chosen completions, then the rejected ones."""
-    masks, logps = both.mask.chunk(2), both.logp.chunk(2)
-    refs = both.ref_logp.chunk(2) if both.ref_logp is not None else (None, None)
-    return {slot: Completions(masks[i], logps[i], refs[i]) for i, slot in enumerate(("chosen", "rejected"))}
+    masks, logps = both.mask.chunk(2), both.token_logps.chunk(2)
+    refs = both.ref_token_logps.chunk(2) if both.ref_token_logps is not None else (None, None)
+    return {
+        slot: Completions(token_logps=logps[i], mask=masks[i], ref_token_logps=refs[i]) for i, slot in enumerate(("chosen", "rejected"))
+    }
 
 
 def _check_needs(objective: LossFunction, name: str, kind: str) -> None:
@@ -151,7 +155,7 @@ def _check_trainer(trainer: Any) -> None:
     defaults = {f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory() for f in dataclasses.fields(args)}
     names = [field for field in OF_THEIR_LOSS if field in defaults and not (field == "loss_type" and kind == "KTOTrainer")]
     idle = [field for field in names if getattr(args, field) != defaults[field]]
-    idle += ["beta"] if args.beta not in (defaults["beta"], objective.parameters_used.get("beta")) else []
+    idle += ["beta"] if args.beta not in (defaults["beta"], objective.objective_parameters.get("beta")) else []
     if idle:
         message = f"of TRL's loss, which {name} replaces"
         raise SettingsError("wrong-value", message, place=Place(", ".join(idle)), hint="give the objective's parameters to for_trl")

@@ -7,7 +7,7 @@ padded by role; padding may hold any finite number, the mask says what counts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,22 +15,24 @@ from torch import Tensor
 PADDING = -1.0  # inside the domain of every word, so that nothing is singular where the mask is off
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Completions:
     """The tensors of one role.
 
-    mask      (B, T) or (B, K, T), bool: scored completion tokens
-    logp      same shape, nats: log-probability of each token under the policy
-    ref_logp  same shape or None: under the reference; old_logp: under the policy that sampled
-    columns   numbers from the data: (B,) or (B, K), or per token; and per token, in nats, the full-vocabulary words that an
-              objective reads (`entropy`, `ref_entropy`, `log_sum_sq_probs`, `kl_ref_policy`, `kl_policy_ref`), with their
-              gradients if they have one
+    token_logps      (B, T) or (B, K, T), nats: log-probability of each token under the policy
+    mask             same shape, bool: scored completion tokens
+    ref_token_logps  same shape or None: under the reference; old_token_logps: under the policy that sampled
+    columns          numbers from the data: (B,) or (B, K), or per token; and per token, in nats, the full-vocabulary words
+                     that an objective reads (`entropy`, `ref_entropy`, `log_sum_sq_probs`, `kl_ref_policy`,
+                     `kl_policy_ref`), with their gradients if they have one
+
+    Generated code reads them under the names that formulas have: `logp`, `ref_logp`, `old_logp`, and columns by name.
     """
 
+    token_logps: Tensor
     mask: Tensor
-    logp: Tensor
-    ref_logp: Tensor | None = None
-    old_logp: Tensor | None = None
+    ref_token_logps: Tensor | None = None
+    old_token_logps: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     def prepared(self) -> Completions:
@@ -43,21 +45,40 @@ class Completions:
             wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
             return torch.where(mask, wide, PADDING)
 
-        logp = ready(self.logp)
-        assert logp is not None
+        logps = ready(self.token_logps)
+        assert logps is not None
         return Completions(
-            mask, logp, ready(self.ref_logp), ready(self.old_logp), {name: _filled(x, mask) for name, x in self.columns.items()}
+            token_logps=logps,
+            mask=mask,
+            ref_token_logps=ready(self.ref_token_logps),
+            old_token_logps=ready(self.old_token_logps),
+            columns={name: _filled(x, mask) for name, x in self.columns.items()},
         )
+
+    @property
+    def logp(self) -> Tensor:
+        """`token_logps`, as formulas call it."""
+        return self.token_logps
+
+    @property
+    def ref_logp(self) -> Tensor | None:
+        """`ref_token_logps`, as formulas call it."""
+        return self.ref_token_logps
+
+    @property
+    def old_logp(self) -> Tensor | None:
+        """`old_token_logps`, as formulas call it."""
+        return self.old_token_logps
 
     @property
     def length(self) -> Tensor:
         """(B,) or (B, K): the number of scored tokens, as a float."""
-        return self.mask.sum(-1).to(self.logp.dtype)
+        return self.mask.sum(-1).to(self.token_logps.dtype)
 
     @property
     def position(self) -> Tensor:
         """Shape of mask: 1 for the first scored token, 2 for the next."""
-        return torch.cumsum(self.mask, -1).to(self.logp.dtype)
+        return torch.cumsum(self.mask, -1).to(self.token_logps.dtype)
 
     @property
     def present(self) -> Tensor:
@@ -89,29 +110,35 @@ def _filled(x: Tensor, mask: Tensor) -> Tensor:
 class LossInputs:
     """One effective batch.
 
-    roles      the tensors by slot: `chosen` and `rejected`; or `completion` (and `mismatched`, `prompt`, extra texts)
-    desirable  (B,) bool, labelled feedback
-    ranks      (B, K) integers, ranked feedback: 1 is best, equal numbers are ties
-    columns    example columns, (B,)
-    vocab_size number of tokens that the model's head chooses from, for objectives that ask for it
+    completions  the tensors by slot: `chosen` and `rejected`; or `completion` (and `mismatched`, `prompt`, extra texts)
+    desirable    (B,) bool, labelled feedback
+    ranks        (B, K) integers, ranked feedback: 1 is best, equal numbers are ties
+    columns      example columns, (B,)
+    vocab_size   number of tokens that the model's head chooses from, for objectives that ask for it
+    weights      (B,) or None: how many times each example stands in the batch, 0 and fractions included
     """
 
-    roles: Mapping[str, Completions]
+    completions: Mapping[str, Completions]
+    _: KW_ONLY
     desirable: Tensor | None = None
     ranks: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict)
     vocab_size: int | None = None
+    weights: Tensor | None = None
 
     def prepared(self) -> LossInputs:
         """See `Completions.prepared`."""
-        roles = {role: completions.prepared() for role, completions in self.roles.items()}
+        ready = {slot: completions.prepared() for slot, completions in self.completions.items()}
         desirable = self.desirable.bool() if self.desirable is not None else None
-        return LossInputs(roles, desirable, self.ranks, self.columns, self.vocab_size)
+        weights = self.weights.to(next(iter(ready.values())).token_logps) if self.weights is not None else None
+        return LossInputs(
+            ready, desirable=desirable, ranks=self.ranks, columns=self.columns, vocab_size=self.vocab_size, weights=weights
+        )
 
     @property
     def examples(self) -> int:
         """B, the number of examples."""
-        return next(iter(self.roles.values())).mask.shape[0]
+        return next(iter(self.completions.values())).mask.shape[0]
 
     @property
     def undesirable(self) -> Tensor:
@@ -121,24 +148,24 @@ class LossInputs:
 
     @property
     def chosen(self) -> Completions:
-        return self.roles["chosen"]
+        return self.completions["chosen"]
 
     @property
     def rejected(self) -> Completions:
-        return self.roles["rejected"]
+        return self.completions["rejected"]
 
     @property
     def completion(self) -> Completions:
-        return self.roles["completion"]
+        return self.completions["completion"]
 
     @property
     def mismatched(self) -> Completions:
-        return self.roles["mismatched"]
+        return self.completions["mismatched"]
 
     def __getattr__(self, name: str) -> Completions:
-        roles = self.__dict__.get("roles", {})
-        if name in roles:
-            found: Completions = roles[name]
+        by_slot = self.__dict__.get("completions", {})
+        if name in by_slot:
+            found: Completions = by_slot[name]
             return found
         raise AttributeError(f"the batch has no {name!r}")
 

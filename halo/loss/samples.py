@@ -159,7 +159,7 @@ class _Maker:
         leaves: dict[Leaf, Tensor] = {}
         for slot, rows in exact.rows.items():
             roles[slot], places[slot] = self.completions(rows)
-            leaves[slot, "logp"] = roles[slot].logp
+            leaves[slot, "logp"] = roles[slot].token_logps
             for word in self.needs.vocabulary.get(slot, ()):
                 if INPUTS[word].policy:
                     leaves[slot, word] = roles[slot].columns[word].requires_grad_()
@@ -167,7 +167,9 @@ class _Maker:
         ranks = torch.tensor([_filled(list(r), width, 1) for r in exact.ranks], device="cpu") if exact.ranks else None
         desirable = torch.tensor(exact.desirable, device="cpu") if exact.desirable else None
         columns = {name: _tensor(list(values)) for name, values in exact.columns.items()}
-        return Sample(self.kind, exact, LossInputs(roles, desirable, ranks, columns, exact.vocab_size or None), leaves, places, statistics)
+        vocabulary = exact.vocab_size or None
+        inputs = LossInputs(roles, desirable=desirable, ranks=ranks, columns=columns, vocab_size=vocabulary)
+        return Sample(self.kind, exact, inputs, leaves, places, statistics)
 
     def completions(self, rows: Any) -> tuple[Completions, list[Any]]:
         """Tensors of one slot: tokens lie scattered in their padded rows, absent completions at the end of their list."""
@@ -188,7 +190,8 @@ class _Maker:
         old = tensor(lambda row: row.old_logp, GARBAGE) if flat[0].old_logp else None
         columns: Mapping[str, Tensor] = {name: tensor(lambda row, name=name: row.columns[name], GARBAGE) for name in flat[0].columns}
         places = [[chosen[id(row)] for row in group] for group in lists]
-        return Completions(mask, logp, ref, old, columns), places[0] if lists[0] is rows else places
+        completions = Completions(token_logps=logp, mask=mask, ref_token_logps=ref, old_token_logps=old, columns=columns)
+        return completions, places[0] if lists[0] is rows else places
 
 
 def _laid(values: Any, places: list[int], width: int, padding: Any) -> Any:

@@ -22,10 +22,10 @@ class Running(nn.Module):
     values: Tensor
     seen: Tensor
 
-    def __init__(self, statistics: Mapping[str, Statistic], parameters: Mapping[str, float]) -> None:
+    def __init__(self, statistics: Mapping[str, Statistic]) -> None:
         super().__init__()
         self.ways = {name: str(statistic.observed.data) for name, statistic in statistics.items()}
-        self.decays = {name: parameters[s.decay] if isinstance(s.decay, str) else s.decay for name, s in statistics.items()}
+        self.decays = {name: statistic.decay for name, statistic in statistics.items()}
         starts = [float(statistic.start) for statistic in statistics.values()]
         self.register_buffer("values", torch.tensor(starts, dtype=torch.float64, device="cpu"))
         self.register_buffer("seen", torch.zeros(len(starts), 3, dtype=torch.float64, device="cpu"))
@@ -35,11 +35,12 @@ class Running(nn.Module):
         return dict(zip(self.ways, self.values.clone(), strict=True))
 
     @torch.no_grad()
-    def update(self, observe: Observe) -> None:
+    def update(self, observe: Observe, parameters: Mapping[str, float | Tensor]) -> None:
         """Takes in one batch. A statistic of which the batch shows nothing stays as it is."""
         for i, (name, way) in enumerate(self.ways.items()):
             shown = observe(name, self.current()).to(self.values.device)
-            decay = self.decays[name]
+            kept = self.decays[name]
+            decay = parameters[kept] if isinstance(kept, str) else kept
             if decay is None:
                 self.seen[i] = joined(self.seen[i], shown)
                 value = reduced(way, self.seen[i])
@@ -51,12 +52,12 @@ class Running(nn.Module):
 def reduced(way: str, moments: Tensor) -> Tensor:
     """The mean, or the standard deviation with n - 1 (0 for one number), from count, mean and sum of squares."""
     count, mean, squares = moments
-    return mean if way == "mean" else torch.sqrt(squares / torch.clamp(count - 1, min=1))
+    return mean if way == "mean" else torch.sqrt(squares / torch.where(count > 1, count - 1, 1.0))
 
 
 def joined(first: Tensor, second: Tensor) -> Tensor:
     """The moments of two sets together (Chan, Golub and LeVeque 1979)."""
     count = first[0] + second[0]
-    share = second[0] / torch.clamp(count, min=1)
+    share = second[0] / torch.where(count > 0, count, 1.0)
     gap = second[1] - first[1]
     return torch.stack([count, first[1] + gap * share, first[2] + second[2] + gap**2 * first[0] * share])

@@ -120,7 +120,7 @@ class _Point:
 
     def returned_by(self, run: Callable[..., LossOutput]) -> LossOutput:
         try:
-            return run(self.batch.inputs, self.given()) if self.graph.statistics else run(self.batch.inputs)
+            return run(self.batch.inputs, statistics=self.given()) if self.graph.statistics else run(self.batch.inputs)
         except HaloError:
             raise
         except Exception as error:

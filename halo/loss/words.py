@@ -1,7 +1,8 @@
 """The few torch helpers that generated code calls. Each is exact where the obvious spelling is not.
 
-Shapes: values and masks broadcast against each other; `dims` are the dimensions taken away (None: all of them).
-A reduction of nothing is 0 (logsumexp: -inf); no gradient reaches what a mask leaves out.
+Shapes: values, masks and weights broadcast against each other; `dims` are the dimensions taken away (None: all of them).
+A reduction of nothing is 0 (logsumexp: -inf); no gradient reaches what a mask leaves out. What has the weight w counts as if it
+stood there w times.
 """
 
 from __future__ import annotations
@@ -14,44 +15,22 @@ from torch import Tensor
 Dims = int | tuple[int, ...] | None
 
 
-class _Sigmoid(torch.autograd.Function):
-    """torch's own gradient is s (1 - s), which is 0 once s rounds to 1; sigmoid(x) sigmoid(-x) keeps every digit."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.sigmoid(x)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return upstream * (torch.sigmoid(x) * torch.sigmoid(-x))
-
-
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)) with a gradient that is right to the last digits on both sides."""
-    result: Tensor = _Sigmoid.apply(x)
-    return result
+    """1 / (1 + exp(-x)) with a gradient that is right to the last digits on both sides.
 
-
-class _Expm1(torch.autograd.Function):
-    """torch's own gradient is expm1(x) + 1, which has lost its digits for x far below 0; exp(x) has not."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.expm1(x)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return upstream * torch.exp(x)
+    torch's own slope is s (1 - s), which is 0 once s rounds to 1; of 1 - sigmoid(-x) it is right there. Both are plain
+    operations, so that every transform of torch.func and torch.compile takes them.
+    """
+    return torch.where(x > 0, 1 - torch.sigmoid(-x), torch.sigmoid(x))
 
 
 def expm1(x: Tensor) -> Tensor:
-    """exp(x) - 1, value and gradient right to the last digits."""
-    result: Tensor = _Expm1.apply(x)
-    return result
+    """exp(x) - 1, value and gradient right to the last digits.
+
+    torch's own slope is expm1(x) + 1, which has lost its digits for x far below 0; below -1 nothing cancels in exp(x) - 1.
+    """
+    low = x < -1
+    return torch.where(low, torch.exp(torch.where(low, x, -1.0)) - 1, torch.expm1(x))
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -110,56 +89,66 @@ def pick(x: Tensor, index_B: Tensor) -> Tensor:
     return x[torch.arange(x.shape[0], device=x.device), index_B]
 
 
-def count(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+def count(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """How many there are, as a number of x's type."""
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     there = torch.ones_like(x, dtype=dtype)
+    if weights is not None:
+        there = there * weights
     if mask is not None:
         there = there * mask.to(dtype)
     return _sum(there, dims)
 
 
-def total(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+def one_if_none(number: Tensor) -> Tensor:
+    """A count as a denominator. Weights may add up to less than 1, so it is not the larger of it and 1."""
+    return torch.where(number > 0, number, 1.0)
+
+
+def total(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Sum over what the mask holds."""
-    return _sum(x if mask is None else torch.where(mask, x, 0.0), dims)
+    weighed = x if weights is None else x * weights
+    return _sum(weighed if mask is None else torch.where(mask, weighed, 0.0), dims)
 
 
-def mean(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+def mean(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Sum divided by count; 0 where there is nothing."""
-    return total(x, mask, dims) / torch.clamp(count(x, mask, dims), min=1)
+    return total(x, mask, dims, weights) / one_if_none(count(x, mask, dims, weights))
 
 
-def std(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+def std(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Standard deviation with n - 1; 0 for fewer than two."""
-    number = count(x, mask, dims)
-    centre = total(x, mask, dims) / torch.clamp(number, min=1)
+    number = count(x, mask, dims, weights)
+    centre = total(x, mask, dims, weights) / one_if_none(number)
     for dim in sorted(_as_tuple(dims, x, mask), reverse=True):  # from the last: earlier negative positions stay right
         centre = centre.unsqueeze(dim)
-    squares = total((x - centre) ** 2, mask, dims)
+    squares = total((x - centre) ** 2, mask, dims, weights)
     several = (number > 1) & (squares > 0)
-    return torch.where(several, torch.sqrt(torch.where(several, squares, 1.0) / torch.clamp(number - 1, min=1)), 0.0)
+    return torch.where(several, torch.sqrt(torch.where(several, squares, 1.0) / torch.where(several, number - 1, 1.0)), 0.0)
 
 
-def moments(x: Tensor, mask: Tensor | None) -> Tensor:
+def moments(x: Tensor, mask: Tensor | None, weights: Tensor | None = None) -> Tensor:
     """(3,) float64, detached: how many there are, their mean, and the sum of squares around it. Those of nothing are 0."""
-    x = x.detach().double()
-    number = count(x, mask)
-    centre = total(x, mask) / torch.clamp(number, min=1)
-    return torch.stack([number, centre, total((x - centre) ** 2, mask)])
+    x, weights = x.detach().double(), weights if weights is None else weights.detach().double()
+    number = count(x, mask, None, weights)
+    centre = total(x, mask, None, weights) / one_if_none(number)
+    return torch.stack([number, centre, total((x - centre) ** 2, mask, None, weights)])
 
 
-def largest(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+def largest(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Maximum over what the mask holds; 0 where there is nothing."""
-    return _extremum(x, mask, dims, torch.amax, float("-inf"))
+    return _extremum(x, _there(mask, weights), dims, torch.amax, float("-inf"))
 
 
-def smallest(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+def smallest(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Minimum over what the mask holds; 0 where there is nothing."""
-    return _extremum(x, mask, dims, torch.amin, float("inf"))
+    return _extremum(x, _there(mask, weights), dims, torch.amin, float("inf"))
 
 
-def logsumexp(x: Tensor, mask: Tensor | None, dims: Dims = None) -> Tensor:
+def logsumexp(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """log of the sum of exponentials; -inf where there is nothing, with no gradient (torch's own would be nan)."""
+    if weights is not None:
+        x, mask = x + torch.log(one_if_none(weights)), _there(mask, weights)
     over = _as_tuple(dims, x, mask)
     if mask is None:
         return torch.logsumexp(x, over)
@@ -181,9 +170,17 @@ def sort(x_B: Tensor) -> Tensor:
     return torch.sort(x_B, stable=True).values
 
 
-def any(mask: Tensor, _: None, dims: Dims = None) -> Tensor:
+def any(mask: Tensor, _: None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Whether the mask holds anywhere along `dims`."""
-    return torch.amax(mask, dim=_as_tuple(dims, mask, None))
+    there = mask if weights is None else mask & (weights > 0)
+    return torch.amax(there, dim=_as_tuple(dims, there, None))
+
+
+def _there(mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
+    """The mask without what stands there no times."""
+    if weights is None:
+        return mask
+    return weights > 0 if mask is None else mask & (weights > 0)
 
 
 def _extremum(x: Tensor, mask: Tensor | None, dims: Dims, function: Any, nothing: float) -> Tensor:

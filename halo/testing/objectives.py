@@ -79,7 +79,7 @@ def _check_finite(file: Path, compiled: CompiledObjective) -> None:
     for kind in POINTS:
         batch = sample(compiled, kind)
         values = {name: torch.tensor(value, dtype=torch.float64) for name, value in batch.statistics.items()}
-        output = loss(batch.inputs, values)
+        output = loss(batch.inputs, statistics=values)
         value = output.loss.item()
         require(math.isfinite(value), f"{file.name}: its loss is {value} on the batch {kind!r} of random log-probs")
         slopes = torch.autograd.grad(output.loss, list(batch.leaves.values()), allow_unused=True) if output.loss.requires_grad else ()

@@ -210,12 +210,12 @@ def read_settings(file: str | None, flags: Mapping[str, str | None], base: Mappi
     if file is not None:
         document = read_document(read_text(Path(file), SettingsError, "settings"), Path(file).name, SettingsError)
         for key, value in document.value.items():
-            name = _known(key, document.marks[(key, "")].place())
+            name = setting_name(key, document.marks[(key, "")].place())
             values[name] = value
             marks[(name,)] = document.marks[(key,)]
     given: dict[str, str] = {}
     for flag, text in flags.items():
-        name = _known(_plain(flag), Place(flag))
+        name = setting_name(_plain(flag), Place(flag))
         if given.setdefault(name, flag) != flag:
             raise SettingsError("duplicate-key", f"{given[name]} sets the same", place=Place(flag), hint="give one of them")
         values[name] = _typed(name, text, flag)
@@ -233,7 +233,8 @@ def _plain(flag: str) -> str:
     return flag.lstrip("-").replace("-", "_")
 
 
-def _known(key: str, place: Place) -> str:
+def setting_name(key: str, place: Place) -> str:
+    """The setting that a key, or its alias, names. Raises SettingsError."""
     name = ALIASES.get(key, key)
     if name not in Settings.model_fields:
         raise SettingsError(

@@ -97,7 +97,7 @@ def batch(feedback: str, seed: int) -> LossInputs:
         score = torch.rand(shape[:-1], dtype=torch.float64) if feedback == "scored" else None
         if score is not None:
             ranks = 1 + (score[:, None, :] > score[:, :, None]).sum(-1)
-        roles[role] = Completions(mask, logp.requires_grad_(), ref, columns={} if score is None else {"score": score})
+        roles[role] = Completions(mask=mask, token_logps=logp.requires_grad_(), ref_token_logps=ref, columns={} if score is None else {"score": score})
     return LossInputs(roles, ranks=ranks)
 
 
@@ -106,13 +106,13 @@ def pulls(loss: LossFunction, role: str, seed: int) -> torch.Tensor:
     inputs = batch(loss.feedback, seed)
     slot = "completion" if loss.feedback.has_scores else role
     output = loss(inputs).loss
-    (slope,) = torch.autograd.grad(output, inputs.roles[slot].logp, allow_unused=True) if output.requires_grad else (None,)
-    slope = torch.zeros_like(inputs.roles[slot].logp) if slope is None else slope
+    (slope,) = torch.autograd.grad(output, inputs.completions[slot].logp, allow_unused=True) if output.requires_grad else (None,)
+    slope = torch.zeros_like(inputs.completions[slot].logp) if slope is None else slope
     if role in ("best", "worst"):
         ends = inputs.best if role == "best" else inputs.worst
-        several = inputs.roles[slot].mask.any(-1).sum(-1) > 1
+        several = inputs.completions[slot].mask.any(-1).sum(-1) > 1
         return -slope[torch.arange(4), ends][several]
-    return -slope[inputs.roles[slot].mask]
+    return -slope[inputs.completions[slot].mask]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -138,7 +138,7 @@ def test_log_z_cancels_where_that_is_proved(name: str) -> None:
     for seed in range(10):
         first, second = (batch(objective.declared.feedback, seed) for _ in range(2))
         shift = torch.randn(4, dtype=torch.float64) * 2
-        for completions in second.roles.values():
+        for completions in second.completions.values():
             lengths = completions.mask.sum(-1, keepdim=True).clamp(min=1)
             assert completions.ref_logp is not None
             completions.ref_logp = completions.ref_logp - shift.reshape(-1, *[1] * (lengths.ndim - 1)) / lengths

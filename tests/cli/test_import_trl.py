@@ -40,7 +40,7 @@ class Pairs:
             mask = torch.arange(WIDTH) < self.length[role][:, None]
             logp, ref, square = (-torch.rand(SIZE, WIDTH, dtype=torch.float64, generator=generator) * 2 * mask for _ in range(3))
             self.logp[role], self.ref[role], self.square[role] = logp, ref, square
-            self.roles[role] = Completions(mask, logp, ref, columns={"log_sum_sq_probs": square})
+            self.roles[role] = Completions(mask=mask, token_logps=logp, ref_token_logps=ref, columns={"log_sum_sq_probs": square})
 
     def x(self, role: str) -> Tensor:
         return (self.logp[role] - self.ref[role]).sum(-1)
@@ -155,7 +155,7 @@ def test_what_is_printed_is_trls_loss(arguments: str, tmp_path: Path, monkeypatc
         assert main(["check", name]) == 0
     values = {key: float(value) for key, value in (flag.split("=") for flag in flags if flag != "--set")}
     pairs = Pairs()
-    found = halo.compile_objective(name, **values)(LossInputs(pairs.roles)).loss
+    found = halo.compile_objective(name, values)(LossInputs(pairs.roles)).loss
     assert found.item() == pytest.approx(CASES[arguments](pairs).item(), rel=1e-10)
 
 

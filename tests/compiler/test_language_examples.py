@@ -68,9 +68,9 @@ def made(feedback: str, seed: int) -> Rows:
             getattr(rows, name)[slot] = [source[i, :n] for i, n in enumerate(lengths.tolist())]
         rows.score[slot] = scores
         columns = {"score": torch.tensor(scores, dtype=torch.float64).reshape(shape)}
-        roles[slot] = Completions(mask.reshape(*shape, WIDTH), leaf, ref.reshape(*shape, WIDTH), old.reshape(*shape, WIDTH), columns)
+        roles[slot] = Completions(mask=mask.reshape(*shape, WIDTH), token_logps=leaf, ref_token_logps=ref.reshape(*shape, WIDTH), old_token_logps=old.reshape(*shape, WIDTH), columns=columns)
     lists = feedback in ("ranked", "scored")
-    rows.inputs = LossInputs(roles, torch.tensor(desirable), torch.tensor(ranks) if lists else None)
+    rows.inputs = LossInputs(roles, desirable=torch.tensor(desirable), ranks=torch.tensor(ranks) if lists else None)
     return rows
 
 
@@ -235,7 +235,7 @@ def test_float32_stays_float32(name: str, folder: Path) -> None:
     """No Python number or helper raises or lowers the type of the batch."""
     loss = loss_of(name, folder)
     b = made(loss.feedback, 1)
-    for completions in b.inputs.roles.values():
+    for completions in b.inputs.completions.values():
         assert completions.ref_logp is not None
         assert completions.old_logp is not None
         completions.logp = completions.logp.detach().float()

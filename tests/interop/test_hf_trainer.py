@@ -176,20 +176,20 @@ def part(inputs: LossInputs, at: slice) -> LossInputs:
         return None if x is None else x[at]
 
     roles = {
-        slot: Completions(c.mask[at], c.logp[at], cut(c.ref_logp), columns={k: v[at] for k, v in c.columns.items()})
-        for slot, c in inputs.roles.items()
+        slot: Completions(mask=c.mask[at], token_logps=c.logp[at], ref_token_logps=cut(c.ref_logp), columns={k: v[at] for k, v in c.columns.items()})
+        for slot, c in inputs.completions.items()
     }
     columns = {name: x[at] for name, x in inputs.columns.items()}
-    return LossInputs(roles, cut(inputs.desirable), cut(inputs.ranks), columns, inputs.vocab_size)
+    return LossInputs(roles, desirable=cut(inputs.desirable), ranks=cut(inputs.ranks), columns=columns, vocab_size=inputs.vocab_size)
 
 
 @pytest.mark.parametrize("name", find_objective.names())
 def test_parts_add_up_where_that_is_claimed_and_only_there(name: str) -> None:
-    loss = LossFunction(compile_source(name, find=find_objective), validate=False).eval()
+    loss = LossFunction(compile_source(name, find=find_objective), validate=False)
     extra, declared = tuple(slot for slot in loss.needs.slots if slot in EXTRA), loss.compiled.objective.declaration.columns
     inputs = batch(loss.feedback, "random", torch.float64, 1, extra, declared, loss.needs.words).inputs
     pieces, weighed = [part(inputs, slice(0, 2)), part(inputs, slice(2, 5))], weighed_by(loss.compiled.graph)
-    sizes = [float(piece.roles[weighed].mask.sum()) if weighed in piece.roles else piece.examples for piece in pieces]
+    sizes = [float(piece.completions[weighed].mask.sum()) if weighed in piece.completions else piece.examples for piece in pieces]
     together = sum(size * loss(piece).loss.item() for size, piece in zip(sizes, pieces, strict=True)) / sum(sizes)
     if weighed:
         assert together == pytest.approx(loss(inputs).loss.item(), rel=1e-12)

@@ -17,8 +17,8 @@ from halo.plugin.objectives import find_objective
 def pair(chosen: torch.Tensor, rejected: torch.Tensor, ref: float = -1.0) -> LossInputs:
     """One-token completions with the given log-probs."""
     mask = torch.ones(len(chosen), 1, dtype=torch.bool)
-    return LossInputs({"chosen": Completions(mask, chosen[:, None], torch.full_like(chosen, ref)[:, None]),
-                       "rejected": Completions(mask, rejected[:, None], torch.full_like(rejected, ref)[:, None])})  # fmt: skip
+    return LossInputs({"chosen": Completions(mask=mask, token_logps=chosen[:, None], ref_token_logps=torch.full_like(chosen, ref)[:, None]),
+                       "rejected": Completions(mask=mask, token_logps=rejected[:, None], ref_token_logps=torch.full_like(rejected, ref)[:, None])})  # fmt: skip
 
 
 def settled(source: Any, flips: float = 0.0, **parameters: float) -> float:
@@ -26,7 +26,7 @@ def settled(source: Any, flips: float = 0.0, **parameters: float) -> float:
 
     By bisection between a slope that is negative and one that is positive: a minimum, where descent ends whatever its rate.
     """
-    loss = halo.compile_objective(source, **parameters)
+    loss = halo.compile_objective(source, parameters)
 
     def slope(at: float) -> float:
         h = torch.tensor(at, dtype=torch.float64, requires_grad=True)
@@ -66,9 +66,9 @@ def test_value_at_the_reference(name: str) -> None:
     """policy = reference: log 2 for DPO, 1/(4 tau^2) for IPO, 1/2 for KTO; offline PPO's +1 and -1 cancel."""
     loss = halo.compile_objective(name)
     logp, mask = -torch.rand(4, 5, dtype=torch.float64) - 0.1, torch.ones(4, 5, dtype=torch.bool)
-    roles = {slot: Completions(mask, logp, logp.clone()) for slot in loss.needs.slots}
+    roles = {slot: Completions(mask=mask, token_logps=logp, ref_token_logps=logp.clone()) for slot in loss.needs.slots}
     desirable = torch.tensor([True, False, True, False]) if loss.feedback.labels else None
-    assert loss(LossInputs(roles, desirable)).loss.item() == pytest.approx(AT_REFERENCE[name], rel=1e-12)
+    assert loss(LossInputs(roles, desirable=desirable)).loss.item() == pytest.approx(AT_REFERENCE[name], rel=1e-12)
 
 
 def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
@@ -80,14 +80,14 @@ def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
     roles = {}
     for slot in loss.needs.slots:
         logp, ref = (-torch.rand(shape, generator=generator) * 2 - 0.05 for _ in range(2))
-        roles[slot] = Completions(mask, logp.to(dtype).requires_grad_(), ref.to(dtype))
+        roles[slot] = Completions(mask=mask, token_logps=logp.to(dtype).requires_grad_(), ref_token_logps=ref.to(dtype))
         roles[slot].columns = columns_for(loss, "completion", shape[:-1]) | columns_for(loss, "token", shape)
         roles[slot].columns |= {word: torch.full(shape, -0.5 if word == "log_sum_sq_probs" else 0.5) for word in loss.needs.words}
         if loss.feedback.has_scores:
             roles[slot].columns["score"] = torch.tensor([[1.0, 0.5, 0.5]] * 4)
     ranks = torch.tensor([[1, 2, 2]] * 4) if lists else None
     desirable = torch.tensor([True, False, True, True]) if loss.feedback.labels else None
-    return LossInputs(roles, desirable, ranks, columns_for(loss, "example", (4,)), vocab_size=50)
+    return LossInputs(roles, desirable=desirable, ranks=ranks, columns=columns_for(loss, "example", (4,)), vocab_size=50)
 
 
 def columns_for(loss: Any, level: str, shape: tuple[int, ...]) -> dict[str, torch.Tensor]:
@@ -97,13 +97,13 @@ def columns_for(loss: Any, level: str, shape: tuple[int, ...]) -> dict[str, torc
 
 @pytest.mark.parametrize("name", find_objective.names())
 def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
-    loss = halo.compile_objective(name).eval()  # what is carried from step to step stays where it is
+    loss = halo.compile_objective(name)
     low, same = inputs_for(loss, torch.bfloat16), inputs_for(loss, torch.bfloat16)
     wide = LossInputs(
-        {k: Completions(c.mask, c.logp.float(), c.ref_logp.float(), columns=c.columns) for k, c in same.roles.items()},
-        same.desirable,
-        same.ranks,
-        same.columns,
+        {k: Completions(mask=c.mask, token_logps=c.logp.float(), ref_token_logps=c.ref_logp.float(), columns=c.columns) for k, c in same.completions.items()},
+        desirable=same.desirable,
+        ranks=same.ranks,
+        columns=same.columns,
         vocab_size=50,
     )
     output = loss(low)
@@ -111,7 +111,7 @@ def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
     assert output.loss.item() == loss(wide).loss.item()
     assert sum(output.terms.values()).item() == pytest.approx(output.loss.item(), rel=1e-6)
     output.loss.backward()
-    assert low.roles[loss.needs.gradient[0]].logp.grad.dtype == torch.bfloat16
+    assert low.completions[loss.needs.gradient[0]].logp.grad.dtype == torch.bfloat16
     assert all(value.shape[0] == 4 for value in [*output.items.values(), *output.rewards.values()])
 
 
@@ -126,15 +126,15 @@ def test_torch_compile_without_a_graph_break(name: str) -> None:
 def test_missing_inputs_are_named() -> None:
     loss = halo.compile_objective("dpo")
     mask = torch.ones(1, 1, dtype=torch.bool)
-    with pytest.raises(ObjectiveError, match=r"rejected, chosen.ref_logp"):
-        loss(LossInputs({"chosen": Completions(mask, torch.zeros(1, 1))}))
+    with pytest.raises(ObjectiveError, match=r"rejected, chosen.ref_token_logps"):
+        loss(LossInputs({"chosen": Completions(mask=mask, token_logps=torch.zeros(1, 1))}))
 
 
 def test_missing_columns_are_named() -> None:
     for name, column in (("odpo", "score_gap"), ("sampo", "chosen.kept, rejected.kept")):
         loss = halo.compile_objective(name)
         held = inputs_for(loss, torch.float32)
-        roles = {slot: Completions(c.mask, c.logp, c.ref_logp) for slot, c in held.roles.items()}
+        roles = {slot: Completions(mask=c.mask, token_logps=c.logp, ref_token_logps=c.ref_logp) for slot, c in held.completions.items()}
         with pytest.raises(ObjectiveError, match=f"needs {column}, which"):
             loss(LossInputs(roles))
 
@@ -142,8 +142,8 @@ def test_missing_columns_are_named() -> None:
 def test_sources_of_every_kind() -> None:
     text = "name: mine\nextends: dpo\nvalue: min(0, z)\n"
     for source in ("dpo", "objectives/dpo.yaml", text, {"name": "mine", "extends": "dpo", "value": "min(0, z)"}):
-        assert halo.compile_objective(source, beta=0.3).parameters_used == {"beta": 0.3}
+        assert halo.compile_objective(source, {"beta": 0.3}).objective_parameters == {"beta": 0.3}
     with pytest.raises(ObjectiveError, match="outside its domain"):
-        halo.compile_objective("dpo", beta=-1)
+        halo.compile_objective("dpo", {"beta": -1})
     with pytest.raises(ObjectiveError, match="did you mean 'beta'"):
-        halo.compile_objective("dpo", bta=1)
+        halo.compile_objective("dpo", {"bta": 1})

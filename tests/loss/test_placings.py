@@ -98,7 +98,7 @@ def lists(seed: int, dtype: torch.dtype, tied: bool = False) -> Rows:
         rows.ref.append([ref[b, k][mask[b, k]] for k in range(size)])
         rows.score.append(scores)
         rows.ranks.append(rank)
-    rows.inputs = LossInputs({"completion": Completions(mask, leaf, ref, columns={"score": score})}, ranks=ranks)
+    rows.inputs = LossInputs({"completion": Completions(mask=mask, token_logps=leaf, ref_token_logps=ref, columns={"score": score})}, ranks=ranks)
     return rows
 
 
@@ -180,8 +180,8 @@ def test_equal_rewards_keep_the_order_of_the_list() -> None:
     assert words.rank(x, there)[0, :4].tolist() == [2, 1, 3, 4]
     rows = lists(5, torch.float64, tied=True)
     flat = rows.leaf.detach().clone().requires_grad_()
-    completion = rows.inputs.roles["completion"]
-    same = LossInputs({"completion": Completions(completion.mask, flat, flat.detach(), columns=completion.columns)}, ranks=rows.inputs.ranks)
+    completion = rows.inputs.completions["completion"]
+    same = LossInputs({"completion": Completions(mask=completion.mask, token_logps=flat, ref_token_logps=flat.detach(), columns=completion.columns)}, ranks=rows.inputs.ranks)
     (slope,) = torch.autograd.grad(loss_of(FILES["lipo_lambda"])(same).loss, flat)
     assert slope.abs().max() > 0
 
@@ -192,8 +192,8 @@ def test_sure_shares_keep_their_digits() -> None:
     loss = loss_of(text, beta=1.0)
     logp = torch.tensor([[[-1.0], [-401.0]]], dtype=torch.float64, requires_grad=True)
     mask = torch.ones(1, 2, 1, dtype=torch.bool)
-    inputs = LossInputs({"completion": Completions(mask, logp, torch.full_like(logp, -1.0))}, ranks=torch.tensor([[1, 2]]))
-    inputs.roles["completion"].columns = {"score": torch.zeros(1, 2, dtype=torch.float64)}
+    inputs = LossInputs({"completion": Completions(mask=mask, token_logps=logp, ref_token_logps=torch.full_like(logp, -1.0))}, ranks=torch.tensor([[1, 2]]))
+    inputs.completions["completion"].columns = {"score": torch.zeros(1, 2, dtype=torch.float64)}
     items = loss(inputs).items["main"]
     assert items[0].tolist() == pytest.approx([math.exp(-400), 400.0], rel=1e-14)
     (slope,) = torch.autograd.grad(items[0, 0], logp)
@@ -239,7 +239,7 @@ def pairs(seed: int, dtype: torch.dtype, size: int = 7) -> tuple[LossInputs, lis
     for role in ("chosen", "rejected"):
         logp, ref = ((-torch.rand(size, WIDTH, dtype=torch.float64) * 3).to(dtype) for _ in range(2))
         mask = torch.arange(WIDTH) < torch.randint(1, WIDTH + 1, (size, 1))
-        roles[role] = Completions(mask, logp.requires_grad_(), ref)
+        roles[role] = Completions(mask=mask, token_logps=logp.requires_grad_(), ref_token_logps=ref)
         leaves.append(logp)
         sums += [(logp * mask).sum(1), (ref * mask).sum(1)]
     return LossInputs(roles), leaves, [*sums, *(roles[role].mask.sum(1).to(dtype) for role in roles)]

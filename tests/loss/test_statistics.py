@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError
 from halo.loss.function import LossFunction
-from halo.loss.inputs import Completions, LossInputs
+from halo.loss.inputs import Completions, LossInputs, LossOutput
 from halo.plugin.objectives import find_objective
 
 BCO = """feedback: labelled
@@ -73,19 +73,25 @@ def loss_of(text: str, **parameters: float) -> LossFunction:
     return LossFunction(compile_source("name: mine\n" + text, parameters, find_objective))
 
 
+def stepped(loss: LossFunction, inputs: LossInputs) -> LossOutput:
+    """What a training loop does: the batch is taken in once, then the loss uses it."""
+    loss.update_statistics(inputs)
+    return loss(inputs)
+
+
 def batch(feedback: str, step: int, dtype: torch.dtype = torch.float64, size: int = 6) -> LossInputs:
     """A batch of its own for each step; batches differ in size."""
     torch.manual_seed(step)
     size, roles = size - step % 2, {}
     for role in ("completion",) if feedback == "labelled" else ("chosen", "rejected"):
         logp, ref = ((-torch.rand(size, 5, dtype=torch.float64) * 3).to(dtype) for _ in range(2))
-        roles[role] = Completions(torch.arange(5) < torch.randint(1, 6, (size, 1)), logp.requires_grad_(), ref)
+        roles[role] = Completions(mask=torch.arange(5) < torch.randint(1, 6, (size, 1)), token_logps=logp.requires_grad_(), ref_token_logps=ref)
     ratio = {"density_ratio": torch.rand(size, dtype=torch.float64).to(dtype)}
-    return LossInputs(roles, torch.arange(size) % 3 > 0, None, ratio)
+    return LossInputs(roles, desirable=torch.arange(size) % 3 > 0, ranks=None, columns=ratio)
 
 
 def summed(inputs: LossInputs, role: str, mean: bool = False, ratio: bool = True) -> Tensor:
-    c = inputs.roles[role]
+    c = inputs.completions[role]
     assert c.ref_logp is not None
     total = ((c.logp - (c.ref_logp if ratio else 0)) * c.mask).sum(1)
     return total / c.mask.sum(1) if mean else total
@@ -138,45 +144,47 @@ def test_three_steps(name: str, dtype: torch.dtype) -> None:
     tolerance = 1e-11 if dtype == torch.float64 else 2e-5
     for step in range(3):
         inputs = batch(loss.feedback, step, dtype)
-        output, true = loss(inputs), oracle(state, inputs)
+        output, true = stepped(loss, inputs), oracle(state, inputs)
         assert output.loss.dtype == dtype
         assert output.loss.item() == pytest.approx(true.item(), rel=tolerance)
-        leaves = [c.logp for c in inputs.roles.values()]
+        leaves = [c.logp for c in inputs.completions.values()]
         for got, expected in zip(*(torch.autograd.grad(x, leaves) for x in (output.loss, true)), strict=True):
             torch.testing.assert_close(got, expected, rtol=10 * tolerance, atol=tolerance)
     assert {value.dtype for value in loss.statistics().values()} == {torch.float64}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_evaluation_leaves_them_alone(name: str) -> None:
+def test_a_call_leaves_them_alone(name: str) -> None:
+    """In training mode too: only `update_statistics` changes anything."""
     loss = loss_of(CASES[name][0])
-    loss(batch(loss.feedback, 0))
+    stepped(loss, batch(loss.feedback, 0))
     before = loss.statistics()
-    loss.eval()
     inputs = batch(loss.feedback, 1)
     output = loss(inputs)
+    assert torch.equal(loss(inputs).loss, output.loss)
     assert loss.statistics() == before
     assert {key: value.item() for key, value in output.statistics.items()} == {key: value.item() for key, value in before.items()}
-    loss.train()
-    assert loss(inputs).loss.item() != output.loss.item()
+    assert stepped(loss, inputs).loss.item() != output.loss.item()
     assert loss.statistics() != before
 
 
 def test_observed_once_and_used_often() -> None:
-    """What the trainer does: one update, then as many evaluations of the same step as it needs."""
+    """Values may be given in place of the running ones, which then play no part."""
     loss, plain = loss_of(BETA_DPO), loss_of(BETA_DPO)
     for step in range(2):
         inputs = batch("paired", step)
-        values = loss.observe(inputs)
-        assert loss(inputs, values).loss.item() == loss(inputs, values).loss.item() == plain(inputs).loss.item()
+        values = loss.update_statistics(inputs)
+        assert loss(inputs, statistics=values).loss.item() == loss(inputs).loss.item() == stepped(plain, inputs).loss.item()
+        other = {name: value + 1 for name, value in values.items()}
+        assert loss(inputs, statistics=other).loss.item() != loss(inputs).loss.item()
     assert loss.statistics() == plain.statistics()
 
 
 def test_state_goes_with_the_state_dict() -> None:
     loss, other = loss_of(SEEN_STD), loss_of(SEEN_STD)
-    loss(batch("paired", 0))
+    stepped(loss, batch("paired", 0))
     other.load_state_dict(copy.deepcopy(loss.state_dict()))
-    assert torch.equal(loss(batch("paired", 1)).loss, other(batch("paired", 1)).loss)
+    assert torch.equal(stepped(loss, batch("paired", 1)).loss, stepped(other, batch("paired", 1)).loss)
     assert not loss_of("extends: dpo\n").state_dict()
 
 
@@ -189,9 +197,9 @@ def test_a_batch_that_shows_nothing_changes_nothing() -> None:
     loss = loss_of(BCO.replace("of: completion.reward", "of: desirable.reward").replace("update: all", "update: ema(0.5), start: 3"))
     inputs = batch("labelled", 0)
     inputs.desirable = torch.zeros(6, dtype=torch.bool)
-    assert loss(inputs).statistics["delta"].item() == 3
+    assert stepped(loss, inputs).statistics["delta"].item() == 3
     inputs.desirable[0] = True
-    assert loss(inputs).statistics["delta"].item() == pytest.approx(1.5 + 0.05 * summed(inputs, "completion")[0].item())
+    assert stepped(loss, inputs).statistics["delta"].item() == pytest.approx(1.5 + 0.05 * summed(inputs, "completion")[0].item())
 
 
 def test_over_the_completions_of_ragged_lists() -> None:
@@ -206,16 +214,16 @@ reduce: {completions: sum, examples: mean}
 """)
     logp = torch.tensor([[[-1.0], [-2.0]], [[-4.0], [9.0]]], dtype=torch.float64)
     mask = torch.tensor([[[True], [True]], [[True], [False]]])
-    loss(LossInputs({"completion": Completions(mask, logp)}, ranks=torch.tensor([[1, 2], [1, 1]])))
+    loss.update_statistics(LossInputs({"completion": Completions(mask=mask, token_logps=logp)}, ranks=torch.tensor([[1, 2], [1, 1]])))
     assert loss.statistics()["centre"].item() == pytest.approx(statistics.stdev([-1, -2, -4]))
 
 
 def test_no_gradient_reaches_them() -> None:
     loss = loss_of("extends: dpo\nstatistics: {s: {of: chosen.reward, reduce: mean, update: all}}\nmargin: s\n")
     inputs = batch("paired", 0)
-    (got,) = torch.autograd.grad(loss(inputs).loss, inputs.roles["chosen"].logp)
+    (got,) = torch.autograd.grad(stepped(loss, inputs).loss, inputs.completions["chosen"].logp)
     w, y = (0.1 * summed(inputs, role) for role in ("chosen", "rejected"))
-    (true,) = torch.autograd.grad(-logsigmoid(w - y - w.mean().detach()).mean(), inputs.roles["chosen"].logp)
+    (true,) = torch.autograd.grad(-logsigmoid(w - y - w.mean().detach()).mean(), inputs.completions["chosen"].logp)
     torch.testing.assert_close(got, true)
 
 
@@ -224,7 +232,7 @@ def test_what_an_ema_keeps_may_be_a_parameter() -> None:
     inputs = batch("paired", 0)
     mean = (summed(inputs, "chosen") - summed(inputs, "rejected")).mean().item()
     for keep in (0.0, 0.25):
-        assert loss_of(text, keep=keep)(inputs).statistics["gap_mean"].item() == pytest.approx((1 - keep) * mean)
+        assert stepped(loss_of(text, keep=keep), inputs).statistics["gap_mean"].item() == pytest.approx((1 - keep) * mean)
     with pytest.raises(ObjectiveError, match="out-of-domain"):
         loss_of(text, keep=1.5)
 
@@ -238,7 +246,7 @@ def test_the_size_of_the_vocabulary_is_given_with_the_batch() -> None:
     with pytest.raises(ObjectiveError, match="vocab_size"):
         loss(inputs)
     inputs.vocab_size = 50
-    w, y = (summed(inputs, role, ratio=False) + inputs.roles[role].mask.sum(1) * math.log(50) for role in ("chosen", "rejected"))
+    w, y = (summed(inputs, role, ratio=False) + inputs.completions[role].mask.sum(1) * math.log(50) for role in ("chosen", "rejected"))
     assert loss(inputs).loss.item() == pytest.approx(-logsigmoid(2 * (w - y)).mean().item())
 
 
@@ -248,7 +256,7 @@ def test_a_choice_by_a_statistic_or_a_column_alone() -> None:
     text = BCO.replace("undesirable: density_ratio}", 'undesirable: "where(density_ratio > 0.5, 2, 3) * where(delta > 0, 1, 2)"}')
     loss, inputs, state = loss_of(text), batch("labelled", 1, torch.float32), dict[str, Any]()
     chosen = torch.where(inputs.columns["density_ratio"] > 0.5, 2.0, 3.0)
-    output = loss(inputs)
+    output = stepped(loss, inputs)
     inputs.columns = {"density_ratio": chosen * (1 if output.statistics["delta"] > 0 else 2)}
     assert output.loss.item() == pytest.approx(bco(state, inputs).item(), rel=1e-5)
     assert output.loss.dtype == torch.float32
@@ -258,5 +266,6 @@ def test_torch_compile_takes_them() -> None:
     loss, plain = loss_of(BETA_DPO), loss_of(BETA_DPO)
     compiled = torch.compile(loss, backend="eager")
     for step in range(2):
-        assert compiled(batch("paired", step)).loss.item() == pytest.approx(plain(batch("paired", step)).loss.item(), rel=1e-12)
+        loss.update_statistics(batch("paired", step))
+        assert compiled(batch("paired", step)).loss.item() == pytest.approx(stepped(plain, batch("paired", step)).loss.item(), rel=1e-12)
     assert loss.statistics()["gap_mean"].item() == pytest.approx(plain.statistics()["gap_mean"].item(), rel=1e-12)

@@ -99,7 +99,7 @@ STATISTICS = {"name": "mine", "extends": "dpo", "let": {"u": "sum(logp - ref_log
 
 def test_what_a_batch_shows_of_a_statistic_is_compared_too() -> None:
     loss = LossFunction(compiled(STATISTICS))
-    bare, shown = (validate(loss.compiled, loss, *observe) for observe in ((), (loss.shown,)))
+    bare, shown = (validate(loss.compiled, loss, *observe) for observe in ((), (loss.moments,)))
     assert [b.values - a.values for a, b in zip(bare, shown, strict=True)] == [2] * len(KINDS)
     assert {name: value.item() for name, value in loss.statistics().items()} == {"m": 0, "s": 1}  # nothing was taken in
     faulty = replace(loss.compiled, source=loss.source.replace("words.moments(rejected_u - m", "words.moments(rejected_u"))

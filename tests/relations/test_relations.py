@@ -12,7 +12,7 @@ from related import FILES, RELATED, Pair
 from torch import Tensor
 
 import halo
-from halo.cli.diff import side
+from halo.api.asking import side
 from halo.compiler.pipeline import compile_source
 from halo.loss.inputs import Completions, LossInputs
 from halo.plugin.objectives import find_objective
@@ -79,15 +79,15 @@ def gradients(one: Side, parameters: dict[str, float], seed: int) -> Tensor:
     ref = {"uniform-token": -LOG_V * mask.double(), "uniform-sequence": SEQUENCE * mask.double() / mask.sum(1, keepdim=True)}.get(one.reference, ref)
     logp.requires_grad_()
     chosen, rejected = (lambda x: x[:4]), (lambda x: x[4:])
-    loss = halo.compile_objective(one.compiled.objective.values, **parameters)
+    loss = halo.compile_objective(one.compiled.objective.values, parameters)
 
     def completions(arranged: Callable[[Tensor], Tensor]) -> Completions:
-        return Completions(arranged(mask), arranged(logp), arranged(ref.double()))
+        return Completions(mask=arranged(mask), token_logps=arranged(logp), ref_token_logps=arranged(ref.double()))
 
     if one.feedback.name == "paired":
         inputs = LossInputs({"chosen": completions(chosen), "rejected": completions(rejected)})
     elif one.feedback.name == "labelled":
-        inputs = LossInputs({"completion": completions(lambda x: x)}, torch.arange(8) < 4)
+        inputs = LossInputs({"completion": completions(lambda x: x)}, desirable=torch.arange(8) < 4)
     else:
         lists = completions(lambda x: torch.stack([chosen(x), rejected(x)], 1))
         inputs = LossInputs({"completion": lists}, ranks=torch.tensor([[1, 2]] * 4))
@@ -117,13 +117,13 @@ def _holds(one: Side, found: Relation, end: str) -> None:
         ref = -log_v * length if one.reference else float(sympy.Rational(at.get(f"{role}.log ref", "0")))
         mask = torch.ones(1, length, dtype=torch.bool)
         leaves[role] = whole
-        roles[role] = Completions(mask, whole.expand(1, length) / length, torch.full((1, length), ref / length, dtype=torch.float64))
+        roles[role] = Completions(mask=mask, token_logps=whole.expand(1, length) / length, ref_token_logps=torch.full((1, length), ref / length, dtype=torch.float64))
     inputs = LossInputs(roles)
     if one.feedback.name == "ranked":
         width = max(c.mask.shape[1] for c in roles.values())
-        lists = [torch.stack([torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in xs], 1) for xs in zip(*((c.mask, c.logp, c.ref_logp) for c in roles.values()), strict=True)]  # fmt: skip
-        inputs = LossInputs({"completion": Completions(*lists)}, ranks=torch.tensor([[1, 2]]))
-    loss = halo.compile_objective(one.compiled.objective.values, **parameters)(inputs).loss
+        mask, logps, refs = [torch.stack([torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in xs], 1) for xs in zip(*((c.mask, c.logp, c.ref_logp) for c in roles.values()), strict=True)]  # fmt: skip
+        inputs = LossInputs({"completion": Completions(token_logps=logps, mask=mask, ref_token_logps=refs)}, ranks=torch.tensor([[1, 2]]))
+    loss = halo.compile_objective(one.compiled.objective.values, parameters)(inputs).loss
     for role, slope in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
         printed = at.get(f"{one.name} d loss/d {role}.log π")
         assert printed is None or float(printed) == pytest.approx(slope.item(), rel=1e-9)

@@ -94,7 +94,7 @@ class Both:
                 own["score"] = torch.tensor(scores, dtype=dtype)
                 for exact, x in zip(rounded, own["score"].double().flatten().tolist(), strict=True):
                     exact["score"] = mpf(x)
-            roles[role] = Completions(mask, self.leaves[role], ref, columns=own)
+            roles[role] = Completions(mask=mask, token_logps=self.leaves[role], ref_token_logps=ref, columns=own)
             if ranks and role == "completion":
                 size = len(role_rows[0])
                 self.exact["lists"] = [rounded[i : i + size] for i in range(0, len(rounded), size)]
@@ -110,7 +110,7 @@ class Both:
         }
         self.exact["columns"] = {name: [mpf(x) for x in values.double().tolist()] for name, values in examples.items()}
         desirable = torch.tensor(labels) if labels is not None else None
-        self.inputs = LossInputs(roles, desirable, torch.tensor(ranks) if ranks is not None else None, examples, vocab_size=VOCAB_SIZE)
+        self.inputs = LossInputs(roles, desirable=desirable, ranks=torch.tensor(ranks) if ranks is not None else None, columns=examples, vocab_size=VOCAB_SIZE)
 
 
 def inside(column: Column, rng: random.Random) -> float:

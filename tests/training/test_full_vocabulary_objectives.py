@@ -231,7 +231,7 @@ def test_library_users_pass_words_as_token_tensors() -> None:
 
     def given(**columns: Tensor) -> LossInputs:
         logp = torch.full((1, 3), -1.0)
-        return LossInputs({slot: Completions(mask, logp, logp, columns=columns) for slot in ("chosen", "rejected")})
+        return LossInputs({slot: Completions(mask=mask, token_logps=logp, ref_token_logps=logp, columns=columns) for slot in ("chosen", "rejected")})
 
     kl = torch.tensor([[0.2, 0.3, float("nan")]], requires_grad=True)
     assert loss(given(kl_ref_policy=kl)).loss.item() == pytest.approx(math.log(2))

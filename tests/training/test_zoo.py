@@ -77,18 +77,18 @@ def leaves_of(inputs: LossInputs) -> LossInputs:
     """The same batch with log-probs that a gradient can be asked of."""
     roles = {
         slot: Completions(
-            c.mask, c.logp.detach().clone().requires_grad_(), c.ref_logp, c.old_logp, {k: x.detach() for k, x in c.columns.items()}
+            mask=c.mask, token_logps=c.logp.detach().clone().requires_grad_(), ref_token_logps=c.ref_logp, old_token_logps=c.old_logp, columns={k: x.detach() for k, x in c.columns.items()}
         )
-        for slot, c in inputs.roles.items()
+        for slot, c in inputs.completions.items()
     }
-    return LossInputs(roles, inputs.desirable, inputs.ranks, inputs.columns, vocab_size=inputs.vocab_size)
+    return LossInputs(roles, desirable=inputs.desirable, ranks=inputs.ranks, columns=inputs.columns, vocab_size=inputs.vocab_size)
 
 
 def unfelt(loss: LossFunction, judged: Judged) -> list[str]:
     """The completions that the objective is said to reach and whose log-probs have no gradient in this batch."""
     inputs = leaves_of(judged.inputs)
     loss(inputs).loss.backward()
-    slots = {slot: inputs.roles[slot].logp.grad for slot in loss.needs.gradient}
+    slots = {slot: inputs.completions[slot].logp.grad for slot in loss.needs.gradient}
     return [slot for slot, gradient in slots.items() if gradient is None or not gradient.abs().max() > 0]
 
 

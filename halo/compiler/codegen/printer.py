@@ -6,7 +6,12 @@ from halo.compiler.graph import Node, topological
 from halo.objective.formula import PRECEDENCE
 from halo.objective.vocabulary import FUNCTIONS
 
-OWN = {"only": "words.only({0}, {1})", "and": "{0} & {1}", "at_least_one": "torch.clamp({0}, min=1)"}
+OWN = {
+    "only": "words.only({0}, {1})",
+    "and": "{0} & {1}",
+    "at_least_one": "torch.clamp({0}, min=1)",
+    "one_if_none": "words.one_if_none({0})",
+}
 _ATOM, _LOOSE = 9, -1
 
 
@@ -24,10 +29,10 @@ def _expression(node: Node, names: dict[Node, str]) -> tuple[str, int]:
     """Text and how tightly it binds."""
     if node.op == "number":
         return _number(node)
-    if node.op in ("parameter", "statistic"):
+    if node.op in ("parameter", "tensor", "statistic"):
         return str(node.data), _ATOM
-    if node.op == "examples":
-        return "batch.examples", _ATOM
+    if node.op in ("examples", "weight"):
+        return ("batch.examples" if node.op == "examples" else "batch.weights"), _ATOM
     if node.op == "mask":
         return (f"{node.slot}.{node.data}" if node.slot else f"batch.{node.data}"), _ATOM
     if node.op == "input":
@@ -63,15 +68,27 @@ def _fitted(node: Node, axes: tuple[str, ...], names: dict[Node, str]) -> tuple[
 
 
 def _operands(node: Node, names: dict[Node, str]) -> tuple[tuple[str, ...], list[str]]:
-    """The axes that a reduction's arguments have together, and each of them with these."""
+    """The axes that a reduction's arguments have together, and each of them, but for the weights, with these."""
     present = tuple(axis for axis in ("example", "list", "other", "token") if any(axis in a.axes for a in node.args))
-    return present, [_fitted(a, present, names)[0] for a in node.args]
+    return present, [_fitted(a, present, names)[0] for a in _weighed(node)]
+
+
+def _weighed(node: Node) -> list[Node]:
+    """What a reduction is of: its value, and its mask if there is one."""
+    first, *more = node.args
+    return [first, *(a for a in more if a.op != "weight")]
+
+
+def _weights(node: Node, present: tuple[str, ...], names: dict[Node, str]) -> str:
+    """The last argument of a reduction over examples that have weights."""
+    found = [a for a in node.args[1:] if a.op == "weight"]
+    return f", weights={_fitted(found[0], present, names)[0]}" if found else ""
 
 
 def printed_operands(node: Node, names: dict[Node, str]) -> str:
     """What a reduction over everything is of: the value and its mask."""
-    operands = _operands(node, names)[1]
-    return ", ".join([*operands, "None"][:2])
+    present, operands = _operands(node, names)
+    return ", ".join([*operands, "None"][:2]) + _weights(node, present, names)
 
 
 def _reduction(node: Node, names: dict[Node, str]) -> tuple[str, int]:
@@ -80,13 +97,14 @@ def _reduction(node: Node, names: dict[Node, str]) -> tuple[str, int]:
         return (f"{operands[1]}.to({operands[0]}.dtype)" if len(operands) > 1 else f"torch.ones_like({operands[0]})"), _ATOM
     dims = [present.index(axis) - len(present) for axis in node.over]
     dim_text = "" if len(dims) == len(present) else str(dims[0] if len(dims) == 1 else tuple(dims))
-    if len(operands) == 1 and node.data in ("total", "mean"):
+    weights = _weights(node, present, names)
+    if len(operands) == 1 and node.data in ("total", "mean") and not weights:
         text, tight = _fitted(node.args[0], present, names)
         return f"{text if tight == _ATOM else f'({text})'}.{'sum' if node.data == 'total' else 'mean'}({dim_text})", _ATOM
     if len(operands) == 1:
         operands.append("None")
     where = f", {dim_text}" if dim_text else ""
-    return f"words.{node.data}({', '.join(operands)}{where})", _ATOM
+    return f"words.{node.data}({', '.join(operands)}{where}{weights})", _ATOM
 
 
 def _application(node: Node, names: dict[Node, str]) -> tuple[str, int]:
@@ -124,7 +142,7 @@ def _choice(node: Node, operands: list[tuple[str, int]]) -> list[tuple[str, int]
 
 def _like(node: Node) -> str:
     """A tensor of the type that the numbers of a node have."""
-    leaves = [inner for inner in topological([node]) if inner.op in ("statistic", "input", "mask") and not inner.plain]
+    leaves = [inner for inner in topological([node]) if inner.op in ("tensor", "statistic", "input", "mask") and not inner.plain]
     owner = next((leaf.slot for leaf in leaves if leaf.slot), "")
     other = next((leaf for leaf in leaves if leaf.op != "mask"), node)
     return f"{owner}.logp" if owner else f"batch.columns[{other.data!r}]" if other.op == "input" else str(other.data)

@@ -39,7 +39,9 @@ def generate(graph: LossGraph) -> str:
 def _function(graph: LossGraph, name: str, gives: str, outputs: list[Node], slots: tuple[str, ...]) -> Iterator[str]:
     """The loss, or what a batch shows of a statistic: (count, mean, sum of squares around it)."""
     names = _named(graph, outputs)
-    numbers = [*(f"{parameter}: float" for parameter in graph.parameters), *(f"{s}: torch.Tensor" for s in graph.statistics)]
+    tensors = {node.data for node in topological(graph.everything()) if node.op == "tensor"}
+    types = {name: "torch.Tensor" if name in tensors else "float" for name in graph.parameters}
+    numbers = [*(f"{parameter}: {kind}" for parameter, kind in types.items()), *(f"{s}: torch.Tensor" for s in graph.statistics)]
     yield f"def {name}({', '.join(['batch: LossInputs', *numbers])}) -> {gives}:"
     if slots:
         yield f"    {', '.join(slots)} = {', '.join(f'batch.{slot}' for slot in slots)}"

@@ -62,11 +62,11 @@ class EffectiveBatch:
             logp, own = _apart(logps[slot], mask, policy_words)
             ref, of_reference = _apart(ref_logps[slot], mask, reference_words) if slot in ref_logps else (None, {})
             data = {name: self._own_column(slot, name, logp.dtype) for name in self.needs.own_columns.get(slot, ())}
-            roles[slot] = Completions(mask, logp, ref, columns=own | of_reference | data)
-        dtype = next(iter(roles.values())).logp.dtype
+            roles[slot] = Completions(token_logps=logp, mask=mask, ref_token_logps=ref, columns=own | of_reference | data)
+        dtype = next(iter(roles.values())).token_logps.dtype
         columns = {name: self._column(name, dtype) for name in self.needs.columns}
         desirable = torch.tensor([bool(fact.desirable) for fact in self.facts], device=self.device) if self.feedback.labels else None
-        return LossInputs(roles, desirable, self._ranks(), columns, self.vocab_size)
+        return LossInputs(roles, desirable=desirable, ranks=self._ranks(), columns=columns, vocab_size=self.vocab_size)
 
     def _mask(self, slot: str) -> Tensor:
         counts = [fact.counts[slot] for fact in self.facts]

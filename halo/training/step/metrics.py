@@ -31,9 +31,9 @@ def measure(output: LossOutput, inputs: LossInputs, feedback: Feedback, sources:
             result["reference_point"] = (point.item() * inputs.examples, inputs.examples)
     for name, value in output.statistics.items():
         result[f"statistics/{name}"] = (value.item() * inputs.examples, inputs.examples)
-    mismatched = inputs.roles.get("mismatched")
-    if mismatched is not None and mismatched.ref_logp is not None:
-        ratio = torch.where(mismatched.mask, mismatched.logp - mismatched.ref_logp, 0.0).sum(-1)
+    mismatched = inputs.completions.get("mismatched")
+    if mismatched is not None and mismatched.ref_token_logps is not None:
+        ratio = torch.where(mismatched.mask, mismatched.token_logps - mismatched.ref_token_logps, 0.0).sum(-1)
         result["kl"] = _mean_of(ratio)
     for name in sorted(set(filter(None, sources))):
         rows = torch.tensor([i for i, source in enumerate(sources) if source == name], device=output.loss.device)
@@ -44,9 +44,9 @@ def measure(output: LossOutput, inputs: LossInputs, feedback: Feedback, sources:
 
 def _rows_of(inputs: LossInputs, rows: Tensor) -> LossInputs:
     """Some examples of a batch, as far as metrics read them."""
-    roles = {slot: Completions(c.mask[rows], c.logp[rows]) for slot, c in inputs.roles.items()}
+    roles = {slot: Completions(token_logps=c.token_logps[rows], mask=c.mask[rows]) for slot, c in inputs.completions.items()}
     desirable = inputs.desirable[rows] if inputs.desirable is not None else None
-    return LossInputs(roles, desirable, inputs.ranks[rows] if inputs.ranks is not None else None)
+    return LossInputs(roles, desirable=desirable, ranks=inputs.ranks[rows] if inputs.ranks is not None else None)
 
 
 def _rewards_of(output: LossOutput, rows: Tensor) -> LossOutput:
@@ -55,7 +55,7 @@ def _rewards_of(output: LossOutput, rows: Tensor) -> LossOutput:
 
 
 def _completions(output: LossOutput, inputs: LossInputs, feedback: Feedback) -> Sums:
-    logps = {slot: torch.where(c.mask, c.logp, 0.0).sum(-1) for slot, c in inputs.roles.items() if slot != "mismatched"}
+    logps = {slot: torch.where(c.mask, c.token_logps, 0.0).sum(-1) for slot, c in inputs.completions.items() if slot != "mismatched"}
     rewards = output.rewards
     if feedback.is_pair:
         return _paired(logps, rewards)

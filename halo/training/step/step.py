@@ -111,7 +111,7 @@ class Step:
         for slot in self.needs.slots:
             known.setdefault(slot, torch.full((batch.size(slot), *columns), PADDING, device=self.device))
         if train and self._split(micros):
-            self.loss.observe(batch.inputs(known, reference))
+            self.loss.update_statistics(batch.inputs(known, reference))
         judged = self._pulled(micros, fillers, batch, known, reference, start) if train else None
         self._states.clear()
         if judged is None or self._split(micros):
@@ -217,7 +217,7 @@ class Step:
     @torch.no_grad()
     def _judged(self, batch: EffectiveBatch, known: Flat, reference: Flat) -> tuple[LossOutput, LossInputs]:
         inputs = batch.inputs(known, reference)
-        return self.loss(inputs, self.loss.statistics()), inputs
+        return self.loss(inputs), inputs
 
     # -- pull back -------------------------------------------------------------------------------------------------
 
@@ -236,7 +236,9 @@ class Step:
                 leaves = {slot: x.detach().requires_grad_() for slot, x in live.items()}
                 logps = {slot: _placed(known[slot], leaves[slot], cursor[slot]) if slot in leaves else x for slot, x in known.items()}
                 inputs = batch.inputs(logps, reference)
-                output = self.loss(inputs, self.loss.statistics() if self._split(micros) else self.loss.observe(inputs))
+                if not self._split(micros):
+                    self.loss.update_statistics(inputs)
+                output = self.loss(inputs)
                 self._check_finite(output, micro)
                 gradients = (
                     torch.autograd.grad(output.loss, list(leaves.values()), allow_unused=True)

@@ -1,0 +1,121 @@
+"""`halo.check` and `halo.diff`: what is true of an objective, and how two are related. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from halo.analysis.verdict import REFUTED, Finding
+from halo.api.loading import Source, load_objective
+from halo.checks.results import Examination
+from halo.compiler.pipeline import CompiledObjective
+from halo.errors import ObjectiveError, Place, SettingsError, nearest
+from halo.examine.supervisor import examine
+from halo.objective.loading import load
+from halo.plugin.objectives import find_objective
+
+if TYPE_CHECKING:  # a verdict from the cache needs no algebra
+    from halo.relations.relation import Relation
+    from halo.relations.relatives import Known
+    from halo.relations.signature import Side
+
+
+def check(source: Source, parameters: Mapping[str, float] | None = None, *, fresh: bool = False) -> Examination:
+    """What is proved, refuted (with numbers) or undecided about an objective, for all declared parameter values.
+
+    The result has `findings`, `beliefs` (what became of the file's `expect:`), `mistakes`, `kin` and `failed`. Verdicts are
+    kept by the content of the objective; `fresh` asks again. Raises HaloError for what does not compile.
+    """
+    compiled, refusal = readable(source, parameters)
+    if compiled is None:
+        return refusal
+    return examine(compiled, fresh=fresh, known=strangers(source))
+
+
+def readable(source: Source, parameters: Mapping[str, float] | None) -> tuple[CompiledObjective | None, Examination]:
+    """The compiled objective; where its units do not fit there is none, and that is the finding."""
+    try:
+        compiled = load_objective(source, parameters)
+    except ObjectiveError as error:
+        if error.code != "wrong-unit":
+            raise
+        name = Path(source).stem if isinstance(source, str | Path) else "objective"
+        return None, Examination(name, (Finding("units", REFUTED, str(error)),))
+    return compiled, Examination(compiled.objective.name, ())
+
+
+def strangers(source: Source) -> Known | None:
+    """What an objective is compared with, unless it is one of them itself."""
+    from halo.relations.relatives import Known
+
+    files = find_objective.files()
+    return None if _is_one_of(source, files) else Known(files, find_objective)
+
+
+def _is_one_of(source: Source, files: Mapping[str, Path]) -> bool:
+    if isinstance(source, CompiledObjective):
+        name = source.objective.name
+        return name in files and load(name, find_objective).values == source.objective.values
+    if isinstance(source, Mapping):
+        return False
+    return str(source) in files or Path(source).resolve() in files.values()
+
+
+def diff(one: Source, other: Source, parameters: Mapping[str, float] | None = None, *, reference: str = "") -> Relation:
+    """How two objectives are related: `word` (`equal`, `renamed`, `special-case`, `different`, ...), with proof or numbers.
+
+    A name or file may fix parameters or the reference of its side: `dpo@uniform-token`, `cdpo@epsilon=0`.
+    parameters  fixed in whichever side has them
+    reference   `uniform-sequence` or `uniform-token`, for both sides
+    Raises HaloError.
+    """
+    from halo.relations.relation import related
+
+    left, right = (side(source, reference, parameters or {}) for source in (one, other))
+    check_known(parameters or {}, {*left.compiled.declared.parameters, *right.compiled.declared.parameters}, "parameters")
+    return related(left, right)
+
+
+def side(source: Source, reference: str = "", parameters: Mapping[str, float] | None = None) -> Side:
+    """One side as it is written: `dpo`, `dpo@uniform-token`, `mine.yaml@beta=1/10`; `parameters` it does not have are not its.
+
+    Raises SettingsError, or ObjectiveError of the objective.
+    """
+    from halo.relations.signature import Side
+
+    settings = ""
+    if isinstance(source, str) and "\n" not in source and "@" in source.rpartition("/")[2]:
+        source, _, settings = source.rpartition("@")
+    reference = _reference(reference, "--reference")
+    loaded = load_objective(source)
+    pins = {key: Fraction(str(value)) for key, value in (parameters or {}).items() if key in loaded.declared.parameters}
+    for part in filter(None, settings.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            reference = _reference(part, f"{source}@{settings}")
+            continue
+        try:
+            pins[key] = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            place = Place(f"{source}@{settings}")
+            raise SettingsError("wrong-value", f"{part!r} is not name=number", place=place, hint="such as beta=1/10") from None
+    compiled = load_objective(source, {key: float(value) for key, value in pins.items()})
+    return Side(compiled, pins, reference if compiled.declared.needs.reference else "")
+
+
+def _reference(text: str, place: str) -> str:
+    from halo.relations.signature import REFERENCES
+
+    if text and text not in REFERENCES:
+        raise SettingsError("wrong-value", f"there is no reference {text!r}", place=Place(place), hint=nearest(text, REFERENCES))
+    return text
+
+
+def check_known(parameters: Mapping[str, float], known: set[str], place: str) -> None:
+    """Each parameter belongs to a side. Raises SettingsError."""
+    for name in parameters:
+        if name not in known:
+            message = f"neither objective has a parameter {name!r}"
+            raise SettingsError("unknown-name", message, place=Place(place), hint=nearest(name, sorted(known)))

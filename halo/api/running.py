@@ -1,0 +1,84 @@
+"""`halo.train`: a run from its settings to its result. Torch is loaded once objective and settings are known to be good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from halo.analysis.verdict import REFUTED
+from halo.api.loading import Source, load_objective
+from halo.checks.results import NEVER
+from halo.compiler.pipeline import CompiledObjective
+from halo.errors import Place, RunFailed
+from halo.examine.supervisor import examine
+from halo.starter.defaults import borrowed, with_defaults
+from halo.training.settings import Settings, read_settings, setting_name
+
+if TYPE_CHECKING:  # a mistake answers at once, without torch
+    from halo.training.run.loop import Result
+    from halo.training.run.run import Run
+
+Say = Callable[[str], None]
+
+
+def train(
+    source: Source,
+    parameters: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | str | None = None,
+    *,
+    say: Say = print,
+) -> Result:
+    """Trains a model with an objective as `halo train` does, saves it, and returns its metrics, history and folder.
+
+    settings  a mapping with the names of `halo train --help`, or a YAML file; without model and data the embedded ones
+    say       is given the lines that describe the run
+    Raises HaloError: for bad input, an expectation of the objective that is not met, or a loss that is not finite.
+    """
+    compiled = load_objective(source, parameters)
+    file = settings if isinstance(settings, str) else None
+    named = {setting_name(name, Place("settings")): value for name, value in settings.items()} if isinstance(settings, Mapping) else {}
+    run = assembled(compiled, completed(read_settings(file, {}, named), compiled), say)
+    from halo.training.run.loop import train as turned
+
+    return turned(run)
+
+
+def assembled(compiled: CompiledObjective, settings: Settings, say: Say, ready: Callable[[], None] = lambda: None) -> Run:
+    """The run, once the objective keeps what it expects and `ready` was called. Raises HaloError."""
+    if settings.check:
+        hold(compiled, say)
+    ready()
+    from halo.training.run.assembly import assemble
+
+    say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
+    if line := borrowed(settings.model_dump()):
+        say(f"settings   {line}")
+    return assemble(compiled, settings, say)
+
+
+def completed(first: Settings, compiled: CompiledObjective) -> Settings:
+    """The settings over those of the run that they resume, and the embedded defaults below."""
+    given = first.model_dump(exclude_unset=True)
+    if first.resume_from_checkpoint:
+        given = _of_the_run(first.resume_from_checkpoint) | given
+    return read_settings(None, {}, with_defaults(given, compiled.objective.declaration))
+
+
+def _of_the_run(resumed: str) -> dict[str, Any]:
+    """The settings that the run to be resumed was started with, its folder included."""
+    from halo.training.saving.checkpoints import find_checkpoint
+
+    folder, _ = find_checkpoint(resumed)
+    return read_settings(str(folder / "settings.yaml"), {}).model_dump(exclude_unset=True) | {"output_dir": str(folder)}
+
+
+def hold(compiled: CompiledObjective, say: Say) -> None:
+    """Holds the objective's expectations, before torch and the model are loaded. Raises RunFailed."""
+    examination = examine(compiled)
+    for mistake in examination.mistakes:
+        say(f"mistake?   {mistake.where}: {mistake.what}; {mistake.wanted}")
+    if examination.failed:
+        unmet = [f"expect.{b.check} is {b.expected}, found {b.found}" for b in examination.beliefs if not b.met]
+        broken = [f"{f.check} is refuted: {f.reason}" for f in examination.findings if f.check in NEVER and f.verdict == REFUTED]
+        hint = f"halo check {compiled.objective.file} -v says why; --check false trains it as it is"
+        raise RunFailed("expectation", "; ".join(unmet + broken), place=Place(compiled.objective.file), hint=hint)
