@@ -60,9 +60,6 @@ WIDE_LINES: dict[str, int] = {
     "halo/training/model/loading.py": 2,
     "halo/training/model/lora.py": 2,
     "halo/training/run/estimate.py": 1,
-    "halo/training/run/references.py": 1,
-    "halo/training/saving/checkpoints.py": 1,
-    "halo/training/step/step.py": 1,
     "plugins/distributed/halo_distributed/deepspeed.py": 2,
     "plugins/formats/halo_formats/alpaca.py": 1,
     "plugins/formats/halo_formats/compared.py": 1,
@@ -102,7 +99,6 @@ NESTED_TERNARIES: dict[str, int] = {
     "halo/relations/exclusion.py": 6,
     "halo/relations/substitution.py": 1,
     "halo/training/run/estimate.py": 1,
-    "halo/training/run/references.py": 1,
 }
 """How many ternaries stand within another one."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from halo.data.streaming import Stream
 from halo.data.tokenizing import TokenizedExample
@@ -13,7 +13,10 @@ from halo.training.data.schedule import Schedule
 
 
 class Feed(Protocol):
-    """Effective batches by step number. `total` steps; `per_epoch` steps, 0 where an epoch has no end that is known."""
+    """Effective batches by step number. `total` steps; `per_epoch` steps, 0 where an epoch has no end that is known.
+
+    Its state is saved with every checkpoint and restored before the first batch that is asked for.
+    """
 
     @property
     def total(self) -> int: ...
@@ -27,9 +30,25 @@ class Feed(Protocol):
     def batch(self, step: int) -> list[TokenizedExample]:
         """The whole effective batch of a step (counting from 0), the same on every rank."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors by name: what seed, settings and the step's number do not say."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes a state back."""
+
+
+class _Stateless:
+    """Seed, settings and the step's number say all."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take."""
+
 
 @dataclass(frozen=True)
-class Table:
+class Table(_Stateless):
     """Examples in memory, in the order of the schedule."""
 
     examples: list[TokenizedExample]
@@ -55,7 +74,7 @@ class Table:
 
 
 @dataclass
-class Flow:
+class Flow(_Stateless):
     """A stream, `per_step` examples at a time. A step that lies further on is reached by reading what is before it."""
 
     stream: Stream

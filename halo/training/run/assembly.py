@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,17 @@ from halo.errors import SettingsError
 from halo.loss.function import LossFunction
 from halo.options import parts
 from halo.plugin.registry import choose, supplied
+from halo.reference.interface import Reference
 from halo.scoring.capability import choose_path
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
-from halo.training.data.datasets import Say, load_data
+from halo.training.data.datasets import Data, Say, load_data
+from halo.training.data.feed import Feed, Table
 from halo.training.model.loading import load_policy, load_tokenizer, wants_bf16
 from halo.training.model.optimizer import adamw
 from halo.training.run.needs import check_moves, check_needs, check_trackers
-from halo.training.run.references import attach_reference
-from halo.training.run.run import Run
+from halo.training.run.references import build_reference, check_agreement, scored_ahead, starts_as_policy
+from halo.training.run.run import Policy, Run
 from halo.training.settings import Settings
 from halo.training.step.step import Step
 
@@ -42,6 +45,26 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
     template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
     data = load_data(compiled, settings, template, say)
+    policy = _policy(compiled, settings, tokenizer, template, data, output, say)
+    reference = build_reference(policy, say)
+    step = _step(loss, policy, reference, min(data.train, key=lambda example: example.longest))
+    feed = data.feed(settings, policy.placement.size)
+    if reference is not None and starts_as_policy(settings):
+        check_agreement(step, data.train[:2])
+    facts: dict[str, float] = {}
+    if reference is not None and settings.precompute_ref_log_probs:
+        begun = time.perf_counter()
+        data, feed, filler = _ahead(step, data, feed, settings)
+        reference, step = None, _step(loss, policy, None, filler)
+        facts["reference_seconds"] = time.perf_counter() - begun
+    of_policy = {part.name: getattr(policy, part.name) for part in fields(policy)}
+    return Run(**of_policy, data=data, feed=feed, reference=reference, step=step, output=output, say=say, facts=facts)
+
+
+def _policy(
+    compiled: CompiledObjective, settings: Settings, tokenizer: Any, template: Template, data: Data, output: Path, say: Say
+) -> Policy:
+    """The policy loaded, its scorer checked, and both laid on the devices."""
     torch.manual_seed(settings.seed)  # a new adapter begins with random numbers
     model = load_policy(str(settings.model_name_or_path), settings)
     placement, why = _placement(model, settings, output)
@@ -52,14 +75,25 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     model.config.use_cache = False
-    vocabulary = model.get_output_embeddings().weight.shape[0]
+    vocabulary = model.get_output_embeddings().weight.shape[0]  # read before a backend splits the weights
     placement.prepare(scorer, lambda: adamw(model, settings))
-    shortest = min(data.train, key=lambda example: example.longest)
-    step = Step(loss, placement.module, None, placement.device, placement, vocabulary, filler=shortest)
-    feed = data.feed(settings, placement.size)
-    run = Run(compiled, settings, model, tokenizer, template, data, feed, step, scorer, placement, output, say)
-    attach_reference(run)
-    return run
+    return Policy(compiled, settings, model, tokenizer, template, scorer, placement, vocabulary)
+
+
+def _step(loss: LossFunction, policy: Policy, reference: Reference | None, filler: TokenizedExample) -> Step:
+    placement = policy.placement
+    return Step(loss, placement.module, reference, placement.device, placement, policy.vocabulary, filler)
+
+
+def _ahead(step: Step, data: Data, feed: Feed, settings: Settings) -> tuple[Data, Feed, TokenizedExample]:
+    """Every example that the run sees, with its reference log-probs: the reference is not needed again."""
+    assert isinstance(feed, Table), "a stream was refused before"
+    assert step.filler is not None, "assembly gives one"
+    size = settings.per_device_train_batch_size
+    train = scored_ahead(step, data.train, feed.reached(), size)
+    held_out = scored_ahead(step, data.held_out, range(len(data.held_out)), size)
+    filler = scored_ahead(step, [step.filler], [0], 1)[0] if step.world.size > 1 else step.filler
+    return Data(train, held_out), Table(train, feed.schedule), filler
 
 
 def output_folder(name: str, settings: Settings) -> Path:

@@ -15,7 +15,7 @@ from halo.reference.interface import FollowingReference
 from halo.training.data.schedule import share
 from halo.training.run.run import Run
 from halo.training.saving.card import model_card
-from halo.training.saving.checkpoints import find_checkpoint, restore, save_checkpoint, save_model
+from halo.training.saving.checkpoints import Carried, find_checkpoint, restore, save_checkpoint, save_model
 from halo.training.saving.resuming import check_goes_on
 from halo.training.step.metrics import Sums, added, means, measure
 
@@ -47,6 +47,7 @@ class _Loop:
         self.run, self.observer, self.settings = run, observer, run.settings
         self.feed = run.feed
         self.scheduler = _scheduler(run, run.placement.optimizer, self.feed.total)
+        self.carried = Carried(run.model, run.tokenizer, run.placement, self.scheduler, run.step.loss, run.feed, run.reference)
         self.sums: Sums = {}
         self.history: list[dict[str, float]] = []
         self.started, self.tokens, self.mark = time.perf_counter(), 0, (time.perf_counter(), 0)
@@ -68,8 +69,8 @@ class _Loop:
         rate = self.scheduler.get_last_lr()[0]
         norm = run.placement.update(settings.max_grad_norm)
         self.scheduler.step()
-        if isinstance(run.step.reference, FollowingReference):
-            run.step.reference.follow(run.model, step + 1)
+        if isinstance(run.reference, FollowingReference):
+            run.reference.follow(run.model, step + 1)
         self.tokens += judged.tokens * run.step.world.size
         self.sums = added([self.sums, measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources)])
         done = step + 1
@@ -137,7 +138,7 @@ class _Loop:
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
         check_goes_on(folder, self.run.compiled, self.settings, self.feed.total, self.run.say)
-        step, self.sums = restore(checkpoint, self.run.model, self.run.placement, self.scheduler, self.run.step)
+        step, self.sums = restore(checkpoint, self.carried)
         self._forget_after(step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
         return step
@@ -150,9 +151,8 @@ class _Loop:
             file.write_text("".join(f"{line}\n" for line in lines))
 
     def _checkpoint(self, done: int) -> None:
-        run, limit = self.run, self.settings.save_total_limit
-        save_checkpoint(run.output, done, run.model, run.tokenizer, run.placement, self.scheduler, run.step, self.sums, limit)
-        run.placement.barrier()
+        save_checkpoint(self.run.output, done, self.carried, self.sums, self.settings.save_total_limit)
+        self.run.placement.barrier()
 
     def _close(self) -> None:
         run = self.run

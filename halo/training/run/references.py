@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,12 +20,13 @@ from halo.scoring.distributions import States
 from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, scored_counts
 from halo.scoring.scorer import Scorer
-from halo.training.data.feed import Table
+from halo.training.data.datasets import Say
 from halo.training.model.loading import check_same_vocabulary, load_model
 from halo.training.model.lora import trains_adapter
-from halo.training.run.run import Run
+from halo.training.run.run import Policy
 from halo.training.settings import Settings
 from halo.training.step.batch import logp_of
+from halo.training.step.step import Step
 
 AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
 
@@ -41,65 +41,65 @@ def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Options]:
     return strategy, strategy.with_options(options)
 
 
-def attach_reference(run: Run) -> None:
-    """Builds the reference if the objective needs one, checks that the policy agrees with it, and scores ahead if asked."""
-    needs, settings = run.compiled.graph.needs, run.settings
+def build_reference(policy: Policy, say: Say) -> Reference | None:
+    """The reference of a run, None if the objective needs none. Raises SettingsError for one that this run cannot have."""
+    needs, settings = policy.compiled.graph.needs, policy.settings
     if not needs.reference:
-        run.say("reference  none: the objective needs none")
-        return
+        say("reference  none: the objective needs none")
+        return None
     strategy, _ = chosen_reference(settings)
-    if "borrows_policy" in strategy.abilities and needs.divergences and run.placement.sharded:
-        message = f"{run.compiled.graph.name} reads {', '.join(needs.divergences)}, and --reference {strategy.name} is the sharded policy itself"
+    if "borrows_policy" in strategy.abilities and needs.divergences and policy.placement.sharded:
+        reads = f"{policy.compiled.graph.name} reads {', '.join(needs.divergences)}"
+        message = f"{reads}, and --reference {strategy.name} is the sharded policy itself"
         raise SettingsError("plugin", message, place=Place("--reference"), hint="--reference frozen")
-    context = reference_context(run)
+    context = reference_context(policy)
     other = settings.reference_model_name_or_path
     if other and "loads_model" in strategy.abilities:
-        check_same_vocabulary(run.tokenizer, other, settings)
+        check_same_vocabulary(policy.tokenizer, other, settings)
     if settings.precompute_ref_log_probs and strategy.name == "frozen" and not other:
-        reference: Reference | None = _Start(run)  # the policy has not moved yet: it is its own reference
+        reference: Reference | None = _Start(policy)  # the policy has not moved yet: it is its own reference
     else:
         reference = strategy.build(context)
-    assert reference is not None  # _check_needs asked for one that gives log-probs
-    run.step.reference = reference
-    run.say(f"reference  {reference.describe()}{_weights(context) if strategy.abilities & {'loads_model', 'starts_as_policy'} else ''}")
-    if "starts_as_policy" in strategy.abilities and not other:
-        _check_agreement(run)
-    if settings.precompute_ref_log_probs:
-        _precompute(run)
+    assert reference is not None  # check_needs asked for one that gives log-probs
+    say(f"reference  {reference.describe()}{_weights(context) if strategy.abilities & {'loads_model', 'starts_as_policy'} else ''}")
+    return reference
 
 
-def reference_context(run: Run) -> ReferenceContext:
-    """What this run gives a reference strategy to build from. Nothing is loaded."""
-    settings = run.settings
-    name, vocabulary = str(settings.reference_model_name_or_path or settings.model_name_or_path), run.step.vocab_size
-    assert vocabulary is not None
+def reference_context(policy: Policy) -> ReferenceContext:
+    """What a run gives a reference strategy to build from. Nothing is loaded."""
+    settings, placement, path = policy.settings, policy.placement, policy.scorer.path
+    name = str(settings.reference_model_name_or_path or settings.model_name_or_path)
 
     def wrapped(model: Any) -> _Scored:
-        if run.scorer.path == "auto":
+        if path == "auto":
             register(model)
-        return _Scored(run.placement.frozen(Scorer(model, run.scorer.path)), run.placement)
+        return _Scored(placement.frozen(Scorer(model, path)), placement)
 
     return ReferenceContext(
         lambda: load_model(name, settings),
         name,
         wrapped,
-        vocabulary,
+        policy.vocabulary,
         chosen_reference(settings)[1],
-        policy=_Policy(run),
-        policy_model=run.model,
+        policy=_AtWork(policy),
+        policy_model=policy.model,
         fingerprint=lambda: weights_fingerprint(name),
-        numerics=_numerics(run),
-        sharded=run.placement.sharded,
+        numerics=_numerics(policy),
+        sharded=placement.sharded,
     )
 
 
-def _numerics(run: Run) -> str:
+def _numerics(policy: Policy) -> str:
     """Type of the weights, how a quantised base holds them, autocast, attention, path of the scorer, device."""
-    path = {"auto": "packed"}.get(run.scorer.path, run.scorer.path)
-    attention = "sdpa" if path == "packed" else run.model.config._attn_implementation  # packed attention is made of sdpa's
-    autocast = {"no": ""}.get(run.placement.context.mixed_precision, f"{run.placement.context.mixed_precision}-autocast")
-    bits = "4-bit" if run.settings.load_in_4bit else "8-bit" if run.settings.load_in_8bit else ""
-    return " ".join(filter(None, [run.settings.dtype, bits, autocast, attention, path, run.placement.device.type]))
+    settings, placement = policy.settings, policy.placement
+    path = {"auto": "packed"}.get(policy.scorer.path, policy.scorer.path)
+    attention = "sdpa" if path == "packed" else policy.model.config._attn_implementation  # packed attention is made of sdpa's
+    precision = placement.context.mixed_precision
+    autocast = "" if precision == "no" else f"{precision}-autocast"
+    bits = ""
+    if settings.load_in_4bit or settings.load_in_8bit:
+        bits = "4-bit" if settings.load_in_4bit else "8-bit"
+    return " ".join(filter(None, [settings.dtype, bits, autocast, attention, path, placement.device.type]))
 
 
 def _weights(context: ReferenceContext) -> str:
@@ -126,23 +126,24 @@ class _Scored:
         return states
 
 
-class _Policy:
+class _AtWork:
     """The policy at work, scored as in a training step."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
 
     def __call__(self, rows: RowBatch) -> Tensor:
-        return self.run.step.score(rows)
+        flat: Tensor = self.policy.placement.module(rows)
+        return flat
 
     @torch.no_grad()
     def states(self, rows: RowBatch) -> Any:
         """A sharded policy cannot be run around its prepared scorer: there sums of distributions are all that can be had."""
-        placement = self.run.placement
-        return _Sums(self.run.step.score, rows) if placement.sharded else _Scored(self.run.scorer, placement).states(rows)
+        placement = self.policy.placement
+        return _Sums(placement.module, rows) if placement.sharded else _Scored(self.policy.scorer, placement).states(rows)
 
 
-class _Start(_Policy):
+class _Start(_AtWork):
     """The policy before its first step, as its own reference: no second copy of the weights."""
 
     @torch.no_grad()
@@ -150,7 +151,7 @@ class _Start(_Policy):
         return self(rows)
 
     def describe(self) -> str:
-        return f"{self.run.settings.model_name_or_path} before the first step, scored ahead and then gone"
+        return f"{self.policy.settings.model_name_or_path} before the first step, scored ahead and then gone"
 
 
 @dataclass(frozen=True)
@@ -165,11 +166,16 @@ class _Sums:
         return self.score(self.rows, words)
 
 
-def _check_agreement(run: Run) -> None:
-    """Policy and reference must give the same log-probs before the first step, and no divergence."""
-    step, needs = run.step, run.compiled.graph.needs
-    policy = step.measured(run.data.train[:2], [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
-    reference = step.referenced(run.data.train[:2])
+def starts_as_policy(settings: Settings) -> bool:
+    """Whether the reference must agree with the policy before the first step."""
+    return "starts_as_policy" in chosen_reference(settings)[0].abilities and not settings.reference_model_name_or_path
+
+
+def check_agreement(step: Step, examples: Sequence[TokenizedExample]) -> None:
+    """Policy and reference must give the same log-probs before the first step, and no divergence. Raises RunFailed."""
+    needs = step.needs
+    policy = step.measured(examples, [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
+    reference = step.referenced(examples)
     gaps = [(logp_of(policy[slot]) - logp_of(reference[slot])).abs() for slot in step.reference_slots]
     columns = [1 + needs.policy_words.index(word) for word in needs.divergences]
     gaps += [flat[:, columns] for flat in policy.values()] if columns else []
@@ -178,21 +184,16 @@ def _check_agreement(run: Run) -> None:
         raise RunFailed("self-test", f"policy and reference differ by {worst:.3g} nats in a token before the first step")
 
 
-def _precompute(run: Run) -> None:
-    """Gives every example its reference log-probs, then frees the reference."""
-    slots, settings, begun = run.step.reference_slots, run.settings, time.perf_counter()
-    assert isinstance(run.feed, Table), "a stream was refused before"
-    for examples, wanted in ((run.data.train, run.feed.reached()), (run.data.held_out, list(range(len(run.data.held_out))))):
-        for start in range(0, len(wanted), settings.per_device_train_batch_size):
-            chosen = wanted[start : start + settings.per_device_train_batch_size]
-            flat = run.step.referenced([examples[i] for i in chosen])
-            cursor = dict.fromkeys(slots, 0)
-            for i in chosen:
-                examples[i] = _with_logps(examples[i], flat, cursor)
-    if run.step.world.size > 1 and (filler := run.step.filler) is not None:  # scored too, since the reference goes
-        run.step.filler = _with_logps(filler, run.step.referenced([filler]), dict.fromkeys(slots, 0))
-    run.step.reference = None
-    run.facts["reference_seconds"] = time.perf_counter() - begun
+def scored_ahead(step: Step, examples: Sequence[TokenizedExample], wanted: Sequence[int], size: int) -> list[TokenizedExample]:
+    """The examples; the `wanted` ones, by index, with their reference log-probs, scored `size` at a time."""
+    found = list(examples)
+    for start in range(0, len(wanted), size):
+        chosen = wanted[start : start + size]
+        flat = step.referenced([found[i] for i in chosen])
+        cursor = dict.fromkeys(step.reference_slots, 0)
+        for i in chosen:
+            found[i] = _with_logps(found[i], flat, cursor)
+    return found
 
 
 def _with_logps(example: TokenizedExample, flat: dict[str, Tensor], cursor: dict[str, int]) -> TokenizedExample:

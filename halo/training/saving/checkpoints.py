@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 
 from halo.backends.placement import Placement
 from halo.errors import RunFailed, SettingsError
-from halo.reference.interface import FollowingReference
+from halo.loss.function import LossFunction
+from halo.reference.interface import FollowingReference, Reference
+from halo.training.data.feed import Feed
 from halo.training.model.lora import TRAINED, in_file, is_peft, weighs_as
 from halo.training.step.metrics import Sums
-from halo.training.step.step import Step
 
 STATE = "trainer_state.json"
 
@@ -36,28 +38,33 @@ def save_model(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, A
     draft.rmdir()
 
 
-def save_checkpoint(
-    output: Path,
-    step: int,
-    model: Any,
-    tokenizer: Any,
-    placement: Placement,
-    scheduler: Any,
-    run_step: Step,
-    sums: Sums,
-    limit: int | None,
-) -> Path:
+@dataclass(frozen=True)
+class Carried:
+    """What a run carries from step to step: all that a checkpoint holds. `scheduler` is that of the learning rate."""
+
+    model: Any
+    tokenizer: Any
+    placement: Placement
+    scheduler: Any
+    loss: LossFunction
+    feed: Feed
+    reference: Reference | None
+
+
+def save_checkpoint(output: Path, step: int, run: Carried, sums: Sums, limit: int | None) -> Path:
     """Writes `checkpoint-STEP` atomically and removes the oldest past `limit`. Every process calls it, the main one writes."""
     final, draft = output / f"checkpoint-{step}", output / f".checkpoint-{step}.draft"
-    weights = placement.weights(model)
-    state = {"optimizer": placement.optimizer_state(), "scheduler": scheduler.state_dict(), "loss": run_step.loss.state_dict()}
-    if isinstance(run_step.reference, FollowingReference):
-        state["reference"] = placement.whole(run_step.reference.state_dict())
+    placement = run.placement
+    weights = placement.weights(run.model)
+    state = {"optimizer": placement.optimizer_state(), "scheduler": run.scheduler.state_dict(), "loss": run.loss.state_dict()}
+    if isinstance(run.reference, FollowingReference):
+        state["reference"] = placement.whole(run.reference.state_dict())
+    state["feed"] = run.feed.state_dict()
     state["torch_rng"] = torch.get_rng_state()
     if not placement.is_main:
         return final
     shutil.rmtree(draft, ignore_errors=True)
-    save_model(model, tokenizer, draft, weights)
+    save_model(run.model, run.tokenizer, draft, weights)
     torch.save(state, draft / "optimizer.pt")
     (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
     shutil.rmtree(final, ignore_errors=True)
@@ -87,8 +94,23 @@ def find_checkpoint(path: str) -> tuple[Path, Path]:
     return folder, found[-1]
 
 
-def restore(checkpoint: Path, model: Any, placement: Placement, scheduler: Any, run_step: Step) -> tuple[int, Sums]:
-    """Loads weights, optimizer, schedule, the loss's statistics, a moving reference and random state; returns the step and the metrics not yet logged."""
+def restore(checkpoint: Path, run: Carried) -> tuple[int, Sums]:
+    """Loads all that a run carries, and the random state; returns the step and the metrics not yet logged. Raises RunFailed."""
+    _restore_weights(checkpoint, run.model, run.placement)
+    state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
+    run.placement.load_optimizer_state(state["optimizer"])
+    run.scheduler.load_state_dict(state["scheduler"])
+    run.loss.load_state_dict(state.get("loss", {}))
+    if isinstance(run.reference, FollowingReference):
+        like = run.reference.state_dict()
+        run.reference.load_state_dict({name: run.placement.laid(value, like.get(name)) for name, value in state["reference"].items()})
+    run.feed.load_state_dict(state.get("feed", {}))
+    torch.set_rng_state(state["torch_rng"])
+    told = json.loads((checkpoint / STATE).read_text())
+    return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}
+
+
+def _restore_weights(checkpoint: Path, model: Any, placement: Placement) -> None:
     from safetensors.torch import load_file
 
     weights = {name: tensor for file in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(file).items()}
@@ -99,13 +121,3 @@ def restore(checkpoint: Path, model: Any, placement: Placement, scheduler: Any, 
     if missing - set(getattr(model, "_tied_weights_keys", None) or ()) or not fits or (is_peft(model) and not weighs_as(model, checkpoint)):
         raise RunFailed("resume", f"{checkpoint} does not hold the weights of this model", hint="resume with the settings of that run")
     placement.load_weights(model, {own[name]: tensor for name, tensor in weights.items()})
-    state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
-    placement.load_optimizer_state(state["optimizer"])
-    scheduler.load_state_dict(state["scheduler"])
-    run_step.loss.load_state_dict(state.get("loss", {}))
-    if isinstance(run_step.reference, FollowingReference):
-        like = run_step.reference.state_dict()
-        run_step.reference.load_state_dict({name: placement.laid(value, like.get(name)) for name, value in state["reference"].items()})
-    torch.set_rng_state(state["torch_rng"])
-    told = json.loads((checkpoint / STATE).read_text())
-    return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}

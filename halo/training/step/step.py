@@ -3,10 +3,9 @@
 Score: rows become token log-probs. Judge: the loss function sees the whole effective batch once, the same on every rank,
 so batch means, sorts and counts are local tensor code. Pull back: each micro-batch backpropagates d loss / d log-prob.
 
-Nothing here knows an objective. What a batch quantity depends on is measured before anything is pulled back: nothing for
-most, the mismatched completions for KTO (which have no gradient, so this costs nothing), every completion for a sort or an
-attached batch mean (one more forward pass). Running statistics take the whole batch in once, before anything is pulled
-back, from the same numbers on every rank.
+Nothing here knows an objective. Which passes come first is the step's schedule (`passes`): what a batch quantity depends on is
+measured before anything is pulled back. Running statistics take the whole batch in once, before anything is pulled back, from the
+same numbers on every rank.
 
 Every rank runs the same number of passes, since a policy that is sharded is put together by all of them for each: a rank
 whose share is smaller runs a filler example through, whose log-probs nothing reads and whose slope is zero.
@@ -30,6 +29,7 @@ from halo.reference.interface import FullReference, Reference
 from halo.scoring.distributions import Distributions
 from halo.scoring.rows import RowBatch, build_rows
 from halo.training.step.batch import EffectiveBatch, Facts
+from halo.training.step.passes import Plan, Schedule
 
 Micro = Sequence[TokenizedExample]
 Flat = dict[str, Tensor]
@@ -74,11 +74,32 @@ class Judged:
     sources: tuple[str, ...] = ()
 
 
+@dataclass
+class Seen:
+    """What a step knows of its whole batch so far: log-probs of the policy (`known`) and the reference, by slot.
+
+    start  where this rank's own part of each slot begins
+    """
+
+    batch: EffectiveBatch
+    known: Flat
+    reference: Flat
+    start: dict[str, int]
+
+    def inputs(self, logps: Flat) -> LossInputs:
+        """What the loss is given, for these log-probs of the policy."""
+        return self.batch.inputs(logps, self.reference)
+
+
 class Step:
     """Accumulates the gradient of one effective batch into the policy's weights.
 
-    score  the prepared scorer; reference  None if the objective needs none; vocab_size  what the model's head has; filler  what a
-    rank runs that has no example left, needed with several ranks. Places of rows are named if the loss is not finite. Where the objective reads full-vocabulary words, flat log-probs have a column
+    score       the prepared scorer
+    reference   None if the objective needs none
+    vocab_size  what the model's head has
+    filler      what a rank runs that has no example left, needed with several ranks
+
+    Places of rows are named if the loss is not finite. Where the objective reads full-vocabulary words, flat log-probs have a column
     for each of them beside the log-prob: (n, 1 + words).
     """
 
@@ -100,24 +121,18 @@ class Step:
 
     def run(self, micros: Sequence[Micro], train: bool = True) -> Judged:
         """Scores, judges and (if `train`) pulls back. Raises RunFailed before any backward if the loss is not finite."""
-        rank_first = tuple(self.needs.measured) + tuple(s for s in self.needs.coupled if s in self.needs.gradient and self._split(micros))
-        first = rank_first if train else self.needs.slots
+        in_parts = len(micros) > 1 or self.world.size > 1
+        plan = Plan.of(self.needs, in_parts, train)
         fillers = self._fillers(micros)
-        known = _joined([self.measured(micro, first) for micro in micros], [self.measured(micro, first) for micro in fillers], first)
-        referenced = [self.referenced(micro) for micro in micros]
-        reference = _joined(referenced, [self.referenced(micro) for micro in fillers], self.reference_slots)
-        batch, known, reference, start = self._gathered(micros, known, reference)
-        columns = [1 + len(self.needs.policy_words)] if self.needs.policy_words else []
-        for slot in self.needs.slots:
-            known.setdefault(slot, torch.full((batch.size(slot), *columns), PADDING, device=self.device))
-        if train and self._split(micros):
-            self.loss.update_statistics(batch.inputs(known, reference))
-        judged = self._pulled(micros, fillers, batch, known, reference, start) if train else None
-        self._states.clear()
-        if judged is None or self._split(micros):
-            output, inputs = self._judged(batch, known, reference)
-            judged = Judged(output, inputs, 0)
-        judged.sources = tuple(fact.source for fact in batch.facts)
+        seen = self._ahead(micros, fillers, plan.ahead)
+        if plan.schedule is Schedule.EVALUATE:
+            self._states.clear()
+            judged = self._judged(seen)
+        elif in_parts:
+            judged = self._pulled_in_parts(micros, fillers, seen)
+        else:
+            judged = self._pulled_whole(micros[0], seen)
+        judged.sources = tuple(fact.source for fact in seen.batch.facts)
         judged.tokens = sum(self._tokens(example) for micro in micros for example in micro)
         return judged
 
@@ -140,9 +155,6 @@ class Step:
         """The completions whose reference log-probs or `ref_entropy` are read."""
         needs, words = self.needs, {f"ref_{word}" for word in self.reference_words}
         return tuple(s for s in needs.slots if s in needs.reference_slots or words & set(needs.vocabulary.get(s, ())))
-
-    def _split(self, micros: Sequence[Micro]) -> bool:
-        return len(micros) > 1 or self.world.size > 1
 
     # -- score -----------------------------------------------------------------------------------------------------
 
@@ -199,71 +211,95 @@ class Step:
 
     # -- judge -----------------------------------------------------------------------------------------------------
 
-    def _gathered(self, micros: Sequence[Micro], known: Flat, reference: Flat) -> tuple[EffectiveBatch, Flat, Flat, dict[str, int]]:
-        """The whole batch, what is known of it, and where this rank's own part of each slot begins."""
+    def _ahead(self, micros: Sequence[Micro], fillers: Sequence[Micro], slots: tuple[str, ...]) -> Seen:
+        """The whole batch, with the reference's log-probs and the policy's of these slots; the policy's others are not known yet."""
+        known = _joined([self.measured(micro, slots) for micro in micros], [self.measured(micro, slots) for micro in fillers], slots)
+        referenced = [self.referenced(micro) for micro in micros]
+        reference = _joined(referenced, [self.referenced(micro) for micro in fillers], self.reference_slots)
+        seen = self._gathered(micros, known, reference)
+        columns = [1 + len(self.needs.policy_words)] if self.needs.policy_words else []
+        for slot in self.needs.slots:
+            seen.known.setdefault(slot, torch.full((seen.batch.size(slot), *columns), PADDING, device=self.device))
+        return seen
+
+    def _gathered(self, micros: Sequence[Micro], known: Flat, reference: Flat) -> Seen:
+        """What every rank has seen, put together."""
         own = [Facts.of(example, self.needs.slots) for micro in micros for example in micro]
         if self.world.size == 1:
-            return self._batch(own), known, reference, dict.fromkeys(self.needs.slots, 0)
+            return Seen(self._batch(own), known, reference, dict.fromkeys(self.needs.slots, 0))
         parts = self.world.gather((own, _on_cpu(known), _on_cpu(reference)))
         everyone = [fact for facts, _, _ in parts for fact in facts]
         start = {slot: sum(fact.size(slot) for facts, _, _ in parts[: self.world.rank] for fact in facts) for slot in self.needs.slots}
         known = {slot: torch.cat([k[slot] for _, k, _ in parts]).to(self.device) for slot in known}
         reference = {slot: torch.cat([r[slot] for _, _, r in parts]).to(self.device) for slot in reference}
-        return self._batch(everyone), known, reference, start
+        return Seen(self._batch(everyone), known, reference, start)
 
     def _batch(self, facts: list[Facts]) -> EffectiveBatch:
         return EffectiveBatch(facts, self.needs, self.loss.feedback, self.device, self.vocab_size)
 
     @torch.no_grad()
-    def _judged(self, batch: EffectiveBatch, known: Flat, reference: Flat) -> tuple[LossOutput, LossInputs]:
-        inputs = batch.inputs(known, reference)
-        return self.loss(inputs), inputs
+    def _judged(self, seen: Seen) -> Judged:
+        inputs = seen.inputs(seen.known)
+        return Judged(self.loss(inputs), inputs, 0)
 
     # -- pull back -------------------------------------------------------------------------------------------------
 
-    def _pulled(
-        self, micros: Sequence[Micro], fillers: Sequence[Micro], batch: EffectiveBatch, known: Flat, reference: Flat, start: dict[str, int]
-    ) -> Judged | None:
-        """Backpropagates every micro-batch; `known` ends up holding the log-probs of the whole batch."""
-        cursor, result = dict(start), None
+    def _pulled_whole(self, micro: Micro, seen: Seen) -> Judged:
+        """One pass on one process: the batch is judged, and taken into the running statistics, in the pass that is pulled back."""
+        judged = self._pulled(micro, seen, dict(seen.start), updates=True)
+        self._states.clear()
+        return judged
+
+    def _pulled_in_parts(self, micros: Sequence[Micro], fillers: Sequence[Micro], seen: Seen) -> Judged:
+        """Each micro-batch judges the whole batch, of which it makes its own part live. What was seen is judged at the end."""
+        self.loss.update_statistics(seen.inputs(seen.known))
+        cursor = dict(seen.start)
         for index, micro in enumerate([*micros, *fillers]):
             last = index == len(micros) + len(fillers) - 1
             with nullcontext() if last else self.world.no_sync():
-                live = self._scored(micro, self.needs.gradient, self._policy)
-                if index >= len(micros):
+                if index < len(micros):
+                    self._pulled(micro, seen, cursor)
+                else:
+                    live = self._scored(micro, self.needs.gradient, self._policy)
                     self.world.pull_back(list(live.values()), [torch.zeros_like(x) for x in live.values()])
-                    continue
-                leaves = {slot: x.detach().requires_grad_() for slot, x in live.items()}
-                logps = {slot: _placed(known[slot], leaves[slot], cursor[slot]) if slot in leaves else x for slot, x in known.items()}
-                inputs = batch.inputs(logps, reference)
-                if not self._split(micros):
-                    self.loss.update_statistics(inputs)
-                output = self.loss(inputs)
-                self._check_finite(output, micro)
-                gradients = (
-                    torch.autograd.grad(output.loss, list(leaves.values()), allow_unused=True)
-                    if output.loss.requires_grad
-                    else [None] * len(leaves)
-                )
-                slopes = [
-                    torch.zeros_like(leaf) if g is None else g * self.world.size for leaf, g in zip(leaves.values(), gradients, strict=True)
-                ]
-                self.world.pull_back(list(live.values()), slopes)
             self._states.pop((id(micro), self.needs.gradient), None)
-            for slot, leaf in leaves.items():
-                known[slot] = _placed(known[slot], leaf.detach(), cursor[slot])
-                cursor[slot] += len(leaf)
-            result = Judged(output, inputs, 0)
         if self.world.size > 1:
-            self._exchange(batch, known, start, cursor)
-        return result
+            self._exchange(seen, cursor)
+        self._states.clear()
+        return self._judged(seen)
 
-    def _exchange(self, batch: EffectiveBatch, known: Flat, start: dict[str, int], end: dict[str, int]) -> None:
+    def _pulled(self, micro: Micro, seen: Seen, cursor: dict[str, int], updates: bool = False) -> Judged:
+        """Backpropagates one micro-batch, whose log-probs are known from here on; `cursor` moves behind them.
+
+        updates  whether these log-probs are the whole batch, which the running statistics take in
+        """
+        live = self._scored(micro, self.needs.gradient, self._policy)
+        leaves = {slot: x.detach().requires_grad_() for slot, x in live.items()}
+        logps = {slot: _placed(seen.known[slot], leaves[slot], cursor[slot]) if slot in leaves else x for slot, x in seen.known.items()}
+        inputs = seen.inputs(logps)
+        if updates:
+            self.loss.update_statistics(inputs)
+        output = self.loss(inputs)
+        self._check_finite(output, micro)
+        self.world.pull_back(list(live.values()), self._slopes(output.loss, list(leaves.values())))
+        for slot, leaf in leaves.items():
+            seen.known[slot] = _placed(seen.known[slot], leaf.detach(), cursor[slot])
+            cursor[slot] += len(leaf)
+        return Judged(output, inputs, 0)
+
+    def _slopes(self, loss: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+        """d loss / d leaf, times the number of ranks: their mean is taken. Zero where the loss does not depend on a leaf."""
+        if not loss.requires_grad:
+            return [torch.zeros_like(leaf) for leaf in leaves]
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+        return [torch.zeros_like(leaf) if g is None else g * self.world.size for leaf, g in zip(leaves, gradients, strict=True)]
+
+    def _exchange(self, seen: Seen, end: dict[str, int]) -> None:
         """Every rank learns the log-probs that the others computed."""
-        own = {slot: known[slot][start[slot] : end[slot]].cpu() for slot in self.needs.gradient}
+        own = {slot: seen.known[slot][seen.start[slot] : end[slot]].cpu() for slot in self.needs.gradient}
         parts = self.world.gather(own)
         for slot in self.needs.gradient:
-            known[slot] = torch.cat([part[slot] for part in parts]).to(self.device)
+            seen.known[slot] = torch.cat([part[slot] for part in parts]).to(self.device)
 
     def _check_finite(self, output: LossOutput, micro: Micro) -> None:
         if torch.isfinite(output.loss):

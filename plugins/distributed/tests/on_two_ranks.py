@@ -34,7 +34,7 @@ def watched(run: Any, observer: Any = None) -> Any:
     sharded = run.placement.sharded
     if sharded:
         assert_sharded(run.placement.module, "policy")
-        reference = getattr(run.step.reference, "_score", None)
+        reference = getattr(run.reference, "_score", None)
         if reference is not None:
             assert_sharded(reference.scorer, "reference")
         print(f"sharded {run.placement.rank}")

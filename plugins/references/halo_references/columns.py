@@ -10,6 +10,7 @@ import math
 import os
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def take(words: list[str]) -> None:
     run = assembled(compiled, without, lambda line: None if line.startswith("reference") else print(line))
     from halo.training.run.references import reference_context
 
-    run.settings = settings
+    run = replace(run, settings=settings)
     context = reference_context(run)
     store = Store(folder_of(context.options.folder), context.fingerprint(), context.numerics, context.name)
     check_kept(store)

@@ -52,7 +52,7 @@ def assembled(compiled: Any, settings: Any, say: Callable[[str], None] = print) 
 
 def fill(run: Any, examples: Sequence[Any]) -> None:
     """Scores this rank's share of the examples and says how many rows there were. Raises Unusable if they cannot be kept."""
-    reference, world, begun, size = run.step.reference, run.step.world, time.monotonic(), run.settings.per_device_train_batch_size
+    reference, world, begun, size = run.reference, run.placement, time.monotonic(), run.settings.per_device_train_batch_size
     starts = range(size * world.rank, len(examples), size * world.size)
     check_kept(reference.store)
     for done, start in enumerate(starts, 1):
