@@ -74,6 +74,16 @@ class Span:
         """Whether every value is <= 0."""
         return self.high <= 0
 
+    def sign(self, strict: bool = False) -> int | None:
+        """+1 if every value is >= 0 (strict: > 0), -1 if every value is <= 0 (< 0), 0 if 0 is the only one, else None."""
+        if self.exact == 0:
+            return 0
+        if self.positive or (self.nonnegative and not strict):
+            return 1
+        if self.negative or (self.nonpositive and not strict):
+            return -1
+        return None
+
     @property
     def bounded(self) -> bool:
         """Whether both ends are finite."""

@@ -17,7 +17,7 @@ from halo.analysis.scalar import Scalars, variables
 from halo.checks.scalars.inputs import SUM_OF
 from halo.checks.scalars.view import View
 from halo.checks.subject import Finding, Subject
-from halo.checks.well_formed import is_data
+from halo.checks.well_formed import depends_on_data
 from halo.compiler import units as unit_inference
 from halo.compiler.graph import Node, topological
 
@@ -127,5 +127,4 @@ def _kinship(s: Scalars, view: View, loss: Node, swapped: Node) -> str:
         total = sympy.cancel(sympy.together(algebra.normal(s.call("add", loss, swapped))))
     except OutOfReach:
         return ""
-    constant = not any(is_data(algebra, g) for g in total.free_symbols)
-    return f"; the two losses add up to {algebra.pretty(total)}" if constant else ""
+    return "" if depends_on_data(algebra, total) else f"; the two losses add up to {algebra.pretty(total)}"

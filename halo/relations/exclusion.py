@@ -11,13 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations
-from typing import Any
 
 from mpmath import mp, mpf
-from sympy import Poly
 
-from halo.analysis.algebra.factors import OutOfReach
-from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_RATIOS
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import is_zero, number
@@ -279,11 +275,6 @@ def _around(value: mpf) -> Span:
     return Span(near - pad, near + pad)
 
 
-def _grid(polynomial: Any) -> int:
-    """How many coefficients a bound on the polynomial looks at."""
-    return math.prod(int(degree) + 1 for degree in Poly(polynomial, *sorted(polynomial.free_symbols, key=str)).degree_list())
-
-
 def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""
     words = {word for word, row in FUNCTIONS.items() if "exp(" in row.definition} | {"exp", "pow", "max", "min", "where"}
@@ -304,23 +295,11 @@ def _dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> t
 
 def strict_sign(s: Scalars, node: Node, box: Box, by_algebra: bool = True) -> int | None:
     """+1 if it is > 0 everywhere on the box, -1 if < 0, None if neither was shown."""
-    used = variables(node)
-    if not used:
+    if not variables(node):
         value = sure_value(node, {})
-        return None if value is None or abs(value) < mpf(10) ** -25 else 1 if value > 0 else -1
-    span = Calculus(box).span(node)
-    if span.positive or span.negative:
-        return 1 if span.positive else -1
+        if value is None or abs(value) < mpf(10) ** -25:  # it is known to 40 digits: what is smaller may be 0
+            return None
+        return 1 if value > 0 else -1
     if not by_algebra:
-        return None
-    algebra = Algebra(box)
-    try:
-        total, factors = algebra.factored(algebra.normal(node))
-        for base, count in factors:
-            inner = algebra.span(base)
-            if not (inner.positive or inner.negative) and _grid(base) <= MAX_GRID:
-                inner = algebra.span_of_factor(base)
-            total *= (1 if inner.positive else -1 if inner.negative else 0) ** abs(count)
-    except OutOfReach:
-        return None
-    return 1 if total > 0 else -1 if total < 0 else None
+        return Calculus(box).span(node).sign(strict=True) or None
+    return sign_of(node, box, strict=True, most=MAX_GRID) or None
