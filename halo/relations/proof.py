@@ -118,8 +118,8 @@ class Prover:
         found = {}
         for stop in (n for n in topological_scalar(node) if n.op == "stop"):
             if stop not in self.detached:
-                self.detached[stop] = self.s.variable(f"detached {len(self.detached)}")
-                self.view.box[self.detached[stop]] = Calculus(self.view.box).span(self.view.unstopped(stop))
+                span = Calculus(self.view.box).span(self.view.unstopped(stop))
+                self.detached[stop] = self.view.declare(self.s.variable(f"detached {len(self.detached)}"), span)
             found[stop] = self.detached[stop]
         return self.s.substitute(node, found)
 

@@ -16,12 +16,13 @@ from itertools import islice, product
 from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.values import Program
+from halo.checks.scalars.inputs import is_policy
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import kinked
 from halo.relations.closed_forms import affine_form, constant_form, least_squares, monomial_form
 from halo.relations.places import PLACES, places, sampled, walk
-from halo.relations.rewriting import Unreadable, attached, is_policy, one_token, stops
+from halo.relations.rewriting import Unreadable, attached, one_token, stops
 from halo.relations.signature import Signal
 
 CLOSE = 1e-8
