@@ -35,6 +35,39 @@ def test_a_number_of_each_range_stays_inside(data: st.DataObject) -> None:
 
 
 @QUICK
+@given(st.data(), st.integers(1, 7))
+def test_a_power_stays_inside(data: st.DataObject, n: int) -> None:
+    a = data.draw(spans)
+    assert data.draw(members(a)) ** n in a.power(n)
+
+
+@pytest.mark.parametrize(
+    ("found", "sharp"),
+    [
+        (Span(F(-2), F(3)).power(2), Span(F(0), F(9))),
+        (Span(F(-2), F(3)).power(3), Span(F(-8), F(27))),
+        (Span(F(-3), F(-2), True).power(2), Span(F(4), F(9), False, True)),
+        (Span(F(-4), F(1), True).power(4), Span(F(0), F(256), False, True)),
+        (REALS.power(2), NONNEGATIVE),
+        (REALS.power(3), REALS),
+        (Span(F(0), F(1), True, True).power(5), Span(F(0), F(1), True, True)),
+    ],
+)
+def test_powers_are_sharp(found: Span, sharp: Span) -> None:
+    assert found == sharp
+
+
+@pytest.mark.parametrize("end", [F(10**170 + 1, 10**170), F(10**170 - 1, 10**170), F(7**190, 3**350), F(2**550 + 1, 3)])
+@pytest.mark.parametrize("n", [5, 40, 10**6])
+def test_powers_of_long_ends_are_rounded_outwards(end: F, n: int) -> None:
+    found = Span.point(end).power(n)
+    assert 0 <= found.low < found.high
+    assert max(x.denominator.bit_length() for x in (found.low, found.high) if x != inf) < 12_000
+    if n < 100:
+        assert end**n in found
+
+
+@QUICK
 @given(st.data())
 def test_a_reciprocal_encloses_or_is_refused(data: st.DataObject) -> None:
     a = data.draw(spans)

@@ -17,7 +17,7 @@ from sympy import Expr, Poly, Rational, Symbol
 from halo.analysis.algebra.bernstein import Budget, constant_sign
 from halo.analysis.budgets import MAX_DEGREE, MAX_SYMBOLS, MAX_TERMS
 from halo.analysis.curvature import Box
-from halo.analysis.ranges import NEGATIVE, NONNEGATIVE, POSITIVE, REALS, Span, coarse
+from halo.analysis.ranges import NEGATIVE, POSITIVE, REALS, Span, coarse
 from halo.compiler.graph import Node
 
 
@@ -98,19 +98,10 @@ class Factors:
                 total = total * self.span(factor)
             return total
         if expression.is_Pow and expression.exp.is_Integer:
-            return self._power_span(self.span(expression.base), int(expression.exp))
+            base, n = self.span(expression.base), int(expression.exp)
+            inverse = base if n > 0 else base.reciprocal()
+            return REALS if inverse is None else inverse.power(abs(n))
         return REALS
-
-    def _power_span(self, base: Span, n: int) -> Span:
-        inverse = base if n > 0 else base.reciprocal()
-        if inverse is None:
-            return REALS
-        result = inverse
-        for _ in range(abs(n) - 1):
-            result = result * inverse
-        if n % 2 == 0:
-            return result.within(NONNEGATIVE) or NONNEGATIVE
-        return result
 
     def span_of_factor(self, base: Expr) -> Span:
         """The range of a polynomial: by intervals, or its sign by `polynomial_sign`."""
