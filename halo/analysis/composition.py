@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
 
-from halo.analysis.ranges import BITS, NONNEGATIVE, POSITIVE, REALS, Span
+from halo.analysis.ranges import NONNEGATIVE, POSITIVE, REALS, Span
 
 UP, DOWN, CONSTANT, UNKNOWN = "up", "down", "constant", "none"
 AFFINE, CONVEX, CONCAVE = "affine", "convex", "concave"
@@ -149,44 +149,20 @@ def _whole_power(base: Shape, n: int) -> Shape:
         if not inverse.defined:
             return inverse
         even = n % 2 == 0
-        span = _power_span(inverse.span, -n)
+        span = inverse.span.power(-n)
         side_up = base.span.negative
         trend = UP if even and side_up else DOWN
         curvature = CONVEX if even or base.span.positive else CONCAVE
         return Shape(span, *composed(trend, curvature, base))
     if n == 0:
         return Shape(Span.point(1), CONSTANT, AFFINE)
-    span = _power_span(base.span, n)
+    span = base.span.power(n)
     if n == 1:
         return Shape(span, base.trend, base.curvature)
     positive, negative = base.span.nonnegative, base.span.nonpositive
     if n % 2 == 0:
         return Shape(span, *composed(UP if positive else DOWN if negative else UNKNOWN, CONVEX, base))
     return Shape(span, *composed(UP, CONVEX if positive else CONCAVE if negative else UNKNOWN, base))
-
-
-def _power_span(span: Span, n: int) -> Span:
-    if n % 2 == 1 and not span.nonnegative:
-        if span.nonpositive:
-            return -_power_span(-span, n)
-        below, above = Span(span.low, Fraction(0), span.low_open), Span(Fraction(0), span.high, False, span.high_open)
-        return (-_power_span(-below, n)).joined(_power_span(above, n))
-    if n % 2 == 0 and not span.nonnegative:
-        if span.nonpositive:
-            return _power_span(-span, n)
-        top = span.maximum(-span)
-        return _power_span(Span(Fraction(0), top.high, False, top.high_open), n)
-    (low, low_open), (high, high_open) = (_power_end(end, n, side) for end, side in ((span.low, -1), (span.high, 1)))
-    return Span(low, high, span.low_open or low_open, span.high_open or high_open)
-
-
-def _power_end(end: Fraction | float, n: int, side: int) -> tuple[Fraction | float, bool]:
-    """end**n for end >= 0, or a bound below it (side -1) or above, then left out: a long fraction to a power is too long."""
-    if isinstance(end, float) or end in (0, 1) or n * max(end.numerator.bit_length(), end.denominator.bit_length()) <= 4 * BITS:
-        return end**n, False
-    if side > 0:
-        return (inf if end > 1 else end), True
-    return (end if end > 1 else Fraction(0)), True
 
 
 def _exponential(base: Shape, exponent: Shape) -> Shape:

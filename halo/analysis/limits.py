@@ -68,13 +68,11 @@ class Far:
 
     def seen(self, form: Expr) -> Expr:
         """The form in T, Z and what does not move. Raises OutOfReach."""
-        moving = [g for s in sorted(form.free_symbols, key=str) if (g := self.algebra.by_symbol.get(s)) and self._moves(g)]
-        return form.subs({g.symbol: self._far(g) for g in moving})
+        moving = [s for s in sorted(form.free_symbols, key=str) if self._moves(s)]
+        return form.subs({s: self._far(self.algebra.by_symbol[s]) for s in moving})
 
-    def _moves(self, generator: Generator) -> bool:
-        keys = generator.key if isinstance(generator.key, tuple) else (generator.key,)
-        symbols = {s for key in keys if isinstance(key, Expr) for s in key.free_symbols}
-        return generator.symbol == self.symbol or any(self._moves(self.algebra.by_symbol[s]) for s in symbols)
+    def _moves(self, expression: Expr) -> bool:
+        return self.x in self.algebra.variables_in(expression)
 
     def _far(self, generator: Generator) -> Expr:
         if generator.symbol == self.symbol:
@@ -87,7 +85,7 @@ class Far:
 
     def _exponential(self, monomial: Expr, d: int) -> Expr:
         factor = sympy.cancel(monomial / self.symbol) / d
-        if any(self._moves(self.algebra.by_symbol[s]) for s in factor.free_symbols):
+        if self._moves(factor):
             raise OutOfReach("an exponent that is not linear")
         sign = self._sign(factor)
         self.scale = self.scale if self.scale is not None else sign * factor
@@ -121,13 +119,7 @@ class Far:
         return Lead(there, t, z, self._sign(there))
 
     def _sign(self, expression: Expr) -> int:
-        coefficient, factors = self.algebra.factored(expression)
-        sign = 1 if coefficient > 0 else -1
-        for base, count in factors:
-            span = self.algebra.span_of_factor(base)
-            if coefficient == 0 or not (span.positive or span.negative):
-                raise OutOfReach("a leading coefficient that may vanish")
-            sign *= -1 if span.negative and count % 2 else 1
-        if coefficient == 0:
-            raise OutOfReach("a leading coefficient that vanishes")
+        sign = self.algebra.sign(expression, strict=True)
+        if not sign:
+            raise OutOfReach("a leading coefficient that may vanish")
         return sign

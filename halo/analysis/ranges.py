@@ -1,211 +1,20 @@
-"""Ranges of real numbers: exact rational ends, each open or closed, or infinite. The arithmetic always encloses.
-
-Every operation returns a range that holds every value the operation can take on its operands. Rational ends are exact;
-ends that are not rational (`exp(1)`) are rounded outwards and marked open.
-"""
+"""Ranges of functions: the exact arithmetic of `compiler.ranges`, and images whose ends must be computed and rounded outwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
-from math import inf
 
 from mpmath import mp, mpf
 
-from halo.objective.schema import Interval
-
-End = Fraction | float
-"""A Fraction, or the floats inf and -inf."""
-
-MAGNITUDE = 10_000  # a power of two past which an end is replaced by the next known one further out
-BITS = 600  # longer ends are rounded outwards, so that exact arithmetic stays cheap
-
-
-@dataclass(frozen=True)
-class Span:
-    """All x with low <= x <= high; an open end is left out. Infinite ends are open."""
-
-    low: End
-    high: End
-    low_open: bool = False
-    high_open: bool = False
-
-    def __post_init__(self) -> None:
-        if self.low == -inf and not self.low_open:
-            object.__setattr__(self, "low_open", True)
-        if self.high == inf and not self.high_open:
-            object.__setattr__(self, "high_open", True)
-
-    @classmethod
-    def of(cls, interval: Interval) -> Span:
-        """The range that a parameter or column declares."""
-        low: End = -inf if interval.low is None else interval.low
-        high: End = inf if interval.high is None else interval.high
-        return cls(low, high, not interval.low_closed, not interval.high_closed)
-
-    @classmethod
-    def point(cls, value: Fraction | int) -> Span:
-        """The range of one exact number."""
-        return cls(Fraction(value), Fraction(value))
-
-    @property
-    def exact(self) -> Fraction | None:
-        """The number, if there is only one."""
-        return self.low if self.low == self.high and isinstance(self.low, Fraction) else None
-
-    @property
-    def positive(self) -> bool:
-        """Whether every value is > 0."""
-        return self.low > 0 or (self.low == 0 and self.low_open)
-
-    @property
-    def negative(self) -> bool:
-        """Whether every value is < 0."""
-        return self.high < 0 or (self.high == 0 and self.high_open)
-
-    @property
-    def nonnegative(self) -> bool:
-        """Whether every value is >= 0."""
-        return self.low >= 0
-
-    @property
-    def nonpositive(self) -> bool:
-        """Whether every value is <= 0."""
-        return self.high <= 0
-
-    @property
-    def bounded(self) -> bool:
-        """Whether both ends are finite."""
-        return self.low != -inf and self.high != inf
-
-    def __contains__(self, x: Fraction) -> bool:
-        above = x > self.low or (x == self.low and not self.low_open)
-        return above and (x < self.high or (x == self.high and not self.high_open))
-
-    def __str__(self) -> str:
-        low, high = _short(self.low, -1), _short(self.high, 1)
-        return f"{'(' if self.low_open else '['}{low}, {high}{')' if self.high_open else ']'}"
-
-    def __neg__(self) -> Span:
-        return Span(-self.high, -self.low, self.high_open, self.low_open)
-
-    def __add__(self, other: Span) -> Span:
-        return _tidy(
-            Span(
-                _total(self.low, other.low),
-                _total(self.high, other.high),
-                self.low_open or other.low_open,
-                self.high_open or other.high_open,
-            )
-        )
-
-    def __sub__(self, other: Span) -> Span:
-        return self + -other
-
-    def __mul__(self, other: Span) -> Span:
-        products = [_product(a, b) for a in self._ends() for b in other._ends()]
-        return _hull(products)
-
-    def reciprocal(self) -> Span | None:
-        """1/x, or None if x can be 0."""
-        if not (self.positive or self.negative):
-            return None
-        side = 1 if self.positive else -1
-        ends = [(_inverse(value, side), is_open) for value, is_open in self._ends()]
-        return _hull(ends)
-
-    def _ends(self) -> list[tuple[End, bool]]:
-        return [(self.low, self.low_open), (self.high, self.high_open)]
-
-    def joined(self, other: Span) -> Span:
-        """The smallest range that holds both."""
-        return _hull([*self._ends(), *other._ends()])
-
-    def within(self, other: Span) -> Span | None:
-        """What both hold, or None if that is empty."""
-        low, low_open = max(((self.low, self.low_open), (other.low, other.low_open)))
-        high, high_open = min(((self.high, not self.high_open), (other.high, not other.high_open)))
-        high_open = not high_open
-        if low > high or (low == high and (low_open or high_open)):
-            return None
-        return Span(low, high, low_open, high_open)
-
-    def minimum(self, other: Span) -> Span:
-        """min(x, y)."""
-        low = min((self.low, self.low_open), (other.low, other.low_open))
-        high = min((self.high, not self.high_open), (other.high, not other.high_open))
-        return Span(low[0], high[0], low[1], not high[1])
-
-    def maximum(self, other: Span) -> Span:
-        """max(x, y)."""
-        return -((-self).minimum(-other))
-
-
-REALS = Span(-inf, inf)
-POSITIVE = Span(Fraction(0), inf, True)
-NONNEGATIVE = Span(Fraction(0), inf)
-NEGATIVE = Span(-inf, Fraction(0), True, True)
-
-
-def _total(a: End, b: End) -> End:
-    """a + b; a float is infinite, and a long fraction is not turned into one."""
-    return a if isinstance(a, float) else b if isinstance(b, float) else a + b
-
-
-def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:
-    if a[0] == 0 or b[0] == 0:  # an attained 0 makes 0 with whatever it meets, also with what is unbounded
-        attained = (a[0] == 0 and not a[1]) or (b[0] == 0 and not b[1])
-        return Fraction(0), not attained
-    if isinstance(a[0], float) or isinstance(b[0], float):
-        return inf if (a[0] > 0) == (b[0] > 0) else -inf, True
-    return a[0] * b[0], a[1] or b[1]
-
-
-def _inverse(value: End, side: int) -> End:
-    if value == 0:
-        return inf * side
-    return Fraction(0) if isinstance(value, float) else 1 / value
-
-
-def _hull(ends: list[tuple[End, bool]]) -> Span:
-    """Equal ends: the closed one wins."""
-    low = min(ends, key=lambda end: (end[0], end[1]))
-    high = max(ends, key=lambda end: (end[0], not end[1]))
-    return _tidy(Span(low[0], high[0], low[1], high[1]))
-
-
-def coarse(span: Span) -> Span:
-    """A slightly larger range whose ends are short: products of long fractions cost more than their precision gains."""
-    return _tidy(span, 80)
-
-
-def _tidy(span: Span, bits: int = BITS) -> Span:
-    low, high = _shortened(span.low, -1, bits), _shortened(span.high, +1, bits)
-    if low is span.low and high is span.high:
-        return span
-    return Span(low, high, span.low_open or low != span.low, span.high_open or high != span.high)
-
-
-def _shortened(end: End, side: int, bits: int = BITS) -> End:
-    if isinstance(end, float) or max(end.numerator.bit_length(), end.denominator.bit_length()) <= bits:
-        return end
-    shift = bits // 2 - (end.numerator.bit_length() - end.denominator.bit_length())
-    scaled = end * Fraction(2) ** shift
-    whole = scaled.numerator // scaled.denominator + (1 if side > 0 else 0)
-    return Fraction(whole) / Fraction(2) ** shift
-
-
-def _short(end: End, side: int) -> str:
-    """As it is where that is short, else six digits, rounded outwards: what is printed still encloses."""
-    if isinstance(end, float):
-        return "inf" if end > 0 else "-inf"
-    if end.denominator < 10**6 and abs(end) < 10**6:
-        return str(end)
-    places = 5 - int(mp.floor(mp.log10(abs(mpf(end.numerator) / mpf(end.denominator)))))
-    whole = end * Fraction(10) ** places
-    rounded = -(-whole.numerator // whole.denominator) if side > 0 else whole.numerator // whole.denominator
-    return str(mp.nstr(mpf(rounded) / mpf(10) ** places, 6))
+from halo.compiler.ranges import MAGNITUDE, rounded_outwards
+from halo.compiler.ranges import NEGATIVE as NEGATIVE
+from halo.compiler.ranges import NONNEGATIVE as NONNEGATIVE
+from halo.compiler.ranges import POSITIVE as POSITIVE
+from halo.compiler.ranges import REALS as REALS
+from halo.compiler.ranges import End as End
+from halo.compiler.ranges import Span as Span
+from halo.compiler.ranges import coarse as coarse
 
 
 def monotone_image(
@@ -244,10 +53,4 @@ def _rounded(function: Callable[[mpf], mpf], value: Fraction, side: int, limit: 
         return limit if outwards else Fraction(2) ** (MAGNITUDE if exponent > 0 else -MAGNITUDE) * (-1 if sign else 1)
     exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent) * (-1 if sign else 1)
     pad = (1 + abs(exact)) * Fraction(1, 10**40)  # absolute too: log(1 - exp(x)) cancels
-    return _shorter(exact + pad * side, side)
-
-
-def _shorter(value: Fraction, side: int) -> Fraction:
-    end = _shortened(value, side)
-    assert isinstance(end, Fraction)
-    return end
+    return rounded_outwards(exact + pad * side, side)

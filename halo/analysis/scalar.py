@@ -122,6 +122,16 @@ def variables(node: Node) -> list[Node]:
     return [n for n in topological_scalar(node) if n.op in ("input", "parameter", "reduce")]
 
 
+def inner_variables(node: Node) -> list[Node]:
+    """The free quantities of a scalar, each opaque reduction followed by the quantities inside it."""
+    found = []
+    for v in variables(node):
+        found.append(v)
+        if v.op == "reduce":
+            found += inner_variables(v.args[0])
+    return found
+
+
 def topological_scalar(node: Node) -> list[Node]:
     """Every node of a scalar, arguments first; opaque reductions are not entered."""
     order: dict[Node, None] = {}

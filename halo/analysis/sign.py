@@ -21,17 +21,18 @@ from halo.compiler.graph import Node
 from halo.objective.vocabulary import kinked, switches_twice
 
 
-def sign_of(node: Node, box: Box) -> int | None:
-    """+1: >= 0 on the box, -1: <= 0, 0: identically 0, None: not decided. By ranges, then by algebra."""
-    span = Calculus(box).span(node)
-    if span.exact == 0:
-        return 0
-    if span.nonnegative or span.nonpositive:
-        return 1 if span.nonnegative else -1
+def sign_of(node: Node, box: Box, strict: bool = False, most: int | None = None) -> int | None:
+    """+1: >= 0 on the box, -1: <= 0, 0: identically 0, None: not decided. By ranges, then by algebra.
+
+    `strict`: it is also nowhere 0. `most` limits the polynomials, as in `Factors.sign`.
+    """
+    found = Calculus(box).span(node).sign(strict)
+    if found is not None:
+        return found
     algebra = Algebra(box)
     try:
         form = algebra.normal(node)
-        return 0 if algebra.is_zero(form) else algebra.sign(form)
+        return 0 if algebra.is_zero(form) else algebra.sign(form, strict, most)
     except OutOfReach:
         return None
 

@@ -11,18 +11,16 @@ from dataclasses import dataclass, field
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import is_zero, shown
 from halo.analysis.points import points
-from halo.analysis.scalar import Scalars, topological_scalar, variables
+from halo.analysis.scalar import Scalars, inner_variables, topological_scalar, variables
 from halo.analysis.values import sure_value
 from halo.analysis.verdict import REFUTED, UNDECIDED, Outcome
-from halo.checks.scalars.inputs import SUM_OF, Where
+from halo.checks.scalars.inputs import Where, is_moved_word, is_policy
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part
-from halo.objective.vocabulary import INPUTS, clamping
+from halo.objective.vocabulary import clamping
 
 POLICY = ("log π", "logp", "length")
 LOGS = ("log π", "log ref", "log old")
-MOVED = tuple(name for name, row in INPUTS.items() if row.policy and row.needs == "vocabulary")
-"""Full-vocabulary words that theta moves, beside the log-probabilities."""
 
 
 class Departure(Exception):
@@ -41,24 +39,6 @@ class Construction:
     steps: list[str] = field(default_factory=list)
     margins: list[Node] = field(default_factory=list)
     value: str = ""
-
-
-def inner_variables(node: Node) -> list[Node]:
-    """The variables of a scalar, also those inside opaque reductions."""
-    found = []
-    for v in variables(node):
-        found += inner_variables(v.args[0]) if v.op == "reduce" else [v]
-    return found
-
-
-def is_policy(variable: Node) -> bool:
-    """Whether theta moves it."""
-    return variable.op == "input" and (variable.data in POLICY[:2] or is_moved_word(variable))
-
-
-def is_moved_word(variable: Node) -> bool:
-    """Whether it is a full-vocabulary word that theta moves, of a token or summed over tokens."""
-    return variable.op == "input" and variable.data.removeprefix(SUM_OF) in MOVED
 
 
 def take_apart(subject: Subject, part: Part, found: Construction) -> None:
@@ -291,7 +271,7 @@ def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: st
 
 def _unclamped(point: Node, found: Construction) -> Node:
     if point.op == "apply" and clamping(point.data):
-        moving = [a for a in point.args if inner_variables(a) and any(v.op != "parameter" for v in inner_variables(a))]
+        moving = [a for a in point.args if any(v.op == "input" for v in inner_variables(a))]
         if len(moving) == 1:
             found.notes.append("E_Q is clamped at a constant")
             return _unclamped(moving[0], found)

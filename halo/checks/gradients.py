@@ -17,8 +17,8 @@ from halo.analysis.points import at_kink, points
 from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.sign import sign_in_cases, sign_of
 from halo.analysis.values import sure_value, values
-from halo.checks.decomposition import is_moved_word
 from halo.checks.pulls import is_policy_of, outer_sign, pulls, reached_by_gradient, roles, slot_of
+from halo.checks.scalars.inputs import is_moved_word
 from halo.checks.subject import Finding, Subject
 from halo.compiler.graph import Node, Part, topological
 

@@ -17,8 +17,9 @@ from halo.analysis.curvature import Calculus
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Outcome, Question
 from halo.analysis.identity import is_free_of, shown
 from halo.analysis.ranges import POSITIVE, REALS, Span
-from halo.analysis.scalar import Scalars, variables
-from halo.checks.decomposition import Construction, Departure, inner_variables, is_policy, take_apart
+from halo.analysis.scalar import Scalars, inner_variables, variables
+from halo.checks.decomposition import Construction, Departure, take_apart
+from halo.checks.scalars.inputs import is_policy
 from halo.checks.subject import Finding, Subject
 from halo.compiler.graph import Node, Part, topological
 

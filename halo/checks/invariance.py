@@ -9,15 +9,14 @@ import sympy
 
 from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
-from halo.analysis.curvature import Calculus
+from halo.analysis.curvature import Box, Calculus
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
 from halo.analysis.identity import is_free_of, is_zero, named, nonzero_point, number, shown
 from halo.analysis.ranges import NEGATIVE, REALS, Span
 from halo.analysis.scalar import Scalars, variables
 from halo.checks.scalars.inputs import SUM_OF
-from halo.checks.scalars.view import View
 from halo.checks.subject import Finding, Subject
-from halo.checks.well_formed import is_data
+from halo.checks.well_formed import depends_on_data
 from halo.compiler import units as unit_inference
 from halo.compiler.graph import Node, topological
 
@@ -55,15 +54,15 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
     view, s = subject.view, subject.view.s
     for label in subject.labels:
         loss = view.unstopped(view.alone_loss(label))
-        swap = {}
+        box, swap = dict(view.box), {}
         for v in variables(loss):
             if v.op == "input" and (v.data in ("log π", "log ref", "log old") or v.data.startswith(SUM_OF)):
                 mean = s.variable(f"mean {v.data}", v.slot)
-                view.box[mean] = view.box.get(v, REALS) if v.data.startswith(SUM_OF) else NEGATIVE
+                box[mean] = view.box.get(v, REALS) if v.data.startswith(SUM_OF) else NEGATIVE
                 swap[v] = s.call("mul", view.length(v.slot), mean)
             elif v.op == "reduce" and v.data == "total" and v.slot:
                 mean = s.variable(f"mean of {shown(v.args[0])}", v.slot)
-                view.box[mean] = Calculus(view.box).span(v.args[0])
+                box[mean] = Calculus(view.box).span(v.args[0])
                 swap[v] = s.call("mul", view.length(v.slot), mean)
         by_length = s.substitute(loss, swap)
         scope = label or "loss"
@@ -71,8 +70,8 @@ def length_neutral(subject: Subject) -> Iterator[Finding]:
             if v.op != "input" or v.data != "length":
                 continue
             slope = s.derivative(by_length, v)
-            verdict = is_free_of(s, by_length, v, view.box)
-            point = nonzero_point(slope, view.box, off_kinks_of=by_length) if verdict is False else None
+            verdict = is_free_of(s, by_length, v, box)
+            point = nonzero_point(slope, box, off_kinks_of=by_length) if verdict is False else None
             if verdict is False and point is None:  # the slope is 0 almost everywhere: the length moves a step
                 yield Finding("length_neutral", REFUTED, f"at fixed mean log-probability the length of {v.slot} moves a step of the loss", scope=scope)
                 break
@@ -103,29 +102,28 @@ def symmetry(subject: Subject) -> Iterator[Finding]:
     if any(v.op == "reduce" for v in variables(loss)) or not swap:
         yield Finding("symmetry", UNDECIDED, "the loss holds a reduction that the swap does not reach")
         return
-    view.box.update({new: view.box[old] for old, new in swap.items() if new not in view.box})
+    box = {**{new: view.box[old] for old, new in swap.items()}, **view.box}
     swapped = s.substitute(loss, swap)
     likelihoods = [s.call("exp", s.call("neg", side)) for side in (loss, swapped)]
     gap = s.call("sub", s.call("add", *likelihoods), s.number(1))
-    verdict = is_zero(s, gap, view.box)
+    verdict = is_zero(s, gap, box)
     if verdict is True:
         yield Finding("symmetry", PROVED, f"exp(-loss) and that of the swapped pair{' (lists of two)' if view.is_list else ''} add up to 1: a Bradley-Terry likelihood")
         return
-    point = nonzero_point(gap, view.box)
+    point = nonzero_point(gap, box)
     if verdict is False and point:
         total = number(point[1] + 1)
-        reason = f"exp(-loss) and that of the swapped pair add up to {total}, not 1{_kinship(s, view, loss, swapped)}"
+        reason = f"exp(-loss) and that of the swapped pair add up to {total}, not 1{_kinship(s, box, loss, swapped)}"
         yield Finding("symmetry", REFUTED, reason, witness=named(point[0]) | {"sum": total})
     else:
         yield Finding("symmetry", UNDECIDED, "no proof that the likelihoods add up to 1, and no point where they do not")
 
 
-def _kinship(s: Scalars, view: View, loss: Node, swapped: Node) -> str:
+def _kinship(s: Scalars, box: Box, loss: Node, swapped: Node) -> str:
     """What else the swap leaves alone: a constant sum of the losses."""
-    algebra = Algebra(view.box)
+    algebra = Algebra(box)
     try:
         total = sympy.cancel(sympy.together(algebra.normal(s.call("add", loss, swapped))))
     except OutOfReach:
         return ""
-    constant = not any(is_data(algebra, g) for g in total.free_symbols)
-    return f"; the two losses add up to {algebra.pretty(total)}" if constant else ""
+    return "" if depends_on_data(algebra, total) else f"; the two losses add up to {algebra.pretty(total)}"

@@ -184,12 +184,7 @@ def _optimum(subject: Subject, found: Curves, loss: Node, check: str, p: Node | 
 
 
 def _monotone_loss(subject: Subject, loss: Node, slope: Node, algebra: Algebra, form: Expr, h: Node, box: dict[Node, Span], check: str, way: int) -> Finding:
-    span = Calculus(box).span(slope)
-    strict = span.negative or span.positive
-    if not strict and form != 0:
-        _, factors = algebra.factored(form)
-        spans = [algebra.span_of_factor(base) for base, _ in factors]
-        strict = all(s.positive or s.negative for s in spans)
+    strict = Calculus(box).span(slope).sign(strict=True) or algebra.sign(form, strict=True)
     where = "+oo" if way < 0 else "-oo"
     if strict:
         return Finding(check, REFUTED, f"the loss of a sure preference keeps falling: its optimum is h = {where}, and nothing but the data stops it", where)
@@ -214,7 +209,7 @@ def _roots(algebra: Algebra, form: Expr, h: Node) -> list[Root]:
     _, factors = algebra.factored(form)
     found: list[Expr] = []
     for base, count in factors:
-        own = [g for g in base.free_symbols if _holds(algebra, g, h)]
+        own = [g for g in base.free_symbols if h in algebra.variables_in(g)]
         if count < 0 or not own:
             continue
         if len(own) != 1:
@@ -235,14 +230,6 @@ def _roots(algebra: Algebra, form: Expr, h: Node) -> list[Root]:
             else:
                 raise OutOfReach("h inside a logarithm")
     return [Root(algebra, root) for root in found]
-
-
-def _holds(algebra: Algebra, symbol: sympy.Symbol, h: Node) -> bool:
-    generator = algebra.by_symbol[symbol]
-    if generator.kind == "v":
-        return generator.key is h
-    keys = generator.key if isinstance(generator.key, tuple) else (generator.key,)
-    return any(_holds(algebra, s, h) for key in keys if isinstance(key, Expr) for s in key.free_symbols)
 
 
 def _is_root(subject: Subject, slope: Node, h: Node, root: Root, box: dict[Node, Span]) -> bool:
@@ -313,16 +300,10 @@ def _harmless(algebra: Algebra, inner: Expr) -> bool:
     if not isinstance(inner, sympy.log | sympy.Pow) or (inner.is_Pow and inner.exp.is_Integer and inner.exp > 0):
         return True
     argument = inner.args[0]
-    if argument.is_Rational:
-        return bool(argument > 0)
     if not argument.is_rational_function():
         return False
-    coefficient, factors = algebra.factored(argument)
-    spans = [algebra.span_of_factor(base) for base, _ in factors]
-    if not all(span.positive or span.negative for span in spans):
-        return False
-    flips = sum(count for (_, count), span in zip(factors, spans, strict=True) if span.negative)
-    return bool((coefficient > 0) == (flips % 2 == 0)) or (inner.is_Pow and inner.exp.is_Integer)
+    sign = algebra.sign(argument, strict=True)
+    return sign == 1 or (sign == -1 and inner.is_Pow and inner.exp.is_Integer)
 
 
 def _constant_sum(subject: Subject, found: Curves) -> bool:
@@ -333,4 +314,4 @@ def _constant_sum(subject: Subject, found: Curves) -> bool:
     except OutOfReach:
         return False
     ratio = sympy.cancel(slopes[0] / slopes[1]) if slopes[1] != 0 else None
-    return ratio is not None and not any(_holds(algebra, g, found.h) for g in ratio.free_symbols) and algebra.span(ratio).negative
+    return ratio is not None and found.h not in algebra.variables_in(ratio) and algebra.span(ratio).negative

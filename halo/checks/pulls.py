@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halo.analysis.curvature import Calculus
-from halo.analysis.scalar import Scalars, variables
+from halo.analysis.scalar import Scalars, inner_variables
 from halo.analysis.sign import sign_of
-from halo.checks.decomposition import is_moved_word
+from halo.checks.scalars.inputs import is_log_probability, is_moved_word
 from halo.checks.subject import Subject
 from halo.compiler.graph import LossGraph, Node, Part
 from halo.objective.vocabulary import LIST_POPULATIONS
@@ -46,19 +46,12 @@ def slot_of(part: Part, slot: str) -> str:
 
 def _reaches(subject: Subject, part: Part, slot: str) -> bool:
     slot = slot_of(part, slot)
-    return any(is_policy_of(v, slot) or (v.slot == slot and is_moved_word(v)) for v in _everything(subject.view.whole(part)))
+    return any(is_policy_of(v, slot) or (v.slot == slot and is_moved_word(v)) for v in inner_variables(subject.view.whole(part)))
 
 
 def is_policy_of(variable: Node, slot: str) -> bool:
-    return variable.op == "input" and variable.slot == slot and variable.data in ("log π", "logp")
-
-
-def _everything(node: Node) -> list[Node]:
-    """Variables, also those inside opaque reductions and detached quantities."""
-    found = []
-    for v in variables(node):
-        found += [v, *_everything(v.args[0])] if v.op == "reduce" else [v]
-    return found
+    """Whether it is a log-probability of the completion in this slot."""
+    return is_log_probability(variable) and variable.slot == slot
 
 
 def pulls(subject: Subject, part: Part, slot: str, label: str = "") -> list[Node]:
@@ -81,7 +74,7 @@ def pulls(subject: Subject, part: Part, slot: str, label: str = "") -> list[Node
             through = s.call("add", s.call("mul", outer, s.derivative(argument, leaf)), through)
         if leaf.op == "input" and is_policy_of(leaf, slot) and not foreign:
             direct = s.call("add", direct, through)
-        elif leaf.op == "reduce" and z is not None and z in _everything(leaf):
+        elif leaf.op == "reduce" and z is not None and z in inner_variables(leaf):
             apart += [through, s.call("neg", through)]  # z itself, of the whole batch: of either sign, only 0 would do
         elif leaf.op == "reduce" and _meets(leaf, slot) and (not foreign or leaf.batch):
             inner = _token_slope(s, leaf, slot)
@@ -114,7 +107,7 @@ def reached_by_gradient(node: Node) -> list[Node]:
 def _meets(leaf: Node, slot: str) -> bool:
     """Whether a token of the slot is in the reduction; a list word ranges over every completion of the list."""
     whole_list = leaf.slot in LIST_POPULATIONS
-    return any(is_policy_of(v, slot) or (whole_list and v.data in ("log π", "logp")) for v in _everything(leaf))
+    return any(is_policy_of(v, slot) or (whole_list and is_log_probability(v)) for v in inner_variables(leaf))
 
 
 def _token_slope(s: Scalars, leaf: Node, slot: str) -> Node | None:
@@ -122,10 +115,10 @@ def _token_slope(s: Scalars, leaf: Node, slot: str) -> Node | None:
     inner = leaf.args[0]
     if leaf.slot in LIST_POPULATIONS:
         slot = "other"
-        if any(v.data in ("log π", "logp") and v.slot != slot for v in _everything(leaf)):
+        if any(is_log_probability(v) and v.slot != slot for v in inner_variables(leaf)):
             return None  # the completion at hand is inside as well, and may pull the other way
     reached = [v for v in reached_by_gradient(inner) if v.op == "input" and is_policy_of(v, slot)]
-    nested = [v for v in reached_by_gradient(inner) if v.op == "reduce" and any(is_policy_of(w, slot) for w in _everything(v))]
+    nested = [v for v in reached_by_gradient(inner) if v.op == "reduce" and any(is_policy_of(w, slot) for w in inner_variables(v))]
     if nested or len(reached) != 1:
         return None
     return s.derivative(inner, reached[0])

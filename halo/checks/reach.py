@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
 from halo.analysis.identity import is_free_of
-from halo.analysis.scalar import Scalars, variables
+from halo.analysis.scalar import Scalars, inner_variables, variables
 from halo.checks.scalars.inputs import SUM_OF, SUMMED
 from halo.checks.scalars.view import View
 from halo.checks.subject import Finding, Subject
@@ -25,7 +25,7 @@ def reach(subject: Subject) -> Iterator[Finding]:
             idle.append(f"{kind} {what}")
         elif True not in verdicts:
             doubtful.append(f"{kind} {what}")
-    idle += [f"term {part.name}" for part, item in items.items() if not _inner(item)]
+    idle += [f"term {part.name}" for part, item in items.items() if not inner_variables(item)]
     idle = list(dict.fromkeys(idle))
     if idle:
         yield Finding("reach", REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
@@ -52,14 +52,6 @@ def _declared(subject: Subject) -> Iterator[tuple[str, str, set[str]]]:
             yield role, "the role", {f"{role}."}
     for role in declaration.roles:
         yield role, "the role", {f"{role}."}
-
-
-def _inner(node: Node) -> list[Node]:
-    """The variables of a scalar, also inside opaque reductions."""
-    found = []
-    for v in variables(node):
-        found += [v, *_inner(v.args[0])] if v.op == "reduce" else [v]
-    return found
 
 
 def _reaches(subject: Subject, item: Node, part: Part, names: set[str]) -> bool | None:
@@ -110,9 +102,9 @@ def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None
 
 def _through(s: Scalars, view: View, item: Node, reduction: Node, names: set[str], so_far: bool | None) -> bool | None:
     """As `_depends`, through an opaque reduction alone: what stands elsewhere too may cancel, as in the sign of beta (r - mean)."""
-    if not any(_named(w, names) for w in _inner(reduction)):
+    if not any(_named(w, names) for w in inner_variables(reduction)):
         return so_far
-    alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in [*_inner(v), v])
+    alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in [v, *inner_variables(v)])
     return True if alone and is_free_of(s, item, reduction, view.box) is False else None
 
 

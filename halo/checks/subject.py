@@ -23,9 +23,12 @@ class Subject:
 
     @cached_property
     def view(self) -> View:
-        """The declared graph as scalars."""
+        """The declared graph as scalars, with every item read: the ranges of its inputs are known before the first question."""
         columns = {name: Interval.parse(column.domain) for name, column in self.compiled.objective.declaration.columns.items()}
-        return View(self.compiled.declared, columns)
+        view = View(self.compiled.declared, columns)
+        for part in self.parts:
+            view.whole(part)
+        return view
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -57,13 +57,10 @@ def _settled(view: View, node: Node) -> bool:
         return False
     algebra = Algebra(view.box)
     try:
-        coefficient, factors = algebra.factored(algebra.normal(room))
-        signs = [algebra.span_of_factor(base) for base, count in factors]
+        sign = algebra.sign(algebra.normal(room), strict=True)
     except OutOfReach:
         return False
-    if node.data == "div":
-        return all(s.positive or s.negative for s in signs)
-    return all(s.positive for s in signs) and coefficient > 0
+    return sign == 1 or (sign == -1 and node.data == "div")
 
 
 def _room(s: Scalars, node: Node) -> Node | None:
@@ -112,7 +109,7 @@ def _at_reference(subject: Subject, label: str) -> Finding:
     algebra = Algebra(tied.box)
     try:
         form = sympy.cancel(sympy.together(algebra.normal(loss)))
-        inputs = [g for g in form.free_symbols if is_data(algebra, g)]
+        inputs = depends_on_data(algebra, form)
     except OutOfReach:
         return Finding(check, UNDECIDED, "the loss at the reference is too large to simplify")
     if form.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
@@ -131,13 +128,9 @@ def _neat(expression: sympy.Expr) -> sympy.Expr:
     return min((expression, sympy.factor(expression), sympy.logcombine(expression)), key=lambda e: len(str(e)))
 
 
-def is_data(algebra: Algebra, symbol: sympy.Symbol) -> bool:
-    """Whether the generator depends on anything but parameters."""
-    generator = algebra.by_symbol[symbol]
-    if generator.kind == "v":
-        return bool(generator.key.op != "parameter")
-    keys = generator.key if isinstance(generator.key, tuple) else (generator.key,)
-    return any(is_data(algebra, s) for key in keys if isinstance(key, sympy.Expr) for s in key.free_symbols)
+def depends_on_data(algebra: Algebra, form: sympy.Expr) -> bool:
+    """Whether anything but parameters is left in the form."""
+    return any(v.op != "parameter" for v in algebra.variables_in(form))
 
 
 def _two_values(view: View, loss: Node) -> dict[str, str]:
@@ -170,7 +163,7 @@ def _gradient_there(subject: Subject, tied: View, label: str) -> str:
             form = sympy.cancel(sympy.together(algebra.normal(there)))
         except OutOfReach:
             continue
-        if not any(is_data(algebra, s) for s in form.free_symbols):
+        if not depends_on_data(algebra, form):
             said.append(f"{role} {_neat(algebra.pretty(form))}")
     return f"; d loss/d log π: {', '.join(said)}" if said else ""
 

@@ -7,9 +7,9 @@ Patterns are formulas; single letters stand for any sub-expression, `c` and `d` 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from halo.compiler.graph import Builder, LossGraph, Node
+from halo.compiler.ranges import REALS, Span
 from halo.objective.formula import Formula, Name, Number, parse
 from halo.objective.schema import Interval, Parameter
 from halo.objective.vocabulary import FUNCTIONS
@@ -141,21 +141,16 @@ def is_positive(node: Node, parameters: dict[str, Parameter]) -> bool:
     row = FUNCTIONS.get(node.data) if node.op == "apply" else None
     if row is not None and row.range[0] == "0" and not row.closed:
         return True
-    low, strict = _bound(node, parameters, lower=True)
-    return low is not None and (low > 0 or (low == 0 and strict))
+    return _range(node, parameters).positive
 
 
-def _bound(node: Node, parameters: dict[str, Parameter], lower: bool) -> tuple[Fraction | None, bool]:
-    """A bound of a plain node (None: none found) and whether it is never reached. Sums and differences only."""
+def _range(node: Node, parameters: dict[str, Parameter]) -> Span:
+    """Of numbers, parameters, and their sums and differences; of anything else nothing is known."""
     if node.op == "number":
-        return node.data, False
+        return Span.point(node.data)
     if node.op == "parameter":
-        interval = Interval.parse(parameters[node.data].domain)
-        return (interval.low, not interval.low_closed) if lower else (interval.high, not interval.high_closed)
+        return Span.of(Interval.parse(parameters[node.data].domain))
     if node.op == "apply" and node.data in ("add", "sub"):
-        left = _bound(node.args[0], parameters, lower)
-        right = _bound(node.args[1], parameters, lower if node.data == "add" else not lower)
-        if left[0] is not None and right[0] is not None:
-            total = left[0] + right[0] if node.data == "add" else left[0] - right[0]
-            return total, left[1] or right[1]
-    return None, False
+        left, right = (_range(side, parameters) for side in node.args)
+        return left + right if node.data == "add" else left - right
+    return REALS

@@ -47,8 +47,6 @@ class Examiner:
 
     def __init__(self, compiled: CompiledObjective, known: Known | None = None) -> None:
         self.compiled, self.subject, self.known = compiled, Subject(compiled), known
-        for part in self.subject.parts:  # the box of inputs is known before the first question
-            self.subject.view.whole(part)
 
     def step(self, name: str, found: Sequence[Finding]) -> tuple[Any, ...]:
         """What one of `STEPS` says; `found` are the findings so far."""

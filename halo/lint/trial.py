@@ -84,8 +84,6 @@ class Case:
         self.starts: dict[str, str] = {}
         if found is not None:
             self.known = {name: [f for f in found if f.check.split(".")[0] == name] for name in RELEVANT}
-        for part in self.subject.parts:  # the box of inputs is known before the first question
-            self.subject.view.whole(part)
 
     def findings(self, check: str) -> list[Finding]:
         """The findings of one check."""

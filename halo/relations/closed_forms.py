@@ -61,25 +61,3 @@ def affine_form(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float
         return None
     sure = all(abs(float(constant) + math.fsum(a * x for a, x in zip(slopes, row, strict=True)) - v) < 1e-6 for row, v in zip(rows, values, strict=True))
     return s.call("add", s.number(constant), total) if sure else None
-
-
-def least_squares(columns: Sequence[Sequence[float]], rest: Sequence[float], damping: float) -> list[float] | None:
-    """The damped least-squares step: (J'J + damping * diag) step = J'r."""
-    n = len(columns)
-    matrix = [[math.fsum(a * b for a, b in zip(p, q, strict=True)) for q in columns] for p in columns]
-    right = [math.fsum(a * b for a, b in zip(p, rest, strict=True)) for p in columns]
-    for i in range(n):
-        matrix[i][i] += damping * matrix[i][i] + 1e-14
-    for i in range(n):
-        pivot = max(range(i, n), key=lambda k: abs(matrix[k][i]))
-        matrix[i], matrix[pivot], right[i], right[pivot] = matrix[pivot], matrix[i], right[pivot], right[i]
-        if not matrix[i][i] or not math.isfinite(matrix[i][i]):
-            return None
-        for k in range(i + 1, n):
-            factor = matrix[k][i] / matrix[i][i]
-            right[k] -= factor * right[i]
-            matrix[k] = [a - factor * b for a, b in zip(matrix[k], matrix[i], strict=True)]
-    step = [0.0] * n
-    for i in reversed(range(n)):
-        step[i] = (right[i] - math.fsum(matrix[i][k] * step[k] for k in range(i + 1, n))) / matrix[i][i]
-    return step

@@ -11,13 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations
-from typing import Any
+from typing import Literal
 
 from mpmath import mp, mpf
-from sympy import Poly
 
-from halo.analysis.algebra.factors import OutOfReach
-from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_RATIOS
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import is_zero, number
@@ -26,19 +23,30 @@ from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables
 from halo.analysis.sign import sign_of
 from halo.analysis.values import Program, sure_value
+from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node, text
 from halo.objective.vocabulary import FUNCTIONS
 from halo.relations.places import places, sampled, walk
-from halo.relations.rewriting import is_log_probability, is_policy
 from halo.relations.signature import MARK, Signal
 from halo.relations.substitution import short
 
 CHOICES = 14
 
 
+Point = Mapping[Node, Fraction]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One point of data. `level`: the completions are alike; `near`: little is moved; `far`: what only intervals are asked of."""
+
+    point: Point
+    group: Literal["level", "near", "far"]
+
+
 @dataclass(frozen=True)
 class Slope:
-    """One gradient at one point: the left's number, the right's scalar over its parameters."""
+    """One gradient at one place (by its number): the left's number, the right's scalar over its parameters."""
 
     name: str
     point: int
@@ -75,8 +83,7 @@ class Exclusion:
         self.data = [v for v in dict.fromkeys(v for losses in both for loss in losses for v in variables(loss)) if v.op != "parameter"]
         self.policy = [v for v in self.data if is_policy(v)]
         self.slopes: list[tuple[str, Node, Node]] = []
-        self.points: list[dict[Node, Fraction]] = []
-        self.near = self.level = range(0)
+        self.places: list[Place] = []
         self.promising: list[tuple[Slope, Slope]] = []
         for label, mine_, other in zip(_labels(len(both[0])), *both, strict=True):
             for v in self.policy:
@@ -92,9 +99,8 @@ class Exclusion:
         """
         if not all(map(is_log_probability, self.policy)):
             return None
-        for point in self._points():
-            self.points.append(point)
-        at = [{v: self.s.number(x) for v, x in point.items()} for point in self.points]
+        self.places = list(self._places())
+        at = [self._there(place.point) for place in self.places]
         found: list[Slope] = []
         for i, here in enumerate(at):
             for name, mine, other in self.slopes:
@@ -104,38 +110,60 @@ class Exclusion:
         choices = self._floats(found)
         return self._by_sign(found, choices) or self._by_ratio(found, choices) or self._by_relation(found, choices) or self._by_algebra(found)
 
-    def _points(self) -> Iterator[dict[Node, Fraction]]:
-        """A few points; each with one quantity moved; and far ones."""
+    def _places(self) -> Iterator[Place]:
+        """A few points; each with one quantity moved; and far ones. What is near and alike is looked at first."""
         base = [{v: _coarse(v, x, self.box) for v, x in point.items()} for point in places(self.box, self.data, 3)]
-        yield from self._related(base[0])
-        numbers = walk(5)
-        yield base[0]
-        for v in self.data:
-            moved = Fraction(base[0][v] * 2) if v.data == "length" else _coarse(v, sampled(self.box.get(v, REALS), next(numbers)) - 2, self.box)
-            yield {**base[0], v: moved}
-        self.near = range(len(self.points) + 1)
-        yield from base
-        for v in self.policy:
-            yield {w: (x * 16 if w is v else x) for w, x in base[1].items()}
-            yield {w: (x / 4 if w is v else x) for w, x in base[1].items()}
-            yield {w: (x * 200 if w is v else x) for w, x in base[2].items()}
+        level = [*self._level(base[0])]
+        related = [*self._related(base[0])]
+        yield Place(related[0], "near")
+        for point in level:
+            yield Place(point, "level")
+        for point in (*related[1:], *self._moved(base[0])):
+            yield Place(point, "near")
+        for point in (*base[1:], *self._far(base)):
+            yield Place(point, "far")
 
-    def _related(self, base: dict[Node, Fraction]) -> Iterator[dict[Node, Fraction]]:
+    def _level(self, base: Point) -> Iterator[Point]:
+        """All completions alike, and one of them longer and less likely."""
+        level = {v: Fraction(1) if v.data == "length" else next(x for w, x in base.items() if w.data == v.data) for v in base}
+        yield level
+        for v in self.policy:
+            longer = {w: x * 2 for w, x in level.items() if w.data == "length" and w.slot == v.slot}
+            yield {**level, **longer, v: level[v] - 1}
+
+    def _related(self, base: Point) -> Iterator[Point]:
         """Points that share with the first what a loss may depend on alone: differences, log ratios, means per token."""
         logs = [v for v in self.data if str(v.data).startswith("log ")]
+        scaled = [v for v in self.data if v in logs or v.data == "length"]
         yield {v: (x - 2 if v in self.policy else x) for v, x in base.items()}
-        level = {v: Fraction(1) if v.data == "length" else next(x for w, x in base.items() if w.data == v.data) for v in base}  # all alike
-        self.level = range(len(self.points), len(self.points) + 1 + len(self.policy))
-        yield level
-        for v in self.policy:  # one of them longer and less likely
-            yield {w: (x * 2 if w.data == "length" and w.slot == v.slot else x - 1 if w is v else x) for w, x in level.items()}
         for slot in dict.fromkeys(v.slot for v in self.policy):
             yield {v: (x - 2 if v in logs and v.slot == slot else x) for v, x in base.items()}
-            yield {v: (x * 2 if v.slot == slot and (v in logs or v.data == "length") else x) for v, x in base.items()}
-        yield {v: (x * 2 if v in logs or v.data == "length" else x) for v, x in base.items()}
+            yield {v: (x * 2 if v in scaled and v.slot == slot else x) for v, x in base.items()}
+        yield {v: (x * 2 if v in scaled else x) for v, x in base.items()}
         for v in self.policy:  # equal steps
             for k in range(1, 4):
-                yield {w: (x - 3 * k if w is v else x) for w, x in base.items()}
+                yield {**base, v: base[v] - 3 * k}
+
+    def _moved(self, base: Point) -> Iterator[Point]:
+        """The first point, and it with each quantity moved alone."""
+        numbers = walk(5)
+        yield base
+        for v in self.data:
+            if v.data == "length":
+                yield {**base, v: base[v] * 2}
+            else:
+                yield {**base, v: _coarse(v, sampled(self.box.get(v, REALS), next(numbers)) - 2, self.box)}
+
+    def _far(self, base: Sequence[Point]) -> Iterator[Point]:
+        """Other points with one log-probability a good deal larger or smaller."""
+        for v in self.policy:
+            yield {**base[1], v: base[1][v] * 16}
+            yield {**base[1], v: base[1][v] / 4}
+            yield {**base[2], v: base[2][v] * 200}
+
+    def _there(self, point: Point) -> dict[Node, Node]:
+        """The point as what is substituted."""
+        return {v: self.s.number(x) for v, x in point.items()}
 
     def _floats(self, slopes: Sequence[Slope]) -> list[list[float]]:
         """The right's gradients at a few choices of its parameters: what these do not suggest is not tried."""
@@ -162,7 +190,7 @@ class Exclusion:
 
     def _vanishes(self, slope: Slope) -> bool:
         """Whether the left's gradient is exactly 0: a literal after substitution."""
-        here = {v: self.s.number(x) for v, x in self.points[slope.point].items()}
+        here = self._there(self.places[slope.point].point)
         return any(name == slope.name and is_number(self.s.substitute(mine, here), 0) for name, mine, _ in self.slopes)
 
     def _sign(self, node: Node) -> int | None:
@@ -189,8 +217,12 @@ class Exclusion:
 
     def _by_algebra(self, slopes: Sequence[Slope]) -> Witness | None:
         """As `_by_ratio`, with what takes longer, where the exponentials are few and near."""
-        simple = [(a, b) for a, b in self.promising if {a.point, b.point} <= set(self.near) and _exponentials(a.right, b.right) <= MAX_EXPONENTIALS]
+        near = [(a, b) for a, b in self.promising if self._is_near(a) and self._is_near(b)]
+        simple = [(a, b) for a, b in near if _exponentials(a.right, b.right) <= MAX_EXPONENTIALS]
         return self._first_apart(simple[:MAX_ATTEMPTS], by_algebra=True)
+
+    def _is_near(self, slope: Slope) -> bool:
+        return self.places[slope.point].group != "far"
 
     def _first_apart(self, pairs: Sequence[tuple[Slope, Slope]], by_algebra: bool) -> Witness | None:
         for a, b in pairs:
@@ -201,15 +233,16 @@ class Exclusion:
 
     def _strangeness(self, a: Slope, b: Slope) -> int:
         """What is likely decided comes first: the same scalar, the same place, places that differ in little."""
-        if a.point in self.level and b.point in self.level:
+        here, there = self.places[a.point], self.places[b.point]
+        if here.group == there.group == "level":
             return -1
         if a.right is b.right or a.point == b.point:
             return 0
-        return 1 + sum(x != self.points[b.point][v] for v, x in self.points[a.point].items())
+        return 1 + sum(x != there.point[v] for v, x in here.point.items())
 
     def _by_relation(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
         """Three gradients of the right that are linearly dependent with the same numbers whatever its parameters; the left's are not."""
-        near = [i for i, slope in enumerate(slopes) if slope.point in self.near]
+        near = [i for i, slope in enumerate(slopes) if self._is_near(slope)]
         rows = [row for row in choices if all(math.isfinite(row[i]) for i in near)]
         for i, j, k in combinations(near, 3):
             weights = _dependence([row[i] for row in rows], [row[j] for row in rows], [row[k] for row in rows])
@@ -240,10 +273,10 @@ class Exclusion:
     def _said(self, reason: str, slopes: Sequence[Slope]) -> Witness:
         numbers = {f"{{left}} {_plain(v)}": str(x) for v, x in self.given.items()}
         numbers |= {f"{{right}} {_plain(v)}": str(x) for v, x in self.defaults.items()}
-        places = list(dict.fromkeys(slope.point for slope in slopes))
-        ends = {place: f" ({n})" if len(places) > 1 else "" for n, place in enumerate(places, 1)}
-        for place in places:
-            numbers |= {text(v, {}) + ends[place]: str(x) for v, x in self.points[place].items()}
+        used = list(dict.fromkeys(slope.point for slope in slopes))
+        ends = {place: f" ({n})" if len(used) > 1 else "" for n, place in enumerate(used, 1)}
+        for place in used:
+            numbers |= {text(v, {}) + ends[place]: str(x) for v, x in self.places[place].point.items()}
         for slope in slopes:
             other = sure_value(slope.right, self.defaults)
             numbers[f"{{left}} {slope.name}{ends[slope.point]}"] = number(slope.left)
@@ -279,11 +312,6 @@ def _around(value: mpf) -> Span:
     return Span(near - pad, near + pad)
 
 
-def _grid(polynomial: Any) -> int:
-    """How many coefficients a bound on the polynomial looks at."""
-    return math.prod(int(degree) + 1 for degree in Poly(polynomial, *sorted(polynomial.free_symbols, key=str)).degree_list())
-
-
 def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""
     words = {word for word, row in FUNCTIONS.items() if "exp(" in row.definition} | {"exp", "pow", "max", "min", "where"}
@@ -304,23 +332,11 @@ def _dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> t
 
 def strict_sign(s: Scalars, node: Node, box: Box, by_algebra: bool = True) -> int | None:
     """+1 if it is > 0 everywhere on the box, -1 if < 0, None if neither was shown."""
-    used = variables(node)
-    if not used:
+    if not variables(node):
         value = sure_value(node, {})
-        return None if value is None or abs(value) < mpf(10) ** -25 else 1 if value > 0 else -1
-    span = Calculus(box).span(node)
-    if span.positive or span.negative:
-        return 1 if span.positive else -1
+        if value is None or abs(value) < mpf(10) ** -25:  # it is known to 40 digits: what is smaller may be 0
+            return None
+        return 1 if value > 0 else -1
     if not by_algebra:
-        return None
-    algebra = Algebra(box)
-    try:
-        total, factors = algebra.factored(algebra.normal(node))
-        for base, count in factors:
-            inner = algebra.span(base)
-            if not (inner.positive or inner.negative) and _grid(base) <= MAX_GRID:
-                inner = algebra.span_of_factor(base)
-            total *= (1 if inner.positive else -1 if inner.negative else 0) ** abs(count)
-    except OutOfReach:
-        return None
-    return 1 if total > 0 else -1 if total < 0 else None
+        return Calculus(box).span(node).sign(strict=True) or None
+    return sign_of(node, box, strict=True, most=MAX_GRID) or None

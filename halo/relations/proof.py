@@ -108,31 +108,18 @@ class Prover:
         """Whether no attached quantity is left in the normal form."""
         algebra, moving = Algebra(self.view.box), set(attached(difference))
         try:
-            form = algebra.normal(difference)
-            left = sympy.cancel(sympy.together(form)).free_symbols
+            left = sympy.cancel(sympy.together(algebra.normal(difference)))
         except OutOfReach:
             return False
-        seen: set[object] = set()
-        stack = list(left)
-        while stack:
-            symbol = stack.pop()
-            if symbol in seen:
-                continue
-            seen.add(symbol)
-            generator = algebra.by_symbol[symbol]
-            if generator.kind == "v" and generator.key in moving:
-                return False
-            parts = generator.key if isinstance(generator.key, tuple) else (generator.key,)
-            stack += [s for part in parts if hasattr(part, "free_symbols") for s in part.free_symbols]
-        return True
+        return not moving & algebra.variables_in(left)
 
     def _symbols(self, node: Node) -> Node:
         """Each detached quantity as a symbol of its own."""
         found = {}
         for stop in (n for n in topological_scalar(node) if n.op == "stop"):
             if stop not in self.detached:
-                self.detached[stop] = self.s.variable(f"detached {len(self.detached)}")
-                self.view.box[self.detached[stop]] = Calculus(self.view.box).span(self.view.unstopped(stop))
+                span = Calculus(self.view.box).span(self.view.unstopped(stop))
+                self.detached[stop] = self.view.declare(self.s.variable(f"detached {len(self.detached)}"), span)
             found[stop] = self.detached[stop]
         return self.s.substitute(node, found)
 

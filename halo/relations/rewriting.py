@@ -7,10 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from halo.analysis.scalar import topological_scalar
-from halo.checks.scalars.inputs import SUM_OF, SUMMED
+from halo.checks.scalars.inputs import SUM_OF, SUMMED, is_policy
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, text, topological
-from halo.objective.vocabulary import INPUTS
 
 
 class Unreadable(Exception):
@@ -34,9 +33,7 @@ def moved(view: View, node: Node, slots: Mapping[str, str]) -> Node:
 
 
 def _in_slot(view: View, node: Node, slot: str) -> Node:
-    other = view.s.variable(node.data, slot, node.axes)
-    view.box[other] = view.box[node]
-    return other
+    return view.declare(view.s.variable(node.data, slot, node.axes), view.box[node])
 
 
 def rewritten(view: View, node: Node, values: Mapping[Node, Node], slots: Mapping[str, str] = MappingProxyType({})) -> Node:
@@ -59,7 +56,7 @@ def _rebuilt(view: View, node: Node, arguments: tuple[Node, ...], slots: Mapping
     fields: dict[str, Any] = {"op": node.op, "data": node.data, "args": arguments, "batch": node.batch, "axes": node.axes}
     new = view.s.make(**fields, slot=slots.get(node.slot, node.slot))
     if node in view.box:
-        view.box[new] = view.box[node]
+        view.declare(new, view.box[node])
     return new
 
 
@@ -78,17 +75,6 @@ def attached(node: Node) -> list[Node]:
 
     visit(node)
     return list(found)
-
-
-def is_policy(node: Node) -> bool:
-    """Whether this is a quantity of the policy: a log-probability, or one over the whole vocabulary."""
-    word = str(node.data).removeprefix(SUM_OF)
-    return node.op == "input" and (is_log_probability(node) or (word in INPUTS and INPUTS[word].policy))
-
-
-def is_log_probability(node: Node) -> bool:
-    """Whether this is a log-probability under the policy."""
-    return node.op == "input" and node.data in ("logp", SUMMED["logp"])
 
 
 def _outside_stop(node: Node) -> list[Node]:
@@ -114,6 +100,5 @@ def one_token(view: View, node: Node) -> Node:
 def _only_token(view: View, node: Node) -> Node:
     if node.data in ("length", "position", "positions"):
         return view.s.number(1)
-    summed = view.s.variable(SUMMED.get(str(node.data), f"sum of {node.data}"), node.slot)
-    view.box.setdefault(summed, view.box[node])
-    return summed
+    summed = view.s.variable(SUMMED.get(str(node.data), f"{SUM_OF}{node.data}"), node.slot)
+    return summed if summed in view.box else view.declare(summed, view.box[node])

@@ -67,9 +67,8 @@ class SideView(View):
         """A number if it is pinned."""
         if name in self.pins:
             return self.s.number(self.pins[name])
-        node = self.s.make(op="parameter", data=name + self.mark)
         declared = self.graph.parameters[name]
-        self.box[node] = Span.of(Interval.parse(declared.domain))
+        node = self.declare(self.s.make(op="parameter", data=name + self.mark), Span.of(Interval.parse(declared.domain)))
         self.first[node] = [Fraction(str(declared.default))]
         return node
 
@@ -77,11 +76,10 @@ class SideView(View):
         if node.data != "ref_logp" or not self.reference:
             return super()._input(node, where)
         if self.reference == "uniform-token":
-            size = self.s.make(op="parameter", data="log V")
-            self.box[size], self.first[size] = POSITIVE, [Fraction(10)]
+            size = self.declare(self.s.make(op="parameter", data="log V"), POSITIVE)
+            self.first[size] = [Fraction(10)]
             return self.s.call("neg", size)
-        constant = self.s.variable("c")
-        self.box[constant] = NEGATIVE
+        constant = self.declare(self.s.variable("c"), NEGATIVE)
         return self.s.call("div", constant, self.length(self._slot(node, where)))  # only its sum over tokens is meant
 
     def _over_batch(self, node: Node, where: Where) -> Node:
@@ -117,7 +115,7 @@ def signal(side: Side, reading: Reading, beside: View | None = None, mark: str =
     columns = {name: Interval.parse(column.domain) for name, column in side.compiled.objective.declaration.columns.items()}
     view = SideView(side.compiled.declared, columns, mark=mark, pins=side.pins, reference=side.reference)
     if beside is not None:
-        view.s, view.box, view.first, view.z = beside.s, beside.box, beside.first, beside.z
+        view.beside(beside)
     reader = _Reader(view, reading)
     parts, alone = reader.parts(), reader.alone()
     if side.reference == "uniform-sequence" and any(_inside_tokens(node) for nodes in parts.values() for node in nodes):

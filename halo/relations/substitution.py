@@ -16,16 +16,18 @@ from itertools import islice, product
 from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.values import Program
+from halo.checks.scalars.inputs import is_policy
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import kinked
-from halo.relations.closed_forms import affine_form, constant_form, least_squares, monomial_form
+from halo.relations.closed_forms import affine_form, constant_form, monomial_form
+from halo.relations.fitting import fit
 from halo.relations.places import PLACES, places, sampled, walk
-from halo.relations.rewriting import Unreadable, attached, is_policy, one_token, stops
+from halo.relations.rewriting import Unreadable, attached, one_token, stops
 from halo.relations.signature import Signal
 
-CLOSE = 1e-8
-COMBINATIONS = 48
+CLOSE = 1e-8  # relative: gradients in floats, of exponentials that may cancel, agree to about half their digits
+COMBINATIONS = 48  # of simple choices that are looked at before anything is fitted
 
 
 @dataclass(frozen=True)
@@ -123,44 +125,23 @@ class Search:
         rest = [(a - scale * b) / whole for a, b in zip(target, there, strict=True)]
         return math.sqrt(math.fsum(r * r for r in rest)), scale, rest
 
-    def fitted(self, target: list[float], given: Sequence[float], start: Sequence[float], pinned: Mapping[int, float]) -> list[float] | None:
-        """Levenberg-Marquardt within the domains, from one start."""
-        x = [pinned.get(i, value) for i, value in enumerate(start)]
-        free, damping = [i for i in range(len(x)) if i not in pinned], 1e-3
-        error, scale, rest = self.fit(target, given, x)
-        stalled = 0
-        for _ in range(40):
-            if error < 1e-12 or not math.isfinite(error) or not free or stalled > 6:
-                break
-            columns = [self._slope(target, given, x, i, rest) for i in free]
-            if any(column is None for column in columns):
-                return None
-            step = least_squares([c for c in columns if c is not None], rest, damping)
-            trial = [self._inside(i, x[i] - step[free.index(i)]) if i in free else x[i] for i in range(len(x))] if step else x
-            after = self.fit(target, given, trial)
-            stalled = stalled + 1 if error > 1e-3 and after[0] > 0.99 * error else 0  # far from a fit, and no nearer
-            if after[0] < error:
-                x, damping = trial, damping / 10
-                error, scale, rest = after
-            else:
-                damping *= 8
-                if damping > 1e8:
-                    break
-        self.best = min(self.best, error)
-        return x if error < CLOSE and scale > 0 else None
-
-    def _slope(self, target: list[float], given: Sequence[float], x: list[float], i: int, rest: list[float]) -> list[float] | None:
-        h = 1e-6 * (1 + abs(x[i]))
-        moved = self._inside(i, x[i] + h)
-        if moved == x[i]:
-            moved = x[i] - h
-        after = self.fit(target, given, [moved if j == i else value for j, value in enumerate(x)])[2]
-        return [(b - a) / (moved - x[i]) for a, b in zip(rest, after, strict=True)] if after else None
+    def fitted(
+        self, target: list[float], given: Sequence[float], start: Sequence[float], pinned: Mapping[int, float]
+    ) -> list[float] | None:
+        """Values within the domains that fit, found from one start."""
+        first = [pinned.get(i, value) for i, value in enumerate(start)]
+        free = [i for i in range(len(first)) if i not in pinned]
+        found = fit(lambda values: self.fit(target, given, values)[2], first, free, self._inside)
+        if found is None:
+            return None
+        self.best = min(self.best, found.error)
+        scale = self.fit(target, given, found.values)[1]
+        return found.values if found.error < CLOSE and scale > 0 else None
 
     def _inside(self, i: int, value: float) -> float:
         span = self.box[self.wanted[i]]
         low, high = float(span.low), float(span.high)
-        tight = 1e-9 * (high - low if span.bounded else 1)
+        tight = 1e-9 * (high - low if span.bounded else 1)  # an open end is approached and not reached
         return min(max(value, low + tight if span.low_open else low), high - tight if span.high_open else high)
 
     # -- candidates ------------------------------------------------------------------------------------------------------

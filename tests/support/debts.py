@@ -46,7 +46,7 @@ WIDE_LINES: dict[str, int] = {
     "halo/plugin/registry.py": 1,
     "halo/reference/fingerprint.py": 1,
     "halo/relations/closed_forms.py": 1,
-    "halo/relations/exclusion.py": 6,
+    "halo/relations/exclusion.py": 4,
     "halo/relations/relation.py": 4,
     "halo/relations/rewriting.py": 2,
     "halo/relations/substitution.py": 3,
@@ -78,7 +78,6 @@ WIDE_LINES: dict[str, int] = {
 """How many lines are too wide."""
 
 NESTED_TERNARIES: dict[str, int] = {
-    "halo/analysis/algebra/factors.py": 4,
     "halo/analysis/composition.py": 7,
     "halo/analysis/ranges.py": 3,
     "halo/analysis/sign.py": 1,
@@ -96,13 +95,17 @@ NESTED_TERNARIES: dict[str, int] = {
     "halo/interop/trl_trainer.py": 1,
     "halo/notation/writing.py": 4,
     "halo/objective/formula.py": 1,
-    "halo/relations/exclusion.py": 6,
+    "halo/relations/exclusion.py": 2,
     "halo/relations/substitution.py": 1,
     "halo/training/run/estimate.py": 1,
 }
 """How many ternaries stand within another one."""
 
+<<<<<<< HEAD
 TERNARIES_NOW = 44.5
+=======
+TERNARIES_NOW = 44.0
+>>>>>>> 21e52bef4deabf82d4372e741de8840c1458af64
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
-from halo.analysis.algebra.factors import OutOfReach
-from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
 from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Verdict
 from halo.analysis.identity import is_zero, named, nonzero_point, number, shown
@@ -147,29 +145,17 @@ class Setting:
             same = is_zero(self.s, gap, self.box)
             return Verdict(PROVED, "an identity: the difference vanishes") if same else Verdict(UNDECIDED, "not seen to be equal")
         for step, form in (("", gap), (" of exp of both sides", self._gap(self.s.call("exp", left), relation, self.s.call("exp", right)))):
-            sign = self._sign(form) if relation in ("<", ">") else sign_of(form, self.box)
+            sign = sign_of(form, self.box, strict=relation in ("<", ">"))
             if sign == 1 or (sign == 0 and relation in ("<=", ">=")):
                 return Verdict(PROVED, f"the difference{step} is {'> 0' if relation in ('<', '>') else '>= 0'} by the signs of its factors")
         return Verdict(UNDECIDED, "no counterexample was found, and no proof")
 
     def _contrary(self, total: Node, strict: bool) -> bool:
         """Whether a sum of premises is nowhere >= 0 (strict: nowhere > 0)."""
-        return Calculus(self.box).shape(total).defined and (sign_of(total, self.box) in (0, -1) if strict else self._sign(total) == -1)
-
-    def _sign(self, node: Node) -> int | None:
-        """+1 if it is > 0 everywhere, -1 if it is < 0 everywhere, else None."""
-        span = Calculus(self.box).span(node)
-        algebra, total = Algebra(self.box), 1 if span.positive else -1 if span.negative else 0
-        if total:
-            return total
-        try:
-            total, factors = algebra.factored(algebra.normal(node))
-            for base, count in factors:
-                span = algebra.span_of_factor(base)
-                total *= (1 if span.positive else -1 if span.negative else 0) ** abs(count)
-        except OutOfReach:
-            return None
-        return 1 if total > 0 else -1 if total < 0 else None
+        if not Calculus(self.box).shape(total).defined:
+            return False
+        sign = sign_of(total, self.box, strict=not strict)
+        return sign == -1 or (sign == 0 and strict)
 
     def _true_at(self, point: dict[Node, Fraction], left: Node, relation: str, right: Node) -> bool:
         gap = self.s.substitute(self._gap(left, relation, right), {v: self.s.number(x) for v, x in point.items()})

@@ -45,6 +45,7 @@ def valued(formula: Formula, at: dict[str, mpf]) -> mpf:
         "sigmoid": lambda: 1 / (1 + mp.exp(-x)), "logsigmoid": lambda: -mp.log(1 + mp.exp(-x)), "softplus": lambda: mp.log(1 + mp.exp(x)),
         "tanh": lambda: mp.tanh(x), "relu": lambda: max(x, mpf(0)), "abs": lambda: abs(x), "min": lambda: min(x, *rest),
         "max": lambda: max(x, *rest), "sign": lambda: mp.sign(x), "asinh": lambda: mp.asinh(x),
+        "atan": lambda: mp.atan(x), "expm1": lambda: mp.expm1(x),
         "clip": lambda: min(max(x, rest[0]), rest[1]),
     }[formula.function]()  # fmt: skip
 

@@ -5,9 +5,10 @@ sympy only expands, factors and cancels; what is concluded from it is decided he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import comb
+from math import comb, prod
 from typing import Any
 
 import sympy
@@ -16,7 +17,8 @@ from sympy import Expr, Poly, Rational, Symbol
 from halo.analysis.algebra.bernstein import Budget, constant_sign
 from halo.analysis.budgets import MAX_DEGREE, MAX_SYMBOLS, MAX_TERMS
 from halo.analysis.curvature import Box
-from halo.analysis.ranges import NONNEGATIVE, POSITIVE, REALS, Span, coarse
+from halo.analysis.ranges import NEGATIVE, POSITIVE, REALS, Span, coarse
+from halo.compiler.graph import Node
 
 
 class OutOfReach(Exception):
@@ -96,28 +98,36 @@ class Factors:
                 total = total * self.span(factor)
             return total
         if expression.is_Pow and expression.exp.is_Integer:
-            return self._power_span(self.span(expression.base), int(expression.exp))
+            base, n = self.span(expression.base), int(expression.exp)
+            inverse = base if n > 0 else base.reciprocal()
+            return REALS if inverse is None else inverse.power(abs(n))
         return REALS
-
-    def _power_span(self, base: Span, n: int) -> Span:
-        inverse = base if n > 0 else base.reciprocal()
-        if inverse is None:
-            return REALS
-        result = inverse
-        for _ in range(abs(n) - 1):
-            result = result * inverse
-        if n % 2 == 0:
-            return result.within(NONNEGATIVE) or NONNEGATIVE
-        return result
 
     def span_of_factor(self, base: Expr) -> Span:
         """The range of a polynomial: by intervals, or its sign by `polynomial_sign`."""
         span = self.span(base)
-        if span.positive or span.negative or base.is_Symbol:
+        if base.is_Symbol or span.sign(strict=True) is not None:
             return span
-        sign = self.polynomial_sign(base)
-        limit = {1: POSITIVE, -1: -POSITIVE}.get(sign or 0)
-        return span.within(limit) or span if limit else span
+        sign = self.polynomial_sign(base, strict=True)
+        if sign is None:
+            return span
+        return span.within(POSITIVE if sign > 0 else NEGATIVE) or span
+
+    def variables_in(self, expression: Expr) -> set[Node]:
+        """The variables of the box that the expression is made of, also those inside exponentials, logarithms and kinks."""
+        found, seen, pending = set[Node](), set[Symbol](), list(expression.free_symbols)
+        while pending:
+            symbol = pending.pop()
+            if symbol in seen or symbol not in self.by_symbol:
+                continue
+            seen.add(symbol)
+            generator = self.by_symbol[symbol]
+            if generator.kind == "v":
+                found.add(generator.key)
+            else:
+                keys = generator.key if isinstance(generator.key, tuple) else (generator.key,)
+                pending += [s for key in keys if isinstance(key, Expr) for s in key.free_symbols]
+        return found
 
     def pretty(self, expression: Expr) -> Expr:
         """The expression in names that people know, for printing only."""
@@ -129,30 +139,44 @@ class Factors:
 
     # -- signs -------------------------------------------------------------------------------------------------------------
 
-    def sign(self, expression: Expr) -> int | None:
-        """+1: provably >= 0 wherever it is defined; -1: <= 0; 0: both; None: not decided."""
-        if expression == 0:
-            return 0
+    def sign(self, expression: Expr, strict: bool = False, most: int | None = None) -> int | None:
+        """The sign of a product of factors, wherever it is defined: +1 (>= 0), -1 (<= 0), 0 (it is 0), or None (not decided).
+
+        `strict`: it is also nowhere 0. Polynomials of more than `most` coefficients are judged by their ranges only.
+        """
+
+        def of_factor(base: Expr) -> int | None:
+            found = self.span(base).sign(strict)
+            if found is not None or (most is not None and _coefficients(base) > most):
+                return found
+            if base.is_Symbol and self.by_symbol[base].kind != "l":  # of a bare variable the range is all that is known
+                return None
+            return self.polynomial_sign(base, strict)
+
+        return self._sign_of_product(expression, strict, of_factor)
+
+    def _sign_of_product(self, expression: Expr, strict: bool, of_factor: Callable[[Expr], int | None]) -> int | None:
         coefficient, factors = self.factored(expression)
         if coefficient == 0:
             return 0
         total = 1 if coefficient > 0 else -1
         for base, count in factors:
-            if count % 2 == 0:
+            even = count % 2 == 0
+            if even and not strict:
                 continue
-            span = self.span(base)
-            sign = 1 if span.nonnegative else -1 if span.nonpositive else self.polynomial_sign(base, strict=False)
+            sign = of_factor(base)
             if sign is None:
                 return None
-            total *= sign
+            if not even:
+                total *= sign
         return total
 
-    def polynomial_sign(self, polynomial: Expr, strict: bool = True) -> int | None:
-        """The sign of a polynomial on the whole box, from coefficients; `strict`: never 0."""
+    def polynomial_sign(self, polynomial: Expr, strict: bool) -> int | None:
+        """The sign of a polynomial on the whole box, from coefficients and bounds of its logarithms; `strict`: never 0."""
         for symbol in self._logs(polynomial):
             p = self.by_symbol[symbol].key
             for argument, without in ((p, polynomial), *self._reversed(symbol, p, polynomial)):
-                signs = {self._cleared_sign(without.subs(symbol, bound), strict) for bound in self._log_bounds(argument)}
+                signs = {self._without_logs(without.subs(symbol, bound), strict) for bound in self._log_bounds(argument)}
                 if len(signs) == 1 and None not in signs:
                     return signs.pop()
         return self._box_sign(polynomial, strict)
@@ -179,22 +203,14 @@ class Factors:
             return 2 * (p - 1) / (p + 1), (p**2 - 1) / (2 * p)
         return 1 - 1 / p, p - 1
 
-    def _cleared_sign(self, expression: Expr, strict: bool) -> int | None:
-        coefficient, factors = self.factored(expression)
-        total = 1 if coefficient > 0 else -1 if coefficient < 0 else 0
-        for base, count in factors:
-            if count % 2 == 0 and not strict:
-                continue
-            span = self.span(base)
-            sign = 1 if span.positive else -1 if span.negative else None
-            if sign is None and not strict:
-                sign = 1 if span.nonnegative else -1 if span.nonpositive else None
-            if sign is None:
-                sign = self._box_sign(base, strict)
-            if sign is None:
-                return None
-            total *= sign if count % 2 else 1
-        return total
+    def _without_logs(self, expression: Expr, strict: bool) -> int | None:
+        """The sign of a product in which a logarithm was replaced by a bound; those that are left are not looked into."""
+
+        def of_factor(base: Expr) -> int | None:
+            found = self.span(base).sign(strict)
+            return self._box_sign(base, strict) if found is None else found
+
+        return self._sign_of_product(expression, strict, of_factor)
 
     def _box_sign(self, polynomial: Expr, strict: bool) -> int | None:
         symbols = sorted(polynomial.free_symbols, key=str)
@@ -205,6 +221,11 @@ class Factors:
             return None
         terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
         return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
+
+
+def _coefficients(polynomial: Expr) -> int:
+    """How many coefficients a bound on the polynomial looks at."""
+    return prod(int(degree) + 1 for degree in Poly(polynomial, *sorted(polynomial.free_symbols, key=str)).degree_list())
 
 
 def _readable(generator: Generator) -> Expr:

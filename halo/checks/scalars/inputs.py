@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
+from types import MappingProxyType
 from typing import Any, Self
 
-from halo.analysis.curvature import Calculus
+from halo.analysis.curvature import Box, Calculus
 from halo.analysis.ranges import NEGATIVE, NONNEGATIVE, POSITIVE, REALS, Span
 from halo.analysis.scalar import Scalars, topological_scalar, variables
 from halo.compiler.graph import LossGraph, Node
 from halo.objective.schema import Interval
+from halo.objective.vocabulary import INPUTS
 
 SUMMED = {"logp": "log π", "ref_logp": "log ref", "old_logp": "log old", "position": "positions"}
 """What the sum over tokens of an input is called."""
@@ -37,6 +39,25 @@ ABOVE = {"rejected": "chosen", "worst": "best"}
 MEMBERS = {"best": ("best", "worst"), "worst": ("best", "worst")}
 
 
+MOVED = tuple(name for name, row in INPUTS.items() if row.policy and row.needs == "vocabulary")
+"""Full-vocabulary words that theta moves, beside the log-probabilities."""
+
+
+def is_log_probability(variable: Node) -> bool:
+    """Whether it is a log-probability under the policy, of a token or summed over tokens."""
+    return variable.op == "input" and variable.data in ("logp", SUMMED["logp"])
+
+
+def is_moved_word(variable: Node) -> bool:
+    """Whether it is a full-vocabulary word that theta moves, of a token or summed over tokens."""
+    return variable.op == "input" and variable.data.removeprefix(SUM_OF) in MOVED
+
+
+def is_policy(variable: Node) -> bool:
+    """Whether theta moves it."""
+    return is_log_probability(variable) or is_moved_word(variable)
+
+
 @dataclass(frozen=True)
 class Where:
     """Whose quantities the axes of a graph node are: the completion along `list` and along `other`.
@@ -53,6 +74,16 @@ class Where:
 ANYONE = Where()
 
 
+@dataclass(frozen=True)
+class Free:
+    """`node`, read for `where`, is `variable`; over the inputs it is `meaning`."""
+
+    node: Node
+    where: Where
+    variable: Node
+    meaning: Node
+
+
 @dataclass
 class Inputs:
     """Scalars over the inputs of one graph; `columns` are the declared ranges of its columns.
@@ -60,6 +91,7 @@ class Inputs:
     alone   the batch has one example, so that a mean over it is its own value
     tied    reference and sampler equal the policy
     shifts  for each implied reward the power of the length by which `c`, a constant of the prompt, is added to its score
+    free    a node of the graph that is read as a variable of its own, for whom, and the variable: z in the items of a part
     """
 
     graph: LossGraph
@@ -67,22 +99,37 @@ class Inputs:
     alone: bool = False
     tied: bool = False
     shifts: Mapping[Node, Fraction] = field(default_factory=dict)
+    free: Free | None = None
 
     def __post_init__(self) -> None:
         self.s = Scalars()
-        self.box: dict[Node, Span] = {}
+        self.ranges: dict[Node, Span] = {}
         self.done: dict[tuple[Node, Where], Node] = {}
         self.first: dict[Node, list[Fraction]] = {}
         self.z = self.s.variable("z")
-
-        self.inlined: dict[Node, Node] = {}  # z, while it is free in an item, over the inputs
         self.veiled: set[Node] = set()  # opaque reductions with a z inside that was written out
 
+    @property
+    def box(self) -> Box:
+        """The range of every variable read so far. It is not written to: who needs other ranges makes a box of its own from it."""
+        return MappingProxyType(self.ranges)
+
+    def declare(self, variable: Node, span: Span) -> Node:
+        """The variable, whose range is now known. It is declared once: what is said of it again may only be the same, or wider."""
+        known = self.ranges.get(variable)
+        self.ranges[variable] = span if known is None else known.joined(span)
+        return variable
+
     def variant(self, **modes: Any) -> Self:
-        """The same graph read in another mode, over the same variables and box."""
+        """The same graph read in another mode, over the same variables and ranges. What has been read is not carried over."""
         other = replace(self, **modes)
-        other.s, other.box, other.first, other.z, other.veiled = self.s, self.box, self.first, self.z, self.veiled
+        other.beside(self)
+        other.veiled = self.veiled
         return other
+
+    def beside(self, other: Inputs) -> None:
+        """Shares the variables of another reading, their ranges and the values that are tried first."""
+        self.s, self.ranges, self.first, self.z = other.s, other.ranges, other.first, other.z
 
     @property
     def is_list(self) -> bool:
@@ -95,9 +142,8 @@ class Inputs:
 
     def parameter(self, name: str) -> Node:
         """A parameter, with its domain in the box and its default and search values tried first."""
-        node = self.s.make(op="parameter", data=name)
         declared = self.graph.parameters[name]
-        self.box[node] = Span.of(Interval.parse(declared.domain))
+        node = self.declare(self.s.make(op="parameter", data=name), Span.of(Interval.parse(declared.domain)))
         self.first[node] = [Fraction(str(value)) for value in (declared.default, *(declared.search or ()))]
         return node
 
@@ -108,11 +154,13 @@ class Inputs:
         if self.tied:
             return start
         node = self.s.variable(name)
-        if node not in self.box:
-            inner = self.variant(shifts={}, alone=False).scalar(statistic.observed.args[0])
-            span = NONNEGATIVE if statistic.observed.data == "std" else Calculus(self.box).span(self.unstopped(inner))
-            self.box[node] = span.joined(Span.point(statistic.start))
-        return node
+        if node in self.ranges:
+            return node
+        span = NONNEGATIVE
+        if statistic.observed.data != "std":
+            inner = self.variant(shifts={}, alone=False, free=None).scalar(statistic.observed.args[0])
+            span = Calculus(self.box).span(self.unstopped(inner))
+        return self.declare(node, span.joined(Span.point(statistic.start)))
 
     def _input(self, node: Node, where: Where) -> Node:
         slot = self._slot(node, where)
@@ -124,21 +172,20 @@ class Inputs:
             return self._lower(self.s.variable("score", ABOVE[slot]), slot)
         if node.data in ENTROPIES and self.graph.needs.vocab_size:
             return self._entropy(name, slot, token)
-        variable = self.s.variable(name, slot, token)
-        span = INPUT_SPANS.get(node.data) if node.data not in self.columns else Span.of(self.columns[node.data])
-        self.box[variable] = span or REALS
-        return variable
+        span = INPUT_SPANS.get(node.data, REALS)
+        if node.data in self.columns:
+            span = Span.of(self.columns[node.data])
+        return self.declare(self.s.variable(name, slot, token), span)
 
     def _lower(self, score: Node, slot: str) -> Node:
         """The score of a completion that ranks below the one with this score."""
-        gap = self.s.variable("score gap", slot)
-        self.box[score], self.box[gap] = REALS, POSITIVE
-        return self.s.call("sub", score, gap)
+        gap = self.declare(self.s.variable("score gap", slot), POSITIVE)
+        return self.s.call("sub", self.declare(score, REALS), gap)
 
     def _entropy(self, name: str, slot: str, token: tuple[str, ...]) -> Node:
         """Beside the size of the vocabulary an entropy has its ceiling, the logarithm of it."""
-        size, share = self.s.variable("vocab_size"), self.s.variable(f"{name} / log(vocab_size)", slot, token)
-        self.box[size], self.box[share] = VOCABULARIES, SHARES
+        size = self.declare(self.s.variable("vocab_size"), VOCABULARIES)
+        share = self.declare(self.s.variable(f"{name} / log(vocab_size)", slot, token), SHARES)
         return self.s.call("mul", self.s.call("log", size), share)
 
     def _slot(self, node: Node, where: Where) -> str:
@@ -148,19 +195,21 @@ class Inputs:
 
     def length(self, slot: str) -> Node:
         """The number of scored tokens of a completion."""
-        node = self.s.variable("length", slot)
-        self.box[node] = LENGTHS
-        return node
+        return self.declare(self.s.variable("length", slot), LENGTHS)
 
-    def _opaque(self, way: str, inner: Node, slot: str) -> Node:
-        had_z = any(v in self.inlined for v in variables(inner))
-        inner = self.s.substitute(inner, self.inlined) if had_z else inner
+    def _opaque(self, way: str, inner: Node, slot: str, span: Span | None = None) -> Node:
+        """A reduction as a variable, in `span` or in what follows from the range of what it reduces. A free z inside is written out."""
+        had_z = self.free is not None and self.free.variable in variables(inner)
+        if self.free is not None and had_z:
+            inner = self.s.substitute(inner, {self.free.variable: self.free.meaning})
         node = self.s.make(op="reduce", args=(inner,), data=way, slot=slot, batch=way.startswith("batch"))
         if had_z:
             self.veiled.add(node)
-        image = _image(way, Calculus(self.box).span(self.unstopped(inner)))
-        self.box[node] = image.joined(Span.point(0)) if slot in MAYBE_EMPTY and way in ("total", "mean", "largest", "smallest") else image
-        return node
+        if span is None:
+            span = _image(way, Calculus(self.box).span(self.unstopped(inner)))
+        if slot in MAYBE_EMPTY and way in ("total", "mean", "largest", "smallest"):
+            span = span.joined(Span.point(0))
+        return self.declare(node, span)
 
     def unstopped(self, node: Node) -> Node:
         """The node as a value: `stop` does nothing to it."""

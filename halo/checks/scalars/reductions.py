@@ -76,15 +76,13 @@ class Reductions(Sums):
             return self.variant(shifts={}).scalar(node, where)
         if where.members:
             return self._rank_of_two(node, where)
-        rank = self._opaque(f"rank of {where.list}", inner, "all")
-        self.box[rank] = Span(Fraction(1), inf)
-        return rank
+        return self._opaque(f"rank of {where.list}", inner, "all", Span(Fraction(1), inf))
 
     def _rank_of_two(self, node: Node, where: Where) -> Node:
         """1 or 2. Which of equal ones is the earlier is a coin that nobody knows the fall of; that of the other falls opposite."""
         first, second = (self.scalar(node.args[0], self._moved(where, "list", member)) for member in where.members)
-        zero, one, two, coin = (*(self.s.number(n) for n in (0, 1, 2)), self.s.variable("order of equal ones"))
-        self.box[coin] = REALS
+        zero, one, two = (self.s.number(n) for n in (0, 1, 2))
+        coin = self.declare(self.s.variable("order of equal ones"), REALS)
 
         def chosen(word: str, left: Node, then: Node, otherwise: Node) -> Node:
             return self.s.call("where", self.s.apply(word, left, zero), then, otherwise)

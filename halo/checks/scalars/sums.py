@@ -48,12 +48,10 @@ class Sums(Inputs):
         """A free variable; of what lies between two ends, the length times a mean between them."""
         span = self.box[token]
         if inf not in (-span.low, span.high):
-            mean = self.s.variable(f"mean of {token.data}", token.slot)
-            self.box[mean] = span
+            mean = self.declare(self.s.variable(f"mean of {token.data}", token.slot), span)
             return self.s.call("mul", self.length(token.slot), mean)
-        node = self.s.variable(SUMMED.get(token.data, f"{SUM_OF}{token.data}"), token.slot)
-        self.box[node] = span if span.nonpositive or span.nonnegative else REALS
-        return node
+        total = self.s.variable(SUMMED.get(token.data, f"{SUM_OF}{token.data}"), token.slot)
+        return self.declare(total, REALS if span.sign() is None else span)
 
     def linear(self, node: Node) -> dict[Node | None, Node] | None:
         """The node as a linear form in token variables (key None: the constant), or None if it is not one."""

@@ -17,7 +17,7 @@ from functools import cached_property
 from halo.analysis.curvature import Calculus
 from halo.analysis.ranges import REALS
 from halo.analysis.scalar import topological_scalar
-from halo.checks.scalars.inputs import ANYONE, MEMBERS, Where
+from halo.checks.scalars.inputs import ANYONE, MEMBERS, Free, Where
 from halo.checks.scalars.reductions import Reductions
 from halo.compiler.graph import Node, Part, topological
 
@@ -26,8 +26,14 @@ from halo.compiler.graph import Node, Part, topological
 class View(Reductions):
     """The scalars of one graph, and what the checks ask of them."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.with_free_z: dict[tuple[Node, Where], View] = {}
+
     def scalar(self, node: Node, where: Where = ANYONE) -> Node:
         """The node as a scalar; its token quantities keep the axis `token` (any one token)."""
+        if self.free is not None and node is self.free.node and where == self.free.where:
+            return self.free.variable
         if (node, where) not in self.done:
             self.done[node, where] = self._scalar(node, where)
         return self.done[node, where]
@@ -77,8 +83,7 @@ class View(Reductions):
     def _shifted(self, reward: Node, where: Where) -> Node:
         """normalizer * (score + c): what log Z(x) does to an implied reward."""
         normalizer, score = (self.scalar(n, where) for n in self.graph.factors[reward])
-        constant = self.s.variable("c")
-        self.box[constant] = REALS
+        constant = self.declare(self.s.variable("c"), REALS)
         if self.shifts[reward] < 0:
             slot = next(n.slot for n in topological_scalar(score) if n.op in ("input", "reduce") and n.slot)
             constant = self.s.call("div", constant, self.length(slot))
@@ -100,20 +105,14 @@ class View(Reductions):
     def _item_of(self, part: Part, node: Node) -> Node:
         if part.z is None:
             return self.scalar(node, self.generic(part))
-        where = self.generic(part)
-        argument = self.scalar(part.z, where)
-        held = {key: value for key, value in self.done.items() if key[1] == where}
-        for key in held:
-            del self.done[key]
-        free = self.z if "token" not in part.z.axes else self.token_z
-        self.done[part.z, where], self.inlined = free, {free: argument}
-        try:
-            return self.scalar(node, where)
-        finally:
-            self.inlined = {}
-            for key in [key for key in self.done if key[1] == where]:
-                del self.done[key]
-            self.done |= held
+        return self._with_free_z(part.z, self.generic(part)).scalar(node, self.generic(part))
+
+    def _with_free_z(self, z: Node, where: Where) -> View:
+        """This view with z as a variable of its own."""
+        if (z, where) not in self.with_free_z:
+            variable = self.token_z if "token" in z.axes else self.z
+            self.with_free_z[z, where] = self.variant(free=Free(z, where, variable, self.scalar(z, where)))
+        return self.with_free_z[z, where]
 
     def generic(self, part: Part) -> Where:
         """Whose quantities a part's item is made of: the generic pair of a list, or the label's example."""

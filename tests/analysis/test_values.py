@@ -1,0 +1,81 @@
+"""Enclosures hold the value, shrink with more bits, and say that there is none where there is none."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from mpmath import mp, mpf
+from sampled import QUICK, exact, formulas, numbers, value
+
+from halo.analysis.numbers.intervals import Unknown
+from halo.analysis.numbers.rationals import Nothing
+from halo.analysis.scalar import Scalars
+from halo.analysis.values import enclosed, nowhere, sure_value
+from halo.compiler.graph import Node
+
+WORDS = ("sigmoid", "logsigmoid", "softplus", "tanh", "relu", "abs", "exp", "expm1", "atan", "asinh")
+
+
+def read(text: str, **at: Fraction) -> tuple[Node, dict[Node, Fraction]]:
+    s = Scalars()
+    letters = {name: s.variable(name) for name in ("x", "y")}
+    return s.formula(text, **letters), {letters[name]: Fraction(v) for name, v in at.items()}
+
+
+def ends(text: str, bits: int, **at: Fraction) -> tuple[Fraction, Fraction]:
+    found = enclosed(*read(text, **at), bits)
+    if isinstance(found, Fraction):
+        return found, found
+    low, high = (exact(mp.make_mpf(end)) for end in found)
+    return low, high
+
+
+@QUICK
+@given(formulas(["x", "y"], words=WORDS), numbers, numbers)
+def test_an_enclosure_holds_the_value(text: str, x: Fraction, y: Fraction) -> None:
+    try:
+        wide, narrow = (ends(text, bits, x=x, y=y) for bits in (60, 400))
+    except Unknown:  # a comparison that intervals do not settle
+        return
+    with mp.workdps(400):
+        there = exact(value(text, {"x": x, "y": y}, 400))
+    slack = Fraction(1, 10**90) * (1 + abs(there))  # of the test's own rounding
+    assert wide[0] - slack <= there <= wide[1] + slack
+    assert narrow[0] - slack <= there <= narrow[1] + slack
+    assert narrow[1] - narrow[0] <= wide[1] - wide[0]
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("x + y/3", "2/3"), ("x**2", "1/4"), ("sqrt(x*x)", "1/2"), ("log(2*x)", "0"), ("sigmoid(x - x)", "1/2"), ("where(x < y, x, y)", "1/2"),
+    ("max(x, y, 1/3)", "1/2"), ("clip(7*x, 0, 1)", "1"), ("sign(-x)", "-1"), ("expm1(y - y)", "0"), ("2**(2*x)", "2"),
+])  # fmt: skip
+def test_what_is_rational_is_exact(text: str, value: str) -> None:
+    assert enclosed(*read(text, x=Fraction(1, 2), y=Fraction(1, 2)), 60) == Fraction(value)
+
+
+@pytest.mark.parametrize("text", ["1/(x - x)", "log(-x)", "log(x - x)", "sqrt(-x)", "log1p(-2 - x)", "0**(-x)", "(-x)**(1/2)", "log(exp(x) - exp(x) - 1)"])
+def test_what_has_no_value_is_said_to_have_none(text: str) -> None:
+    node, point = read(text, x=Fraction(2))
+    with pytest.raises((Nothing, Unknown)):
+        enclosed(node, point, 200)
+    assert nowhere(node, point)
+    assert sure_value(node, point) is None
+
+
+def test_a_branch_that_is_not_taken_may_have_no_value() -> None:
+    assert enclosed(*read("where(x > 0, x, log(-1 - x))", x=Fraction(2)), 60) == 2
+
+
+def test_what_cancels_needs_more_bits_and_gets_them() -> None:
+    """In 60 and in 90 digits this is 0."""
+    assert sure_value(*read("(exp(300) + x) - exp(300)", x=Fraction(1, 3))) == pytest.approx(mpf(1) / 3)
+
+
+def test_a_comparison_that_intervals_do_not_settle_is_unknown() -> None:
+    node, point = read("where(exp(log(3)) < 3, 1, 2)", x=Fraction(1))
+    with pytest.raises(Unknown):
+        enclosed(node, point, 100)
+    assert sure_value(node, point) is None
+    assert not nowhere(node, point)
