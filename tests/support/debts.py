@@ -10,7 +10,6 @@ LONG_FUNCTIONS: dict[str, int] = {}
 
 WIDE_LINES: dict[str, int] = {
     "halo/analysis/decide.py": 2,
-    "halo/analysis/evaluate.py": 1,
     "halo/backends/choosing.py": 1,
     "halo/backends/interface.py": 1,
     "halo/backends/placement.py": 1,
@@ -96,8 +95,6 @@ WIDE_LINES: dict[str, int] = {
 NESTED_TERNARIES: dict[str, int] = {
     "halo/analysis/algebra/factors.py": 4,
     "halo/analysis/composition.py": 7,
-    "halo/analysis/curvature.py": 1,
-    "halo/analysis/evaluate.py": 3,
     "halo/analysis/identity.py": 1,
     "halo/analysis/ranges.py": 3,
     "halo/analysis/sign.py": 1,
@@ -138,7 +135,7 @@ NESTED_TERNARIES: dict[str, int] = {
 }
 """How many ternaries stand within another one."""
 
-TERNARIES_NOW = 48.0
+TERNARIES_NOW = 47.0
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {
