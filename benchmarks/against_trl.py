@@ -32,35 +32,30 @@ CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def shared_rows(data: str, model: str, max_length: int, count: int, folder: Path) -> Path:
     """The rows that both sides train on: those that fit whole, so that neither drops or cuts any."""
+    from halo.compiler.pipeline import compile_source
     from halo.data.formats import FORMATS
-    from halo.data.preparing import prepare
+    from halo.data.preparing import usable
     from halo.data.reading import read_examples
     from halo.data.template import Template
+    from halo.data.tokenizing import Preparation
+    from halo.plugin.objectives import find_objective
     from halo.training.model.loading import load_tokenizer
     from halo.training.settings import Settings
 
     template = Template.of(load_tokenizer(model, Settings()), "auto")
+    how = Preparation.of(compile_source("dpo", None, find_objective), template, max_length, 0)
     rows = []
     for example in read_examples(data, FORMATS)[0]:
         if len(rows) == count:
             break
-        prepared, _ = _quietly(prepare, [example], template, ("chosen", "rejected"), {}, max_length, 0)
-        if prepared:
-            texts = dict(zip(("chosen", "rejected"), example.completions, strict=True))
-            prompt = example.prompt if isinstance(example.prompt, str) else [dict(m) for m in example.prompt]
-            rows.append({"prompt": prompt, **{k: [{"role": "assistant", "content": v}] for k, v in texts.items()}})
+        if isinstance(usable(example, how), str):  # the reason why it is left out
+            continue
+        texts = dict(zip(("chosen", "rejected"), example.completions, strict=True))
+        prompt = example.prompt if isinstance(example.prompt, str) else [dict(m) for m in example.prompt]
+        rows.append({"prompt": prompt, **{k: [{"role": "assistant", "content": v}] for k, v in texts.items()}})
     file = folder / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
-
-
-def _quietly(function: Any, *arguments: Any) -> Any:
-    from halo.errors import DataError
-
-    try:
-        return function(*arguments)
-    except DataError:
-        return [], None
 
 
 def run(name: str, options: argparse.Namespace, rows: Path) -> dict[str, Any]:

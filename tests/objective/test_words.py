@@ -177,7 +177,8 @@ def test_check_show_and_plot(word: str, tmp_path: Path, capsys: pytest.CaptureFi
         assert spoken_of(capsys.readouterr().out)
     compiled = compile_source(file, None, find_objective)
     name = {"hardtanh": "htanh"}.get(word, word)
-    assert name in formula_latex(compiled) and any(name in line for line in lines_unicode(compiled))
+    assert name in formula_latex(compiled)
+    assert any(name in line for line in lines_unicode(compiled))
     assert main(["plot", file, "--out", str(tmp_path / "mine.svg")]) == 0
 
 

@@ -130,14 +130,15 @@ def wants_bf16(settings: Settings, parameters: int) -> tuple[bool, str]:
 
 def _cpu_ratio() -> float:
     """Time of a float32 product over that of a bfloat16 one on this processor."""
+    return _seconds(torch.float32) / _seconds(torch.bfloat16)
 
-    def seconds(dtype: torch.dtype) -> float:
-        a, b = torch.ones(256, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
-        times = []
-        for _ in range(6):
-            start = time.perf_counter()
-            a @ b
-            times.append(time.perf_counter() - start)
-        return min(times[1:])
 
-    return seconds(torch.float32) / seconds(torch.bfloat16)
+def _seconds(dtype: torch.dtype) -> float:
+    """The best of five products of (256, 1024) and (1024, 1024), after one to warm up."""
+    a, b = torch.ones(256, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
