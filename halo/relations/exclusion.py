@@ -177,10 +177,12 @@ class Exclusion:
 
     def _by_sign(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
         for i, slope in enumerate(slopes):
-            mine = 0 if abs(slope.left) < mpf(10) ** -40 else 1 if slope.left > 0 else -1
+            mine = int(mp.sign(slope.left)) if abs(slope.left) >= mpf(10) ** -40 else 0  # it is known to 40 digits
             values = [row[i] for row in choices]
             if mine and all(mine * v <= 0 for v in values) and self._sign(slope.right) in (0, -mine):
-                said = "0" if self._sign(slope.right) == 0 else "<= 0" if mine > 0 else ">= 0"
+                said = "0"
+                if self._sign(slope.right) != 0:
+                    said = "<= 0" if mine > 0 else ">= 0"
                 return self._said(f"{slope.name} is {number(slope.left)} of {{left}}, and {said} of {{right}}{self._whatever}", [slope])
             if not mine and (all(v > 0 for v in values) or all(v < 0 for v in values)) and self._vanishes(slope):
                 sign = strict_sign(self.s, slope.right, self.box)
