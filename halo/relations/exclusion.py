@@ -19,6 +19,7 @@ from halo.analysis.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import is_zero, number
 from halo.analysis.numbers.doubles import DOUBLES
+from halo.analysis.points import walk
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables
 from halo.analysis.sign import sign_of
@@ -26,7 +27,7 @@ from halo.analysis.values import Program, sure_value
 from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node, text
 from halo.objective.vocabulary import FUNCTIONS
-from halo.relations.places import places, sampled, walk
+from halo.relations.places import places, sampled
 from halo.relations.signature import MARK, Signal
 from halo.relations.substitution import short
 
