@@ -127,8 +127,12 @@ def _pow(shapes: list[Shape]) -> Shape:
     defined = base.span.positive or (base.span.nonnegative and exponent.span.positive)
     if not base.span.nonnegative:
         return Shape(REALS, UNKNOWN, UNKNOWN, defined=False)
-    trend = UP if low >= 0 else DOWN if high <= 0 else UNKNOWN
-    curvature = CONVEX if low >= 1 or high <= 0 else CONCAVE if low >= 0 and high <= 1 else UNKNOWN
+    trend = _away_from(exponent.span, 0)
+    curvature = UNKNOWN
+    if low >= 1 or high <= 0:
+        curvature = CONVEX
+    elif low >= 0 and high <= 1:
+        curvature = CONCAVE
     span = _log_power_span(base.span, exponent.span)
     return Shape(span, *composed(trend, curvature, base), defined=defined)
 
@@ -159,17 +163,24 @@ def _whole_power(base: Shape, n: int) -> Shape:
     span = base.span.power(n)
     if n == 1:
         return Shape(span, base.trend, base.curvature)
-    positive, negative = base.span.nonnegative, base.span.nonpositive
+    side = _away_from(base.span, 0)
     if n % 2 == 0:
-        return Shape(span, *composed(UP if positive else DOWN if negative else UNKNOWN, CONVEX, base))
-    return Shape(span, *composed(UP, CONVEX if positive else CONCAVE if negative else UNKNOWN, base))
+        return Shape(span, *composed(side, CONVEX, base))
+    return Shape(span, *composed(UP, {UP: CONVEX, DOWN: CONCAVE}.get(side, UNKNOWN), base))
+
+
+def _away_from(span: Span, turn: int) -> str:
+    """How something runs on the range that falls below the turn and rises above it."""
+    if span.low >= turn:
+        return UP
+    return DOWN if span.high <= turn else UNKNOWN
 
 
 def _exponential(base: Shape, exponent: Shape) -> Shape:
     """base**g for a constant base > 0."""
     if not (base.constant and base.span.positive):
         return Shape(REALS, UNKNOWN, UNKNOWN, defined=base.span.positive)
-    trend = UP if base.span.low >= 1 else DOWN if base.span.high <= 1 else UNKNOWN
+    trend = _away_from(base.span, 1)
     return Shape(POSITIVE, *composed(trend, CONVEX, exponent))
 
 
@@ -188,8 +199,9 @@ def _min(shapes: list[Shape]) -> Shape:
 
 def _sign(shapes: list[Shape]) -> Shape:
     span = shapes[0].span
-    low = 1 if span.positive else 0 if span.nonnegative else -1
-    high = -1 if span.negative else 0 if span.nonpositive else 1
+    below, there, above = not span.nonnegative, Fraction(0) in span, not span.nonpositive
+    found = [sign for sign, is_taken in ((-1, below), (0, there), (1, above)) if is_taken]
+    low, high = found[0], found[-1]
     return Shape(Span(Fraction(low), Fraction(high)), composed(UP, UNKNOWN, shapes[0])[0], AFFINE if low == high else UNKNOWN)
 
 

@@ -62,6 +62,13 @@ def points(
     return [dict(zip(names, combination, strict=True)) for combination in chosen]
 
 
+def walk(state: int) -> Iterator[int]:
+    """A fixed sequence of numbers that look random: the classic linear congruence, whose low bits are left out because they repeat soon."""
+    while True:
+        state = (state * 1_103_515_245 + 12_345) % 2**31
+        yield state >> 8
+
+
 def _spread(lists: list[list[Fraction]]) -> Iterator[tuple[Fraction, ...]]:
     """Deterministic picks: all first candidates, a fixed multiplicative walk, and every 8th time one coordinate alone is moved.
 
@@ -69,16 +76,12 @@ def _spread(lists: list[list[Fraction]]) -> Iterator[tuple[Fraction, ...]]:
     """
     base = tuple(choices[0] for choices in lists)
     alone = ((*base[:i], x, *base[i + 1 :]) for i, choices in enumerate(lists) for x in choices[1:])
-    state = 1
+    numbers = walk(1)
     yield base
     while True:
         yield from islice(alone, 1)
         for _ in range(7):
-            picked = []
-            for choices in lists:
-                state = (state * 1_103_515_245 + 12_345) % 2**31
-                picked.append(choices[(state >> 8) % len(choices)])
-            yield tuple(picked)
+            yield tuple(choices[next(numbers) % len(choices)] for choices in lists)
 
 
 def switches(node: Node, x: Node) -> list[tuple[Node, Node]]:

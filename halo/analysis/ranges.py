@@ -48,9 +48,11 @@ def _rounded(function: Callable[[mpf], mpf], value: Fraction, side: int, limit: 
     with mp.workdps(50):
         result = function(mpf(value.numerator) / mpf(value.denominator))
         sign, mantissa, exponent, bits = result._mpf_
+    direction = -1 if sign else 1
     if abs(exponent + bits) > MAGNITUDE:
-        outwards = (side > 0) != bool(sign) if exponent > 0 else (side < 0) != bool(sign)
-        return limit if outwards else Fraction(2) ** (MAGNITUDE if exponent > 0 else -MAGNITUDE) * (-1 if sign else 1)
-    exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent) * (-1 if sign else 1)
+        size = 1 if exponent > 0 else -1
+        outwards = side == direction * size  # a bound past it, where the last power of two is on this side of it
+        return limit if outwards else Fraction(2) ** (size * MAGNITUDE) * direction
+    exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent) * direction
     pad = (1 + abs(exact)) * Fraction(1, 10**40)  # absolute too: log(1 - exp(x)) cancels
     return rounded_outwards(exact + pad * side, side)

@@ -40,9 +40,11 @@ def sign_of(node: Node, box: Box, strict: bool = False, most: int | None = None)
 def sign_in_cases(s: Scalars, node: Node, box: Box, depth: int = MAX_SPLITS) -> int | None:
     """As `sign_of`; where that is not decided, on both sides of each number at which a variable switches a kink."""
     found = sign_of(node, box)
-    cut = next(filter(None, (_cut(s, inner) for inner in topological_scalar(node))), None) if found is None and depth else None
-    if cut is None:
+    if found is not None or depth == 0:
         return found
+    cut = next(filter(None, (_cut(s, inner) for inner in topological_scalar(node))), None)
+    if cut is None:
+        return None
     kink, v, at, rising = cut
     low, high = branches_of(s, kink, switch(s, kink))
     left, right = (low, high) if rising else (high, low)
@@ -55,7 +57,7 @@ def sign_in_cases(s: Scalars, node: Node, box: Box, depth: int = MAX_SPLITS) -> 
     }
     if None in signs or {1, -1} <= signs:
         return None
-    return 1 if 1 in signs else -1 if -1 in signs else 0
+    return next((sign for sign in (1, -1) if sign in signs), 0)
 
 
 def _cut(s: Scalars, node: Node) -> tuple[Node, Node, Fraction, bool] | None:

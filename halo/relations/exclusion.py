@@ -19,6 +19,7 @@ from halo.analysis.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import is_zero, number
 from halo.analysis.numbers.doubles import DOUBLES
+from halo.analysis.points import walk
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables
 from halo.analysis.sign import sign_of
@@ -26,7 +27,7 @@ from halo.analysis.values import Program, sure_value
 from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node, text
 from halo.objective.vocabulary import FUNCTIONS
-from halo.relations.places import places, sampled, walk
+from halo.relations.places import places, sampled
 from halo.relations.signature import MARK, Signal
 from halo.relations.substitution import short
 
@@ -177,10 +178,12 @@ class Exclusion:
 
     def _by_sign(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
         for i, slope in enumerate(slopes):
-            mine = 0 if abs(slope.left) < mpf(10) ** -40 else 1 if slope.left > 0 else -1
+            mine = int(mp.sign(slope.left)) if abs(slope.left) >= mpf(10) ** -40 else 0  # it is known to 40 digits
             values = [row[i] for row in choices]
             if mine and all(mine * v <= 0 for v in values) and self._sign(slope.right) in (0, -mine):
-                said = "0" if self._sign(slope.right) == 0 else "<= 0" if mine > 0 else ">= 0"
+                said = "0"
+                if self._sign(slope.right) != 0:
+                    said = "<= 0" if mine > 0 else ">= 0"
                 return self._said(f"{slope.name} is {number(slope.left)} of {{left}}, and {said} of {{right}}{self._whatever}", [slope])
             if not mine and (all(v > 0 for v in values) or all(v < 0 for v in values)) and self._vanishes(slope):
                 sign = strict_sign(self.s, slope.right, self.box)

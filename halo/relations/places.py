@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from halo.analysis.points import walk
 from halo.analysis.ranges import REALS, Span
 from halo.compiler.graph import Node
 
@@ -23,13 +24,6 @@ def sampled(span: Span, state: int) -> Fraction:
     if span.high != math.inf:
         return Fraction(span.high) - Fraction(1, 5) - 3 * part
     return 4 * part - Fraction(7, 4)
-
-
-def walk(state: int) -> Iterator[int]:
-    """A fixed sequence of numbers that look random."""
-    while True:
-        state = (state * 1_103_515_245 + 12_345) % 2**31
-        yield state >> 8
 
 
 def places(box: Mapping[Node, Span], names: Sequence[Node], count: int) -> list[dict[Node, Fraction]]:

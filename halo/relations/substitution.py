@@ -14,6 +14,7 @@ from fractions import Fraction
 from itertools import islice, product
 
 from halo.analysis.numbers.doubles import DOUBLES
+from halo.analysis.points import walk
 from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.values import Program
 from halo.checks.scalars.inputs import is_policy
@@ -22,7 +23,7 @@ from halo.compiler.graph import Node
 from halo.objective.vocabulary import kinked
 from halo.relations.closed_forms import affine_form, constant_form, monomial_form
 from halo.relations.fitting import fit
-from halo.relations.places import PLACES, places, sampled, walk
+from halo.relations.places import PLACES, places, sampled
 from halo.relations.rewriting import Unreadable, attached, one_token, stops
 from halo.relations.signature import Signal
 

@@ -16,7 +16,6 @@ WIDE_LINES: dict[str, int] = {
     "halo/checks/invariance.py": 3,
     "halo/checks/optimum.py": 8,
     "halo/checks/pulls.py": 1,
-    "halo/checks/scalars/inputs.py": 1,
     "halo/checks/scalars/reductions.py": 1,
     "halo/checks/value_function.py": 2,
     "halo/checks/well_formed.py": 4,
@@ -79,11 +78,6 @@ WIDE_LINES: dict[str, int] = {
 """How many lines are too wide."""
 
 NESTED_TERNARIES: dict[str, int] = {
-    "halo/analysis/composition.py": 7,
-    "halo/analysis/ranges.py": 2,
-    "halo/analysis/sign.py": 1,
-    "halo/checks/scalars/inputs.py": 3,
-    "halo/checks/scalars/sums.py": 1,
     "halo/checks/well_formed.py": 1,
     "halo/cli/arguments.py": 1,
     "halo/compiler/codegen/printer.py": 2,
@@ -96,12 +90,11 @@ NESTED_TERNARIES: dict[str, int] = {
     "halo/interop/trl_trainer.py": 1,
     "halo/notation/writing.py": 4,
     "halo/objective/formula.py": 1,
-    "halo/relations/exclusion.py": 2,
     "halo/training/run/estimate.py": 1,
 }
 """How many ternaries stand within another one."""
 
-TERNARIES_NOW = 42.5
+TERNARIES_NOW = 41.5
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {

@@ -228,5 +228,5 @@ def _image(way: str, inner: Span) -> Span:
     if name == "std":
         return NONNEGATIVE
     if name == "total":
-        return POSITIVE if inner.positive else -POSITIVE if inner.negative else NONNEGATIVE if inner.nonnegative else -NONNEGATIVE if inner.nonpositive else REALS
+        return next((side for side in (POSITIVE, NEGATIVE, NONNEGATIVE, -NONNEGATIVE) if inner.within(side) == inner), REALS)
     return REALS

@@ -92,7 +92,8 @@ class Sums(Inputs):
             total = self._added(items)
             return total if way == "total" else self.s.call("div", total, count)
         if way in ("largest", "smallest"):
-            return items[0] if len(items) == 1 else self.s.call("max" if way == "largest" else "min", *items)
+            word = "max" if way == "largest" else "min"
+            return self.s.call(word, *items) if len(items) > 1 else items[0]
         if way == "logsumexp":
             return self.s.call("log", self._added([self.s.call("exp", item) for item in items])) if len(items) > 1 else items[0]
         if way == "std":
