@@ -21,8 +21,6 @@ from halo.notation.writing import Writer, entry, roman
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names
 
-LABELS = ("desirable", "undesirable")
-
 
 def equations(compiled: CompiledObjective, pen: Pen) -> tuple[list[Equation], Writer]:
     """Every equation of the objective, and the writer, which remembers what they speak of."""
@@ -34,7 +32,7 @@ class _Equations:
         self.compiled, self.pen = compiled, pen
         self.objective, self.declared = compiled.objective, compiled.objective.declaration
         self.writer = Writer(compiled.objective, pen)
-        self.sums, self.labelled = Sums(self.writer), bool(self.declared.kind.labels)
+        self.sums, self.labels = Sums(self.writer), self.declared.kind.labels
         self.parts: dict[str, list[Part]] = {}
         for part in compiled.declared.parts:
             self.parts.setdefault(part.name, []).extend(self.by_cases(part))
@@ -83,8 +81,8 @@ class _Equations:
     def by_cases(self, part: Part) -> list[Part]:
         """A labelled part over both labels whose keys tell them apart, as one part for each label."""
         keys = ("value", "weight", "margin", "constant", "reward", "normalizer")
-        split = self.labelled and part.role == "completion" and any(isinstance(self.key(part, key)[1], dict) for key in keys)
-        return [replace(part, role=label) for label in LABELS] if split else [part]
+        split = bool(self.labels) and part.role == "completion" and any(isinstance(self.key(part, key)[1], dict) for key in keys)
+        return [replace(part, role=label) for label in self.labels] if split else [part]
 
     def formula(self, part: Part, name: str, default: str | int = 1) -> Formula:
         path, value = self.key(part, name)
@@ -103,17 +101,17 @@ class _Equations:
 
     def at(self, part: Part) -> str:
         """How the item's completion is called: labelled ones are y whatever their label, and so are those of a list."""
-        return "" if part.role in (*LABELS, "completion") and not self.alone(part) else part.role
+        return "" if part.role in (*self.labels, "completion") and not self.alone(part) else part.role
 
     def alone(self, part: Part) -> bool:
         """One denominator over the tokens of one label only: the sums run over that label's completions."""
         chain = self.key(part, "reduce")[1]
-        return self.labelled and part.role in LABELS and len(self.parts[part.name]) == 1 and chain == {"tokens": "mean"}
+        return part.role in self.labels and len(self.parts[part.name]) == 1 and chain == {"tokens": "mean"}
 
     def summand(self, name: str, parts: list[Part]) -> Summand:
         chain_at, declared = self.key(parts[0], "reduce")
         chain = list((declared or {"examples": "mean"}).items())
-        labels = self.labelled and all(part.role in LABELS for part in parts)
+        labels = bool(self.labels) and all(part.role in self.labels for part in parts)
         only = parts[0].role if self.alone(parts[0]) else ""
         if chain[-1] == ("examples", "sum") or "examples" not in dict(chain):
             self.writer.note("word", "batch")
@@ -261,7 +259,7 @@ class _Equations:
 
     def definitions(self, formulas: dict[str, Formula], name: Name) -> list[Equation]:
         """One equation for all completions, one for each role, or, where labels share the symbol y, one with cases."""
-        labels = set(formulas) <= {*LABELS, "completion"} and len(formulas) > 1
+        labels = set(formulas) <= {*self.labels, "completion"} and len(formulas) > 1
         left = {role: self.writer.write(name, "" if labels else role).text for role in formulas}
         right = {role: self.writer.write(formula, "" if labels else role) for role, formula in formulas.items()}
         if not labels:

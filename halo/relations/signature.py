@@ -31,7 +31,6 @@ Key = tuple[tuple[Node, ...], tuple[str, ...]]
 REFERENCES = ("uniform-sequence", "uniform-token")
 MARK = "~"
 """What the parameters of the second objective carry, so that each has its own `beta`."""
-LABELS = ("desirable", "undesirable")
 PAIR = {"desirable": "chosen", "undesirable": "rejected", "best": "chosen", "worst": "rejected"}
 
 
@@ -138,7 +137,7 @@ class _Reader:
         elif self.view.is_list:
             self.spots = [Where("chosen", "rejected")]
         elif self.view.graph.feedback.labels:
-            self.spots = [Where(label=label) for label in LABELS]
+            self.spots = [Where(label=label) for label in self.view.graph.feedback.labels]
         else:
             self.spots = [Where()]
 
@@ -188,8 +187,9 @@ class _Reader:
         """Labelled examples two by two: the desirable one is chosen, the undesirable one rejected."""
         if any(n.op == "reduce" and n.batch for node in nodes for n in topological([node])):
             raise NotPairs("what a batch of labelled examples shares does not split into pairs")
-        moved = [self._renamed(node, {"completion": PAIR[label]}) for label, node in zip(LABELS, nodes, strict=True)]
-        counts = [self._renamed(node, {"completion": PAIR[label]}) for label, node in zip(LABELS, key[0], strict=False)]
+        slots = [{"completion": PAIR[label]} for label in self.view.graph.feedback.labels]
+        moved = [self._renamed(node, names) for names, node in zip(slots, nodes, strict=True)]
+        counts = [self._renamed(node, names) for names, node in zip(slots, key[0], strict=False)]
         add = self.view.s.call
         return ((add("add", *counts),) if counts else (), key[1]), (add("add", *moved),)
 
