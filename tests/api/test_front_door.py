@@ -87,7 +87,7 @@ def test_mistakes_are_one_message() -> None:
         halo.diff("dpo", "ipo", {"x": 1})
     with pytest.raises(HaloError, match="no setting 'max_stepps'"):
         halo.train("dpo", None, {"max_stepps": 2})
-    with pytest.raises(HaloError, match="unit|token"):
+    with pytest.raises(HaloError, match=r"unit|token"):
         halo.load_objective("name: mine\nextends: dpo\nreward: sum(logp) - mean(ref_logp)\n")
     assert halo.check("name: mine\nextends: dpo\nreward: sum(logp) - mean(ref_logp)\n").failed
 
