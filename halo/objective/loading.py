@@ -16,7 +16,7 @@ from halo.objective.formula import Formula, FormulaError, parse
 from halo.objective.schema import Declaration, Interval
 
 MERGED_BY_NAME = ("parameters", "let", "statistics", "columns", "regularizers", "terms", "aliases", "control")
-NOT_INHERITED = ("name", "title", "paper", "notes", "expect")
+NOT_INHERITED = ("halo", "name", "title", "paper", "notes", "expect")
 MAX_EXTENDS = 8
 
 Find = Callable[[str], FilePath | None]

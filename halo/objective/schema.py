@@ -126,6 +126,7 @@ class Expect(Strict):
 class Declaration(Slots):
     """One objective file."""
 
+    halo: Literal[1] = Field(1, description="the version of this language, which is 1")
     name: StrictStr = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="lower case; the file's name")
     title: StrictStr | None = Field(None, description="what people call it")
     paper: Paper | None = Field(None, description="where it comes from")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import halo
 import halo.testing
 from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
@@ -40,6 +41,22 @@ def test_every_python_block_runs(text: str, monkeypatch: pytest.MonkeyPatch) -> 
     for folder in TEMPLATES.iterdir():
         monkeypatch.syspath_prepend(folder)  # the guide's examples are modules of these packages
     exec(compile(text, "docs", "exec"), {"__name__": "docs", "__file__": "docs"})
+
+
+def test_the_page_of_the_library_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its blocks one after the other, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for text in blocks("docs/api.md", "python(?: figure| run)?"):
+        exec(compile(text, "docs/api.md", "exec"), namespace)
+    assert (tmp_path / "figure.svg").is_file()
+    assert (tmp_path / "run" / "metrics.jsonl").is_file()
+    assert "objective  dpo: beta=0.2" in capsys.readouterr().out
+
+
+def test_the_page_of_the_library_names_everything() -> None:
+    text = (ROOT / "docs/api.md").read_text()
+    assert [name for name in halo.__all__ if f"`{name}" not in text and f"halo.{name}" not in text] == []
 
 
 QUOTED = re.findall(r"^`([\w/]+\.\w+)`\n\n```\w+\n(.*?)```", (ROOT / "docs/plugins.md").read_text(), flags=re.S | re.M)
