@@ -75,7 +75,7 @@ def test_halos_loss_does_what_trls_does(case: str, tmp_path: Path) -> None:
     base, theirs, name, parameters, shared = THEIRS_AND_OURS[case]
     trainer = getattr(trl, base)
     expected = trained(trainer, tmp_path / "theirs", **theirs, **shared)
-    found = trained(for_trl(trainer, name, **parameters), tmp_path / "ours", **shared)
+    found = trained(for_trl(trainer, name, parameters), tmp_path / "ours", **shared)
     assert found[0] == pytest.approx(expected[0], rel=LOGGED)
     start = torch.cat([p.detach().flatten() for p in tiny.policy().parameters()])
     assert (expected[1] - start).abs().max() > 1e-4
@@ -89,7 +89,7 @@ def test_halos_loss_does_what_trls_does(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.numeric
 def test_simpo_needs_no_reference_and_is_its_formula(tmp_path: Path) -> None:
-    run = made(for_trl(trl.DPOTrainer, "simpo", gamma=0.5), tmp_path, precompute_ref_log_probs=True)
+    run = made(for_trl(trl.DPOTrainer, "simpo", {"gamma": 0.5}), tmp_path, precompute_ref_log_probs=True)
     batch = next(iter(run.get_train_dataloader()))
     with torch.no_grad():
         model = tiny.policy()

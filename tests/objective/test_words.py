@@ -187,7 +187,7 @@ def test_loss_and_training_step(word: str, tmp_path: Path) -> None:
     loss = halo.compile_objective(written(tmp_path, VALUES[word]))
     mask, ref = torch.ones(1, 2, dtype=torch.bool), torch.tensor([[-1.0, -2.0]], dtype=torch.float64)
     logp = [(ref + shift).requires_grad_() for shift in (0.75, -1.25)]
-    batch = LossInputs({slot: Completions(mask, own, ref) for slot, own in zip(("chosen", "rejected"), logp, strict=True)})
+    batch = LossInputs({slot: Completions(mask=mask, token_logps=own, ref_token_logps=ref) for slot, own in zip(("chosen", "rejected"), logp, strict=True)})
     before = loss(batch).loss
     z = mpf("0.1") * (mpf("1.5") + mpf("2.5"))
     exact = (lambda x: 1 - FUNCTIONS[word].exact(mp, x)) if word == "erfc" else (lambda x: FUNCTIONS[word].exact(mp, x))
