@@ -99,6 +99,8 @@ class Algebra(Factors):
                 return self.log(a)
             case "relu":
                 return self.relu(a)
+            case "abs":  # by one hinge: its definition, a maximum, would leave a and -a to cancel in what is not expanded
+                return 2 * self.relu(a) - a
             case "max":
                 return self._largest(arguments)
             case "min":
