@@ -205,6 +205,8 @@ class Certain:
         return mp.sqrt(self.real(x))
 
     def softplus(self, x: Any) -> mpf:
+        if x > 10**6:  # exp(-x) lies 400,000 digits below x, and `certain` compares at most 12,000
+            return self.real(x)
         return mp.log(1 + self.exp(x)) if x < 0 else self.real(x) + mp.log(1 + self.exp(-x))
 
     def tanh(self, x: Any) -> Any:

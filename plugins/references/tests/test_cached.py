@@ -12,6 +12,7 @@ import tiny
 import torch
 from halo_references import store as stores
 from halo_references.cached import CachedReference
+from halo_references.hooks import Cached
 from halo_references.store import Store, Unusable, files
 from tolerances import KEPT, RUN, SINGLE, assert_near
 from torch import Tensor
@@ -56,7 +57,7 @@ class Counting:
 
     def context(self, folder: Path, numerics: str = "float32") -> ReferenceContext:
         return ReferenceContext(
-            self.load, "counting", lambda model: model.score, 9, {"folder": str(folder)}, fingerprint=lambda: "f" * 64, numerics=numerics
+            self.load, "counting", lambda model: model.score, 9, Cached(folder=str(folder)), fingerprint=lambda: "f" * 64, numerics=numerics
         )
 
 
@@ -157,7 +158,7 @@ def real(folder: Path, loaded: list[int], numerics: str = "float64 sdpa packed c
         choose_path(result, build_rows(tiny.examples("paired", PAIRS, 1), PAIRS)[0], True, next(model.parameters()).dtype)
         return result
 
-    return ReferenceContext(load, "tiny", scorer, 99, {"folder": str(folder)}, fingerprint=lambda: "e" * 64, numerics=numerics)
+    return ReferenceContext(load, "tiny", scorer, 99, Cached(folder=str(folder)), fingerprint=lambda: "e" * 64, numerics=numerics)
 
 
 @pytest.mark.numeric

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from halo_references.hooks import Moving
 from halo_references.moving import MovingReference
 from safetensors.torch import load_file
 from tolerances import roundings
@@ -28,7 +29,7 @@ def context(start: torch.nn.Module, **options: float) -> ReferenceContext:
         model.load_state_dict(start.state_dict())
         return model
 
-    return ReferenceContext(copy, "start", lambda model: model, 5, {"every": 1.0, "mixup": 0.6, **options})
+    return ReferenceContext(copy, "start", lambda model: model, 5, Moving.model_validate({"every": 1, **options}))
 
 
 def test_the_mean_of_where_the_policy_was() -> None:
