@@ -10,6 +10,7 @@ import torch
 from tolerances import RUN, assert_near
 
 import halo
+from halo.errors import RunFailed
 from halo.scoring.scorer import Scorer
 from halo.training.step.step import Step
 
@@ -127,4 +128,18 @@ def test_loss_that_is_not_finite_names_the_rows() -> None:
     with pytest.raises(halo.HaloError, match=r"non-finite.*") as caught:
         step.run([tiny.examples("paired", ("chosen", "rejected"))])
     assert "feedback.jsonl:1" in str(caught.value)
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_policy_that_is_nan_names_the_rows(parts: int) -> None:
+    """The loss refuses nan as it would from anyone; a run says on which rows, and nothing is updated."""
+    model = tiny.policy()
+    with torch.no_grad():
+        next(iter(model.parameters()))[:] = float("nan")
+    step = Step(halo.compile_objective("simpo"), Scorer(model, "plain"), None, torch.device("cpu"))
+    examples = tiny.examples("paired", ("chosen", "rejected"))
+    half = len(examples) // 2
+    with pytest.raises(RunFailed, match=r"token_logps is nan on rows such as .*feedback\.jsonl:1"):
+        step.run([examples] if parts == 1 else [examples[:half], examples[half:]])
     assert all(p.grad is None for p in model.parameters())

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from halo.data.tokenizing import TokenizedExample
-from halo.errors import RunFailed
+from halo.errors import ObjectiveError, RunFailed
 from halo.loss.function import LossFunction
 from halo.loss.inputs import PADDING, LossInputs, LossOutput
 from halo.reference.interface import FullReference, Reference
@@ -30,6 +30,8 @@ from halo.scoring.distributions import Distributions
 from halo.scoring.rows import RowBatch, build_rows
 from halo.training.step.batch import EffectiveBatch, Facts
 from halo.training.step.passes import Plan, Schedule
+
+NOTHING_UPDATED = "nothing was updated; lower the learning rate or look at these rows"
 
 Micro = Sequence[TokenizedExample]
 Flat = dict[str, Tensor]
@@ -120,7 +122,14 @@ class Step:
         self._states: dict[tuple[int, Sequence[str]], tuple[Micro, Distributions]] = {}  # a micro-batch that is held keeps its id
 
     def run(self, micros: Sequence[Micro], train: bool = True) -> Judged:
-        """Scores, judges and (if `train`) pulls back. Raises RunFailed before any backward if the loss is not finite."""
+        """Scores, judges and (if `train`) pulls back. Raises RunFailed before any backward if the loss or a log-prob is not finite."""
+        try:
+            return self._passes(micros, train)
+        except ObjectiveError as problem:  # the rest of its inputs is made here, so it is a number that the loss cannot take
+            rows = [example for micro in micros for example in micro]
+            raise RunFailed("non-finite", f"{problem.message} on rows such as {_places(rows)}", hint=NOTHING_UPDATED) from problem
+
+    def _passes(self, micros: Sequence[Micro], train: bool) -> Judged:
         in_parts = len(micros) > 1 or self.world.size > 1
         plan = Plan.of(self.needs, in_parts, train)
         fillers = self._fillers(micros)
@@ -304,13 +313,13 @@ class Step:
     def _check_finite(self, output: LossOutput, micro: Micro) -> None:
         if torch.isfinite(output.loss):
             return
-        places = ", ".join(str(example.place) for example in list(micro)[:5])
         terms = ", ".join(f"{name} = {value.item():g}" for name, value in output.terms.items())
-        raise RunFailed(
-            "non-finite",
-            f"the loss is {output.loss.item()} ({terms}) on rows such as {places}",
-            hint="nothing was updated; lower the learning rate or look at these rows",
-        )
+        raise RunFailed("non-finite", f"the loss is {output.loss.item()} ({terms}) on rows such as {_places(micro)}", hint=NOTHING_UPDATED)
+
+
+def _places(examples: Sequence[TokenizedExample]) -> str:
+    """Where the first five of them were read."""
+    return ", ".join(str(example.place) for example in examples[:5])
 
 
 def _joined(parts: list[Flat], unread: list[Flat], slots: Sequence[str]) -> Flat:
