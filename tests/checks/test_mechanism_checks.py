@@ -103,7 +103,7 @@ def batch(feedback: str, seed: int) -> LossInputs:
 
 def pulls(loss: LossFunction, role: str, seed: int) -> torch.Tensor:
     """-d loss / d log pi of every token of the role."""
-    inputs = batch(loss.feedback, seed)
+    inputs = batch(loss.feedback.name, seed)
     slot = "completion" if loss.feedback.has_scores else role
     output = loss(inputs).loss
     (slope,) = torch.autograd.grad(output, inputs.completions[slot].logp, allow_unused=True) if output.requires_grad else (None,)
@@ -136,12 +136,12 @@ def test_log_z_cancels_where_that_is_proved(name: str) -> None:
     if verdict != "proved":
         return
     for seed in range(10):
-        first, second = (batch(objective.declared.feedback, seed) for _ in range(2))
+        first, second = (batch(objective.declared.feedback.name, seed) for _ in range(2))
         shift = torch.randn(4, dtype=torch.float64) * 2
         for completions in second.completions.values():
             lengths = completions.mask.sum(-1, keepdim=True).clamp(min=1)
-            assert completions.ref_logp is not None
-            completions.ref_logp = completions.ref_logp - shift.reshape(-1, *[1] * (lengths.ndim - 1)) / lengths
+            assert completions.ref_token_logps is not None
+            completions.ref_token_logps = completions.ref_token_logps - shift.reshape(-1, *[1] * (lengths.ndim - 1)) / lengths
         losses = [LossFunction(objective, validate=False)(inputs).loss.item() for inputs in (first, second)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-10)
 

@@ -215,7 +215,7 @@ def loss_of(name: str, folder: Path) -> LossFunction:
 @pytest.mark.parametrize("name", FILES)
 def test_value_and_gradient(name: str, seed: int, folder: Path) -> None:
     loss = loss_of(name, folder)
-    b = made(loss.feedback, seed)
+    b = made(loss.feedback.name, seed)
     output = loss(b.inputs)
     expected = ORACLES[name](b)
     assert output.loss.dtype == torch.float64
@@ -234,12 +234,12 @@ def test_value_and_gradient(name: str, seed: int, folder: Path) -> None:
 def test_float32_stays_float32(name: str, folder: Path) -> None:
     """No Python number or helper raises or lowers the type of the batch."""
     loss = loss_of(name, folder)
-    b = made(loss.feedback, 1)
+    b = made(loss.feedback.name, 1)
     for completions in b.inputs.completions.values():
-        assert completions.ref_logp is not None
-        assert completions.old_logp is not None
-        completions.logp = completions.logp.detach().float()
-        completions.ref_logp, completions.old_logp = completions.ref_logp.float(), completions.old_logp.float()
+        assert completions.ref_token_logps is not None
+        assert completions.old_token_logps is not None
+        completions.token_logps = completions.token_logps.detach().float()
+        completions.ref_token_logps, completions.old_token_logps = completions.ref_token_logps.float(), completions.old_token_logps.float()
         completions.columns = {key: value.float() for key, value in completions.columns.items()}
     output = loss(b.inputs)
     assert output.loss.dtype == torch.float32

@@ -143,7 +143,7 @@ def test_three_steps(name: str, dtype: torch.dtype) -> None:
     loss, state = loss_of(text), dict[str, Any]()
     tolerance = 1e-11 if dtype == torch.float64 else 2e-5
     for step in range(3):
-        inputs = batch(loss.feedback, step, dtype)
+        inputs = batch(loss.feedback.name, step, dtype)
         output, true = stepped(loss, inputs), oracle(state, inputs)
         assert output.loss.dtype == dtype
         assert output.loss.item() == pytest.approx(true.item(), rel=tolerance)
@@ -157,9 +157,9 @@ def test_three_steps(name: str, dtype: torch.dtype) -> None:
 def test_a_call_leaves_them_alone(name: str) -> None:
     """In training mode too: only `update_statistics` changes anything."""
     loss = loss_of(CASES[name][0])
-    stepped(loss, batch(loss.feedback, 0))
+    stepped(loss, batch(loss.feedback.name, 0))
     before = loss.statistics()
-    inputs = batch(loss.feedback, 1)
+    inputs = batch(loss.feedback.name, 1)
     output = loss(inputs)
     assert torch.equal(loss(inputs).loss, output.loss)
     assert loss.statistics() == before

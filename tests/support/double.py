@@ -6,6 +6,9 @@ order then differ by 1e-16 before a norm and, now and then, by a rounding of flo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from transformers.models.llama import modeling_llama
 
@@ -19,3 +22,13 @@ def _forward(self: modeling_llama.LlamaRMSNorm, hidden_states: torch.Tensor) -> 
 
 _as_shipped = modeling_llama.LlamaRMSNorm.forward
 modeling_llama.LlamaRMSNorm.forward = _forward  # type: ignore[method-assign]
+
+
+@contextmanager
+def as_shipped() -> Iterator[None]:
+    """Llama as everybody has it, for numbers that were written down with it."""
+    modeling_llama.LlamaRMSNorm.forward = _as_shipped  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        modeling_llama.LlamaRMSNorm.forward = _forward  # type: ignore[method-assign]
