@@ -59,6 +59,7 @@ def test_value_and_gradient(name: str, kind: str, dtype: torch.dtype) -> None:
     both = batch(loss.feedback, kind, dtype, seed=1, extra=extra, columns=declared, words=loss.needs.words)
     parameters = {key: mpf(value) for key, value in loss.objective_parameters.items()}
     formula = oracle.bound(getattr(oracle, name), both.exact, parameters)
+    loss.update_statistics(both.inputs)
     output = loss(both.inputs)
     true = formula(both.exact)
     largest = max([abs(true), *(mpf(float(items.detach().abs().max())) for items in output.items.values()), 1])

@@ -104,7 +104,7 @@ FULL_ROOMS: dict[str, int] = {
 
 RETIRED_WORDS: dict[str, int] = {
     "judge": 23,
-    "judged": 31,
+    "judged": 32,
     "pull back": 12,
     "pulled back": 10,
     "veiled": 4,
