@@ -326,6 +326,13 @@ def text(node: Node, names: dict[Node, str], outer: int = -1, top: bool = False)
         return str(node.data or "examples")
     if node.op in ("input", "mask"):
         return f"{node.slot}.{node.data}" if node.slot else str(node.data)
+    if node.op == "apply" and node.data in SYMBOLS:
+        level = PRECEDENCE[node.data]
+        left, right = (text(a, names, level + tight) for a, tight in zip(node.args, (0, 1), strict=True))
+        joined = f"{left}{SYMBOLS[node.data]}{right}"
+        return f"({joined})" if level < outer else joined
+    if node.op == "apply" and node.data == "neg":
+        return f"-{text(node.args[0], names, PRECEDENCE['neg'])}"
     inner = [text(a, names) for a in node.args]
     if node.op == "reduce":
         kept = f" if {inner[1]}" if len(inner) > 1 else ""
@@ -334,11 +341,4 @@ def text(node: Node, names: dict[Node, str], outer: int = -1, top: bool = False)
         return f"{node.data}[{node.over[0]}]({inner[0]})"
     if node.op in ("view", "select", "stop"):
         return f"{node.data or node.op}({inner[0]})"
-    if node.data in SYMBOLS:
-        level = PRECEDENCE[node.data]
-        left, right = (text(a, names, level + tight) for a, tight in zip(node.args, (0, 1), strict=True))
-        joined = f"{left}{SYMBOLS[node.data]}{right}"
-        return f"({joined})" if level < outer else joined
-    if node.data == "neg":
-        return f"-{text(node.args[0], names, PRECEDENCE['neg'])}"
     return f"{node.data}({', '.join(inner)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 from halo.plugin.registry import Supplied, supplied, twice
@@ -26,7 +27,7 @@ class _Finder:
     def files(self) -> dict[str, Path]:
         found: dict[str, tuple[Path, Supplied]] = {}
         for item in supplied("objectives"):
-            for file in sorted(item.thing.glob("*.yaml")):
+            for file in sorted(item.thing.glob("*.yaml"), key=attrgetter("name")):
                 first, of = found.setdefault(file.stem, (file, item))
                 if first != file:
                     raise twice("objective", file.stem, of.owner, item.owner, f", as {first} and {file}")

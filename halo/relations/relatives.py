@@ -10,7 +10,7 @@ from pathlib import Path
 
 from halo.analysis.algebra.factors import OutOfReach
 from halo.checks.results import Kin
-from halo.compiler.pipeline import CompiledObjective, compile_source
+from halo.compiler.pipeline import CompiledObjective, compile_loaded
 from halo.errors import HaloError
 from halo.objective.loading import load
 from halo.relations.relation import mutual_word, sentence, special_case
@@ -36,9 +36,10 @@ class Known:
         needs = compiled.declared.needs
         for name in sorted(self.files):
             try:
-                if load(name, self.find).declaration.kind is not compiled.declared.feedback:
+                loaded = load(name, self.find)
+                if loaded.declaration.kind is not compiled.declared.feedback:
                     continue
-                other = compile_source(name, None, self.find)
+                other = compile_loaded(loaded)
             except HaloError:
                 continue
             if (other.declared.needs.control, other.declared.needs.moving) == (needs.control, needs.moving):

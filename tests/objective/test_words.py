@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from mpmath import mp, mpf
 
@@ -202,5 +203,5 @@ def test_loss_and_training_step(word: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["gelu"], indirect=True)
 def test_training_run(word: str, tmp_path: Path) -> None:
-    fixed = ["--max-steps", "1", "--dtype", "float64", "--use-cpu", "--check", "false", "--output-dir", str(tmp_path / "run")]
+    fixed = ["--data", tiny.few(), "--max-steps", "1", "--dtype", "float64", "--use-cpu", "--check", "false", "--output-dir", str(tmp_path / "run")]
     assert main(["train", written(tmp_path, VALUES[word]), *fixed]) == 0

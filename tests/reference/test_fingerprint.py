@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tiny
 
 from halo.cli.main import main
 from halo.errors import ModelError
@@ -126,7 +127,7 @@ def test_no_torch_is_imported() -> None:
 
 def test_a_run_says_whose_weights_its_reference_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ["train", "dpo", "--max-steps", "1", "--per-device-train-batch-size", "2", "--learning-rate", "1e-3", "--warmup-ratio", "0"]
-    run += ["--data", str(POLICY.parent / "feedback.jsonl")]
+    run += ["--data", tiny.few()]
     assert main([*run, "--output-dir", str(tmp_path / "first")]) == 0
     assert f", weights {weights_fingerprint(str(POLICY))[:12]}\n" in capsys.readouterr().out
     assert main([*run, "--model", str(tmp_path / "first"), "--output-dir", str(tmp_path / "second")]) == 0

@@ -54,7 +54,7 @@ def sure_row(rng: random.Random, length: int, logp: float) -> list[tuple[float, 
 
 
 class Both:
-    """Rows by role, as tensors (leaves with gradient) and as exact numbers after rounding to `dtype`."""
+    """Rows by role, as tensors of `dtype` (leaves with gradient) and as exact numbers, all of them rounded to `grid` first."""
 
     def __init__(
         self,
@@ -64,7 +64,13 @@ class Both:
         ranks: list[list[int]] | None = None,
         columns: Columns | None = None,
         scores: list[list[float]] | None = None,
+        grid: torch.dtype | None = None,
     ) -> None:
+        grid = grid or dtype
+
+        def tensor(values: Any) -> Tensor:
+            return torch.tensor(values, dtype=grid).to(dtype)
+
         rng = random.Random(7)  # of its own: the rows of an objective without columns stay what they are
         by_level = {level: {k: c for k, c in (columns or {}).items() if c.level == level} for level in ("example", "completion", "token")}
         self.leaves: dict[str, Tensor] = {}
@@ -72,26 +78,24 @@ class Both:
         self.exact: dict[str, Any] = {}
         for role, role_rows in rows.items():
             flat = [row for group in role_rows for row in group] if ranks and role == "completion" else role_rows
-            logp, ref, mask = padded(flat, dtype)
+            logp, ref, mask = padded(flat, grid)
             shape = (len(role_rows), -1) if not (ranks and role == "completion") else (len(role_rows), len(role_rows[0]), -1)
-            logp, ref, mask = (x.reshape(*shape[:-1], logp.shape[-1]) for x in (logp, ref, mask))
+            logp, ref, mask = (x.reshape(*shape[:-1], logp.shape[-1]) for x in (logp.to(dtype), ref.to(dtype), mask))
             self.leaves[role] = logp.clone().requires_grad_()
-            rounded = [exact_row(row, dtype) for row in flat]
+            rounded = [exact_row(row, grid) for row in flat]
             own: dict[str, Tensor] = {}
             for name, column in by_level["completion"].items():
-                own[name] = torch.tensor([inside(column, rng) for _ in flat], dtype=dtype)
+                own[name] = tensor([inside(column, rng) for _ in flat])
                 for exact, x in zip(rounded, own[name].double().tolist(), strict=True):
                     exact[name] = mpf(x)
                 own[name] = own[name].reshape(shape[:-1])
             for name, column in by_level["token"].items():
-                own[name] = torch.tensor(
-                    [[inside(column, rng) for _ in places] for places in mask.reshape(-1, mask.shape[-1])], dtype=dtype
-                )
+                own[name] = tensor([[inside(column, rng) for _ in places] for places in mask.reshape(-1, mask.shape[-1])])
                 for exact, x in zip(rounded, own[name].double().tolist(), strict=True):
                     exact[name] = [mpf(t) for t in x[: len(exact["logp"])]]
                 own[name] = own[name].reshape(mask.shape)
             if scores is not None and role == "completion":
-                own["score"] = torch.tensor(scores, dtype=dtype)
+                own["score"] = tensor(scores)
                 for exact, x in zip(rounded, own["score"].double().flatten().tolist(), strict=True):
                     exact["score"] = mpf(x)
             roles[role] = Completions(mask=mask, token_logps=self.leaves[role], ref_token_logps=ref, columns=own)
@@ -104,10 +108,7 @@ class Both:
             self.exact["desirable"] = labels
         if ranks is not None:
             self.exact["ranks"] = ranks
-        examples = {
-            name: torch.tensor([inside(column, rng) for _ in next(iter(rows.values()))], dtype=dtype)
-            for name, column in by_level["example"].items()
-        }
+        examples = {name: tensor([inside(column, rng) for _ in next(iter(rows.values()))]) for name, column in by_level["example"].items()}
         self.exact["columns"] = {name: [mpf(x) for x in values.double().tolist()] for name, values in examples.items()}
         desirable = torch.tensor(labels) if labels is not None else None
         self.inputs = LossInputs(roles, desirable=desirable, ranks=torch.tensor(ranks) if ranks is not None else None, columns=examples, vocab_size=VOCAB_SIZE)
@@ -149,8 +150,12 @@ def batch(
     extra: tuple[str, ...] = (),
     columns: Columns | None = None,
     words: Sequence[str] = (),
+    grid: torch.dtype | None = None,
 ) -> Both:
-    """A batch for `feedback`. kind: random, far_up, far_down, long, sure, impossible. `words` are of the full vocabulary."""
+    """A batch for `feedback`. kind: random, far_up, far_down, long, sure, impossible. `words` are of the full vocabulary.
+
+    With a `grid` the numbers of every `dtype` are those of that type.
+    """
     asked = kind_of(feedback)
     columns = {**(columns or {}), **{word: Column(level="token", domain=WORDS[word]) for word in words}}
     rng = random.Random(f"{feedback}{kind}{seed}")
@@ -171,15 +176,15 @@ def batch(
 
     extras: dict[str, Any] = {role: rows(1) for role in extra}
     if asked.is_pair:
-        return Both({"chosen": rows(1), "rejected": rows(-1), **extras}, dtype, columns=columns)
+        return Both({"chosen": rows(1), "rejected": rows(-1), **extras}, dtype, columns=columns, grid=grid)
     if asked.labels:
         labels = [bool(i % 2) for i in range(size)]
         completion = [row(1 if good else -1) for good in labels]
         mismatched = [ordinary_row(rng, rng.randint(1, 9)) for _ in range(size)]
-        return Both({"completion": completion, "mismatched": mismatched}, dtype, labels=labels, columns=columns)
+        return Both({"completion": completion, "mismatched": mismatched}, dtype, labels=labels, columns=columns, grid=grid)
     if asked.is_list:
         lists = [[row(1 if k < 2 else -1) for k in range(4)] for _ in range(size)]
         ranks = [[rng.randint(1, 3) for _ in range(4)] for _ in range(size)]
         scores = [[2.75 - 0.75 * rank for rank in ranking] for ranking in ranks] if asked.has_scores else None
-        return Both({"completion": lists}, dtype, ranks=ranks, columns=columns, scores=scores)
-    return Both({"completion": rows(1), **extras}, dtype, columns=columns)
+        return Both({"completion": lists}, dtype, ranks=ranks, columns=columns, scores=scores, grid=grid)
+    return Both({"completion": rows(1), **extras}, dtype, columns=columns, grid=grid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, POLICY
 from halo.training.model.loading import load_model, load_tokenizer
 from halo.training.settings import Settings
+
+FEW = Path(os.environ["HALO_CACHE"]) / "few.jsonl"  # of this session, whatever a test sets the variable to
 
 
 def policy(seed: int | None = None) -> Any:
@@ -45,6 +48,15 @@ def examples(feedback: Feedback | str, slots: tuple[str, ...], count: int = 8) -
     how = Preparation(kind_of(feedback), slots, template())
     converted, _ = convert(rows[:count], how.feedback)
     return prepare(converted, how)[0][:count]
+
+
+def few() -> str:
+    """A data file of the first 64 embedded pairs: to prepare all 2,400 takes longer than the steps of a short run."""
+    if not FEW.exists():
+        mine = FEW.with_suffix(f".{os.getpid()}")  # several processes of one session may come at once
+        mine.write_text("".join(f"{line}\n" for line in FEEDBACK.read_text().splitlines()[:64]))
+        mine.replace(FEW)
+    return str(FEW)
 
 
 def write_lists(file: Path, count: int = 6) -> Path:

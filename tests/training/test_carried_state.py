@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 import yaml
 from launched import CARRIED
@@ -27,6 +28,7 @@ def column(folder: Path, key: str) -> list[float]:
 
 def test_resume_is_exact_to_the_bit(objective: str, tmp_path: Path) -> None:
     common = ["train", objective, "--max-steps", "6", "--learning-rate", "1e-3", "--per-device-train-batch-size", "4", "--logging-steps", "1"]
+    common += ["--data", tiny.few()]
     assert main([*common, "--output-dir", str(tmp_path / "straight")]) == 0
     assert main([*common, "--output-dir", str(tmp_path / "broken"), "--save-steps", "3"]) == 0
     (tmp_path / "broken" / "model.safetensors").unlink()

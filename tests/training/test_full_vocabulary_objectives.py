@@ -250,14 +250,14 @@ def written(folder: Path, source: Any) -> str:
 
 def trained(folder: Path, source: Any, *flags: str) -> list[dict[str, Any]]:
     output = folder / f"run{len(list(folder.iterdir()))}"
-    common = ["--data", str(tiny.FEEDBACK), "--max-steps", "3", "--learning-rate", "1e-3", "--warmup-ratio", "0", "--logging-steps", "1", "--check", "false"]
+    common = ["--data", tiny.few(), "--max-steps", "3", "--learning-rate", "1e-3", "--warmup-ratio", "0", "--logging-steps", "1", "--check", "false"]
     assert main(["train", written(folder, source), "--output-dir", str(output), *common, *flags]) == 0
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("name", ["tdpo2", "wpo", "mallows"])
 def test_training_run(name: str, tmp_path: Path) -> None:
-    records = trained(tmp_path, CASES[name][0], "--per-device-train-batch-size", "4", "--eval-fraction", "0.01", "--eval-strategy", "epoch")
+    records = trained(tmp_path, CASES[name][0], "--per-device-train-batch-size", "4", "--eval-fraction", "0.1", "--eval-strategy", "epoch")
     losses = [record["loss"] for record in records if "loss" in record]
     if name != "wpo":
         assert losses[0] == pytest.approx(math.log(2), rel=roundings(4, torch.float32))  # KL = 0 where the policy is its reference

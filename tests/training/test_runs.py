@@ -16,7 +16,8 @@ from halo.cli.main import main
 from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
 
-SHORT = ["--per-device-train-batch-size", "4", "--logging-steps", "1"]
+PASSES = ["--per-device-train-batch-size", "4", "--logging-steps", "1"]
+SHORT = ["--data", tiny.few(), *PASSES]
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -56,25 +57,12 @@ def test_every_objective_trains_and_saves_a_loadable_model(name: str, tmp_path: 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     lists = load(name, find_objective).declaration.kind.is_list
-    data = ["--data", str(tiny.write_lists(tmp_path / "lists.jsonl") if lists else tiny.FEEDBACK)]
+    given = ["--data", tiny.few(), "--eval-fraction", "0.1", "--eval-strategy", "epoch"]
+    if lists:
+        given = ["--data", str(tiny.write_lists(tmp_path / "lists.jsonl"))]
     folder = tmp_path / "run"
-    arguments = [
-        "train",
-        name,
-        "--output-dir",
-        str(folder),
-        "--max-steps",
-        "3",
-        "--learning-rate",
-        "1e-4",
-        "--warmup-ratio",
-        "0",
-        *data,
-        *SHORT,
-    ]
-    assert (
-        main([*arguments, "--eval-fraction", "0.01", "--eval-strategy", "epoch"] if not data[1].endswith("lists.jsonl") else arguments) == 0
-    )
+    quick = ["--max-steps", "3", "--learning-rate", "1e-4", "--warmup-ratio", "0", *PASSES]
+    assert main(["train", name, "--output-dir", str(folder), *quick, *given]) == 0
     assert all(torch.isfinite(torch.tensor(losses(folder))))
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     ids = tokenizer("sort 312", return_tensors="pt").input_ids
@@ -87,7 +75,7 @@ def test_gold_text_trains_slic_hf_gold(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in tiny.FEEDBACK.read_text().splitlines()[:8]]
     data = tmp_path / "gold.jsonl"
     data.write_text("".join(json.dumps(row | {"gold": row["chosen"]}) + "\n" for row in rows))
-    assert main(["train", "slic_hf_gold", "--data", str(data), "--output-dir", str(tmp_path / "run"), "--max-steps", "2", *SHORT]) == 0
+    assert main(["train", "slic_hf_gold", "--data", str(data), "--output-dir", str(tmp_path / "run"), "--max-steps", "2", *PASSES]) == 0
     assert any("loss/nll" in record for record in records(tmp_path / "run"))
 
 
@@ -109,7 +97,7 @@ def test_a_run_goes_on_with_its_own_examples(tmp_path: Path, capsys: pytest.Capt
     for name, part in {"mine": lines[:20], "other": lines[20:40]}.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(part) + "\n")
     run = tmp_path / "run"
-    start = ["train", "dpo", "--data", str(tmp_path / "mine.jsonl"), "--max-steps", "4", "--save-steps", "2", "--output-dir", str(run), *SHORT]
+    start = ["train", "dpo", "--data", str(tmp_path / "mine.jsonl"), "--max-steps", "4", "--save-steps", "2", "--output-dir", str(run), *PASSES]
     assert main(start) == 0
     before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
     for flags, said in (
@@ -127,7 +115,7 @@ def test_a_run_goes_on_with_its_own_examples(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_what_is_held_out_and_never_evaluated_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    common = ["train", "dpo", "--max-steps", "1", "--eval-fraction", "0.01", *SHORT]
+    common = ["train", "dpo", "--max-steps", "1", "--eval-fraction", "0.1", *SHORT]
     assert main([*common, "--output-dir", str(tmp_path / "silent")]) == 0
     assert "never evaluated: --eval-strategy is no" in capsys.readouterr().out
     assert main([*common, "--eval-strategy", "epoch", "--output-dir", str(tmp_path / "shown")]) == 0
@@ -136,7 +124,7 @@ def test_what_is_held_out_and_never_evaluated_is_said(tmp_path: Path, capsys: py
 
 @pytest.mark.numeric
 def test_precomputed_reference_and_accumulation_change_nothing(tmp_path: Path) -> None:
-    common = ["train", "dpo", "--max-steps", "3", "--learning-rate", "1e-3", "--dtype", "float64", "--logging-steps", "1"]
+    common = ["train", "dpo", "--max-steps", "3", "--learning-rate", "1e-3", "--dtype", "float64", "--logging-steps", "1", "--data", tiny.few()]
     variants = {
         "plain": ["--per-device-train-batch-size", "8"],
         "ahead": ["--per-device-train-batch-size", "8", "--precompute-ref-log-probs"],
@@ -153,7 +141,7 @@ def test_precomputed_reference_and_accumulation_change_nothing(tmp_path: Path) -
 def test_the_default_folder_is_new_on_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        assert main(["train", "dpo", "--max-steps", "1", "--data", str(tiny.FEEDBACK), *SHORT]) == 0
+        assert main(["train", "dpo", "--max-steps", "1", *SHORT]) == 0
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
@@ -165,7 +153,7 @@ def test_a_tracker_that_is_not_installed_is_an_error(tmp_path: Path, capsys: pyt
 
 def test_settings_come_from_a_file_and_flags_win(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
-    file.write_text(f"data: {tiny.FEEDBACK}\nmax_steps: 5\nper_device_train_batch_size: 2\nlearning_rate: 1e-4\n")
+    file.write_text(f"data: {tiny.few()}\nmax_steps: 5\nper_device_train_batch_size: 2\nlearning_rate: 1e-4\n")
     assert main(["train", "dpo", "--settings", str(file), "--max_steps=2", "--output-dir", str(tmp_path / "run")]) == 0
     assert [r["step"] for r in records(tmp_path / "run")] == [1, 2]
     saved = (tmp_path / "run" / "settings.yaml").read_text()

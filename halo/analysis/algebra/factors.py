@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from math import comb, prod
 from typing import Any
 
@@ -53,7 +54,7 @@ class Factors:
         return self.generators[kind, key].symbol
 
     def _tidy(self, expression: Expr) -> Expr:
-        return sympy.factor(sympy.together(expression)) if _size(expression) < MAX_TERMS else expression
+        return _factor(expression) if _size(expression) < MAX_TERMS else expression
 
     def factored(self, expression: Expr) -> tuple[Rational, list[tuple[Expr, int]]]:
         """Rational coefficient and factors with their (also negative) powers. Raises OutOfReach past the size limits."""
@@ -65,7 +66,7 @@ class Factors:
             part = part if part.is_Symbol else sympy.expand(part)  # (w + 1) - w has a symbol, and is a number
             if len(part.free_symbols) > MAX_SYMBOLS:
                 raise OutOfReach("too many quantities to factor")
-            coefficient, found = sympy.factor_list(part) if part.free_symbols else (part, [])
+            coefficient, found = _factor_list(part)
             if not Rational(coefficient).is_Rational:
                 raise OutOfReach("a coefficient that is not rational")
             if coefficient == 0 and side < 0:
@@ -221,6 +222,17 @@ class Factors:
             return None
         terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
         return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
+
+
+@lru_cache(maxsize=2048)  # the sign of a slope is asked again with every box that it is split into, and factoring is what it costs
+def _factor_list(polynomial: Expr) -> tuple[Expr, list[tuple[Expr, int]]]:
+    found: tuple[Expr, list[tuple[Expr, int]]] = sympy.factor_list(polynomial) if polynomial.free_symbols else (polynomial, [])
+    return found
+
+
+@lru_cache(maxsize=2048)
+def _factor(expression: Expr) -> Expr:
+    return sympy.factor(sympy.together(expression))
 
 
 def _coefficients(polynomial: Expr) -> int:

@@ -21,7 +21,9 @@ from halo.training.model.loading import load_policy
 from halo.training.settings import Settings
 
 pytest.importorskip("peft")
-LORA = ["--use-peft", "--lora-r", "4", "--learning-rate", "1e-2", "--warmup-ratio", "0", "--logging-steps", "1", "--per-device-train-batch-size", "4"]
+FEW = ["--data", tiny.few()]
+PASSES = ["--learning-rate", "1e-2", "--warmup-ratio", "0", "--logging-steps", "1", "--per-device-train-batch-size", "4"]
+LORA = ["--use-peft", "--lora-r", "4", *FEW, *PASSES]
 
 
 def run(folder: Path, *arguments: str, name: str = "dpo") -> list[dict[str, Any]]:
@@ -64,7 +66,7 @@ def test_only_the_adapter_is_trained_saved_and_resumed_to_the_bit(tmp_path: Path
 def test_a_trained_adapter_goes_on_and_is_its_own_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The reference is where this run starts, not the base: else the margins would not be 0 at the first step."""
     run(tmp_path / "first", *LORA, "--dtype", "float64", "--max-steps", "4")
-    again = ["--model", str(tmp_path / "first"), "--data", str(tiny.FEEDBACK), *LORA[3:], "--dtype", "float64", "--max-steps", "3"]
+    again = ["--model", str(tmp_path / "first"), *FEW, *PASSES, "--dtype", "float64", "--max-steps", "3"]
     own = run(tmp_path / "own", *again)
     assert "with the adapter" in capsys.readouterr().out
     assert own[0]["rewards/margins"] == pytest.approx(0, abs=10 * RUN)  # log-probs of some ten nats
@@ -188,7 +190,7 @@ def adapter(folder: Path, **options: Any) -> Path:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_else_peft_trains_is_resumed_to_the_bit(kind: str, tmp_path: Path) -> None:
     start = adapter(tmp_path / "start", **KINDS[kind])
-    again = ["--model", str(start), "--data", str(tiny.FEEDBACK), *LORA[3:], "--max-steps", "4"]
+    again = ["--model", str(start), *FEW, *PASSES, "--max-steps", "4"]
     run(tmp_path / "straight", *again)
     run(tmp_path / "broken", *again, "--save-steps", "2")
     (tmp_path / "broken" / "adapter_model.safetensors").unlink()
@@ -208,7 +210,7 @@ def test_an_adapter_of_other_settings_is_not_resumed(other: list[str], tmp_path:
 
 def test_an_adapter_with_biases_has_no_second_one_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = adapter(tmp_path / "start", target_modules=["q_proj"], bias="lora_only")
-    again = ["--model", str(start), "--data", str(tiny.FEEDBACK), "--max-steps", "1", "--output-dir", str(tmp_path / "run")]
+    again = ["--model", str(start), *FEW, "--max-steps", "1", "--output-dir", str(tmp_path / "run")]
     assert main(["train", "dpo", *again]) == 2
     assert "adapter with bias" in capsys.readouterr().err
     assert main(["train", "dpo", *again, "--reference", "frozen"]) == 0
@@ -216,7 +218,7 @@ def test_an_adapter_with_biases_has_no_second_one_beside_it(tmp_path: Path, caps
 
 def test_settings_of_a_new_adapter_are_not_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = adapter(tmp_path / "start", target_modules=["q_proj"])
-    assert main(["train", "dpo", "--model", str(start), "--data", str(tiny.FEEDBACK), "--use-peft", "--lora-r", "8"]) == 2
+    assert main(["train", "dpo", "--model", str(start), *FEW, "--use-peft", "--lora-r", "8"]) == 2
     assert "--lora-r: " in (said := capsys.readouterr().err)
     assert "is an adapter with its own" in said
 
@@ -229,7 +231,7 @@ def test_an_embedding_that_is_the_head_too_is_not_merged(tmp_path: Path, capsys:
     config.tie_word_embeddings = True
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "tied")
     AutoTokenizer.from_pretrained(POLICY).save_pretrained(tmp_path / "tied")
-    tied = ["--model", str(tmp_path / "tied"), "--data", str(tiny.FEEDBACK), "--lora-target-modules", "embed_tokens,q_proj"]
+    tied = ["--model", str(tmp_path / "tied"), "--lora-target-modules", "embed_tokens,q_proj"]
     run(tmp_path / "run", *LORA, *tied, "--max-steps", "4")
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "whole")]) == 2
     assert "merged into its base the adapter gives other logits" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from halo_references.hooks import Moving
 from halo_references.moving import MovingReference
@@ -20,7 +21,7 @@ from halo.plugin import ReferenceContext
 from halo.plugin.registry import supplied
 from halo.starter.defaults import POLICY
 
-QUICK = ["--per-device-train-batch-size", "4", "--logging-steps", "1", "--learning-rate", "1e-3", "--warmup-ratio", "0"]
+QUICK = ["--data", tiny.few(), "--per-device-train-batch-size", "4", "--logging-steps", "1", "--learning-rate", "1e-3", "--warmup-ratio", "0"]
 
 
 def context(start: torch.nn.Module, **options: float) -> ReferenceContext:
