@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Protocol
 
 from mpmath import mp, mpf
@@ -101,9 +102,14 @@ def _step(node: Node, numbers: Numbers) -> Callable[..., Any]:
     return apply
 
 
+@lru_cache(maxsize=256)  # a search asks for the same scalars at dozens of points, one after the other
+def _program(outputs: tuple[Node, ...], inputs: tuple[Node, ...], numbers: Numbers) -> Program:
+    return Program(outputs, inputs, numbers)
+
+
 def values(outputs: Sequence[Node], point: Mapping[Node, Any], numbers: Numbers) -> dict[Node, Any]:
     """Every node under the outputs. A value of the point is a fraction, or a number of the kind already."""
-    program = Program(outputs, list(point), numbers)
+    program = _program(tuple(outputs), tuple(point), numbers)
     given = [numbers.number(value) if isinstance(value, Fraction) else value for value in point.values()]
     return dict(zip(program.place, program.run(given), strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,12 @@ PARAMETERS = [{}, {"beta": 0.7, "delta": 0.3, "m": 0.9, "temperature": 2.5, "tau
 ids = [f"{pair.left} {pair.right}" for pair in RELATED]
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("related")
     for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-    return tmp_path
+        (folder / name).write_text(text)
+    return folder
 
 
 def sides(pair: Pair, folder: Path) -> tuple[Side, Side]:
@@ -37,9 +39,15 @@ def sides(pair: Pair, folder: Path) -> tuple[Side, Side]:
     return side(words[0]), side(words[1])
 
 
+@cache
+def answer(pair: Pair, folder: Path) -> Relation:
+    """Each pair is asked once, however many tests look at the answer."""
+    return relation(*sides(pair, folder))
+
+
 @pytest.mark.parametrize("pair", RELATED, ids=ids)
 def test_the_table_of_relations(pair: Pair, files: Path) -> None:
-    found = relation(*sides(pair, files))
+    found = answer(pair, files)
     assert (found.word, found.sentence) == (pair.word, pair.sentence)
     assert not found.shifted
 
@@ -53,8 +61,7 @@ def test_the_answer_does_not_depend_on_the_order(pair: Pair, files: Path) -> Non
 @pytest.mark.parametrize("changes", PARAMETERS, ids=["defaults", "others"])
 @pytest.mark.parametrize("pair", [p for p in RELATED if p.word not in ("different", "incomparable")], ids=lambda p: f"{p.left} {p.right}")
 def test_gradients_of_the_compiled_losses_agree(pair: Pair, changes: dict[str, float], files: Path) -> None:
-    both = sides(pair, files)
-    found = relation(*both)
+    both, found = sides(pair, files), answer(pair, files)
     special, general = both if found.special == both[0].name else both[::-1]
     values = {**special.compiled.parameters, **{k: v for k, v in changes.items() if k in special.compiled.parameters}}
     values |= {name: float(x) for name, x in special.pins.items()}

@@ -168,7 +168,8 @@ def batch(
             sign = towards if kind == "far_up" else -towards
             return ratio_row(rng, rng.choice([1, 4, 40]), 500.0 * sign)
         if kind == "long":
-            return ratio_row(rng, rng.choice([1, 256 if asked.has_scores else 4096]), 40.0 * towards)  # lists of long rows take minutes
+            longest = 256 if asked.has_scores else 1024  # TRL's default max_length; lists of rows so long take minutes in 450 digits
+            return ratio_row(rng, rng.choice([1, longest]), 40.0 * towards)
         return sure_row(rng, rng.choice([1, 4, 60]), -1e-30 if kind == "sure" else -1e4 / 60)
 
     def rows(towards: int) -> Rows:

@@ -7,6 +7,7 @@ monotone, by its values at the ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -29,11 +30,11 @@ Ends = tuple[Any, Any]
 Value = Fraction | Ends
 
 
+@dataclass(frozen=True)
 class Enclosures:
     """Numbers for `values`: fractions, and intervals of `bits`. What has no value, or none that can be told, is the exception."""
 
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
+    bits: int
 
     def number(self, value: Fraction) -> Fraction:
         """A fraction stands for itself."""
