@@ -7,10 +7,11 @@ to be unknown. A value that is too wide is computed again with more digits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from functools import lru_cache
-from typing import Any, Protocol
+from functools import cached_property, lru_cache, partial
+from typing import Any, ClassVar, Protocol
 
 from mpmath import mp, mpf
 
@@ -18,15 +19,26 @@ from halo.analysis.numbers.intervals import Enclosures, Unknown
 from halo.analysis.numbers.rationals import Nothing
 from halo.analysis.scalar import LEAVES
 from halo.compiler.graph import Node
+from halo.objective.functions import FUNCTIONS
 
 PRECISIONS = (260, 1_000, 3_000)
 """Bits, tried in turn."""
+
+HUGE = 10**300
+"""A literal of less is a float, written with as many digits as it has."""
 
 FAILURES = (ArithmeticError, ValueError, Nothing, Unknown)
 
 
 class Numbers(Protocol):
-    """A kind of number: what a fraction becomes, the functions of the language, and what stands for a value that there is not."""
+    """A kind of number: what a fraction becomes, the functions of the language, and what stands for a value that there is not.
+
+    `plain` numbers are Python's own, for which a word has a spelling in its row.
+    """
+
+    plain: ClassVar[bool]
+
+    def __hash__(self) -> int: ...
 
     def number(self, value: Fraction) -> Any: ...
 
@@ -41,12 +53,32 @@ class Program:
     """Scalars as one straight run of steps: read once, evaluated at many points."""
 
     def __init__(self, outputs: Sequence[Node], inputs: Sequence[Node], numbers: Numbers) -> None:
-        self.numbers = numbers
+        self.numbers, self.inputs = numbers, len(inputs)
         self.place = {node: index for index, node in enumerate(inputs)}
         self.steps: list[tuple[Callable[..., Any], list[int]]] = []
         for output in outputs:
             self._add(output)
         self.outputs = [self.place[node] for node in outputs]
+
+    @cached_property
+    def at_once(self) -> Callable[[Sequence[Any]], list[Any]]:
+        """The steps as one Python function, for numbers that are Python's own: ten times as fast. What fails raises.
+
+        A word that looks at its arguments (a comparison, `where`, `min`) is called as in `run`: it must see what has no value.
+        """
+        scope: dict[str, Any] = {"math": math}
+        lines = ["def at_once(given):"]
+        if self.inputs:
+            lines.append(f"    {_names(range(self.inputs))} = given")
+        nodes = list(self.place)[self.inputs :]
+        for node, (step, places) in zip(nodes, self.steps, strict=True):
+            place = self.place[node]
+            scope[f"f{place}"] = step
+            lines.append(f"    v{place} = {_spelt(node, places) or f'f{place}({_names(places)})'}")
+        lines.append(f"    return [{_names(self.outputs)}]")
+        exec("\n".join(lines), scope)  # our own text: numbers of places, and the spellings of the vocabulary
+        found: Callable[[Sequence[Any]], list[Any]] = scope["at_once"]
+        return found
 
     def _add(self, node: Node) -> None:
         if node in self.place:
@@ -69,6 +101,11 @@ class Program:
 
     def __call__(self, given: Sequence[Any]) -> list[Any]:
         """The outputs, for values of the inputs in their order."""
+        if self.numbers.plain:
+            try:
+                return self.at_once(given)
+            except FAILURES:
+                pass  # some step has no value: the others still have theirs
         held = self.run(given)
         return [held[i] for i in self.outputs]
 
@@ -76,8 +113,10 @@ class Program:
 def _step(node: Node, numbers: Numbers) -> Callable[..., Any]:
     """What a node does to its arguments. A value that there is not goes on, except from the branch that is not taken."""
     if node.op == "number":
-        value = numbers.number(node.data)
-        return lambda: value
+        if numbers.plain:
+            value = numbers.number(node.data)
+            return lambda: value
+        return partial(numbers.number, node.data)  # when it is run: digits may be of another precision by then
     if node.op == "stop":
         return lambda x: x
     if node.op != "apply":
@@ -105,6 +144,20 @@ def _step(node: Node, numbers: Numbers) -> Callable[..., Any]:
 @lru_cache(maxsize=256)  # a search asks for the same scalars at dozens of points, one after the other
 def _program(outputs: tuple[Node, ...], inputs: tuple[Node, ...], numbers: Numbers) -> Program:
     return Program(outputs, inputs, numbers)
+
+
+def _names(places: Iterable[int]) -> str:
+    return "".join(f"v{place}, " for place in places)
+
+
+def _spelt(node: Node, places: Sequence[int]) -> str:
+    """A word as Python writes it, where nan as an argument makes nan of it; or nothing."""
+    if node.op == "number" and abs(node.data) < HUGE:
+        return repr(float(node.data))
+    row = FUNCTIONS.get(node.data) if node.op == "apply" else None
+    if row is None or row.kink is not None or node.data in ("lt", "le", "gt", "ge", "pow"):  # a power may be complex
+        return ""
+    return f"({row.plain.format(*(f'v{place}' for place in places))})"
 
 
 def values(outputs: Sequence[Node], point: Mapping[Node, Any], numbers: Numbers) -> dict[Node, Any]:

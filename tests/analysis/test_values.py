@@ -9,10 +9,11 @@ from hypothesis import given
 from mpmath import mp, mpf
 from sampled import QUICK, exact, formulas, numbers, value
 
+from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.numbers.intervals import Unknown
 from halo.analysis.numbers.rationals import Nothing
 from halo.analysis.scalar import Scalars
-from halo.analysis.values import enclosed, nowhere, sure_value
+from halo.analysis.values import Program, enclosed, nowhere, sure_value
 from halo.compiler.graph import Node
 
 WORDS = ("sigmoid", "logsigmoid", "softplus", "tanh", "relu", "abs", "exp", "expm1", "atan", "asinh")
@@ -79,3 +80,14 @@ def test_a_comparison_that_intervals_do_not_settle_is_unknown() -> None:
         enclosed(node, point, 100)
     assert sure_value(node, point) is None
     assert not nowhere(node, point)
+
+
+@QUICK
+@given(formulas(["x", "y"], words=WORDS), numbers, numbers)
+def test_floats_at_once_are_floats_step_by_step(text: str, x: Fraction, y: Fraction) -> None:
+    """Also where a step has no value: then the one function raises, and the steps are taken one after the other."""
+    node, point = read(text, x=x, y=y)
+    program, given = Program([node], list(point), DOUBLES), [float(value) for value in point.values()]
+    (slowly,) = [program.run(given)[place] for place in program.outputs]
+    (fast,) = program(given)
+    assert fast == pytest.approx(slowly, rel=1e-12, abs=1e-300, nan_ok=True)  # a word's two spellings round differently

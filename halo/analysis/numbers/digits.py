@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from mpmath import mp
 
@@ -13,6 +13,8 @@ from halo.objective.vocabulary import FUNCTIONS
 
 class Digits:
     """Numbers for `values`, in the precision that the context `m` has when they are computed."""
+
+    plain: ClassVar[bool] = False
 
     def __init__(self, m: Any = mp) -> None:
         self.m = m

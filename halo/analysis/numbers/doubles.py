@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from mpmath import fp
 
@@ -14,6 +14,7 @@ from halo.objective.vocabulary import FUNCTIONS
 class Doubles:
     """Numbers for `values`, and for the `exact` forms of the vocabulary the functions of mpmath on floats."""
 
+    plain: ClassVar[bool] = True
     mpf = float
 
     def number(self, value: Any) -> float:

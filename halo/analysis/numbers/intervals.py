@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from mpmath import libmp, mp, mpf
 
@@ -34,6 +34,7 @@ Value = Fraction | Ends
 class Enclosures:
     """Numbers for `values`: fractions, and intervals of `bits`. What has no value, or none that can be told, is the exception."""
 
+    plain: ClassVar[bool] = False
     bits: int
 
     def number(self, value: Fraction) -> Fraction:
