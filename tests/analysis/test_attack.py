@@ -25,7 +25,7 @@ from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import Scalars
 from halo.objective.formula import Formula, Name, Number, parse
 
-HOW_MANY = int(os.environ.get("HALO_ATTACK", "1200"))
+HOW_MANY = int(os.environ.get("HALO_ATTACK", "600"))
 PARTS = 7  # tests that processes share; the kinds take turns in eights, so that each part has all of them
 SEED = int(os.environ.get("HALO_ATTACK_SEED", "20270114"))
 FLOAT_POINTS = 1_000  # of each proof, looked at in float64; whatever looks like a violation is certified
