@@ -92,9 +92,6 @@ RETIRED_WORDS: dict[str, int] = {
     "judged": 32,
     "pull back": 12,
     "pulled back": 10,
-    "slips": 1,
-    "symptom": 1,
-    "cure": 1,
     "to the bit": 8,
 }
 """Lines that still hold a word of the glossary's last table."""
