@@ -28,11 +28,12 @@ def expectations(subject: Subject, found: Sequence[Finding]) -> list[Expectation
     return [one for check in CHECKS.values() for one in check.expectations(subject, found)]
 
 
-def _collected() -> dict[str, Check]:
+def _collect() -> None:
+    """The `CHECK` of every file of this room, in the order of the propositions."""
     files = (import_module(file.name) for file in pkgutil.walk_packages(room.__path__, f"{room.__name__}."))
-    return {file.CHECK.name: file.CHECK for file in files if hasattr(file, "CHECK")}
+    found = {file.CHECK.name: file.CHECK for file in files if hasattr(file, "CHECK")}
+    for name in PROPOSITIONS:
+        register(found[name])
 
 
-_found = _collected()
-for _name in PROPOSITIONS:
-    register(_found[_name])
+_collect()

@@ -275,12 +275,12 @@ def _all_met(before: Case, after: Case) -> str:
 
 
 DIAGNOSES: dict[str, Diagnosis] = {
-    "reach": _refuted(REACH, "everything declared reaches the loss"),
+    "unreached": _refuted(REACH, "everything declared reaches the loss"),
     "pulls": Diagnosis(_pulls, _pulls_right),
-    "domain": Diagnosis(_domain, _proved(DOMAIN, "the loss always has a value")),
-    "bounded": _refuted(BOUNDED, "the loss has a lower bound"),
+    "undefined": Diagnosis(_domain, _proved(DOMAIN, "the loss always has a value")),
+    "unbounded": _refuted(BOUNDED, "the loss has a lower bound"),
     "expectation": Diagnosis(_expectation, _all_met),
-    "halo": Diagnosis(_halo, _proved(HALO, "it is a human-aware loss")),
+    "not_human_aware": Diagnosis(_halo, _proved(HALO, "it is a human-aware loss")),
     "start": Diagnosis(_start, _started),
     "overflow": Diagnosis(_overflow, _proved(NO_OVERFLOW, "no intermediate leaves float32")),
     "attached": Diagnosis(_attached, _detached),

@@ -20,14 +20,14 @@ class Rule:
 
 
 PARAMETER_NOT_POSITIVE = Rule(
-    "parameter-not-positive", ("pulls", "domain", "halo"), fixes.positive, "as declared, the parameter may be 0 or negative"
+    "parameter-not-positive", ("pulls", "undefined", "not_human_aware"), fixes.positive, "as declared, the parameter may be 0 or negative"
 )
 """It hides every other mistake, and so is also tried together with one."""
 
 RULES = (
-    Rule("own-reward", ("reach",), lambda case: formula_fixes.other_points(case, False), "the reward is compared with itself"),
-    Rule("no-reference-point", ("reach",), lambda case: formula_fixes.other_points(case, True), "the reward is compared with nothing"),
-    Rule("value-without-z", ("reach",), formula_fixes.values_of_z, "the value reads the reward, not z = reward - reference_point - margin"),
+    Rule("own-reward", ("unreached",), lambda case: formula_fixes.other_points(case, False), "the reward is compared with itself"),
+    Rule("no-reference-point", ("unreached",), lambda case: formula_fixes.other_points(case, True), "the reward is compared with nothing"),
+    Rule("value-without-z", ("unreached",), formula_fixes.values_of_z, "the value reads the reward, not z = reward - reference_point - margin"),
     Rule(
         "reference-negated",
         ("pulls",),
@@ -36,7 +36,7 @@ RULES = (
     ),
     Rule(
         "ratio-of-logs",
-        ("pulls", "halo"),
+        ("pulls", "not_human_aware"),
         lambda case: formula_fixes.rewards(case, formula_fixes.log_of_ratio),
         "a ratio of logarithms is no logarithm of a ratio",
     ),
@@ -51,22 +51,22 @@ RULES = (
     Rule("reference-point-attached", ("attached", "pulls"), formula_fixes.stopped_points, "the reference point has a gradient of its own"),
     Rule("column-may-be-negative", ("pulls",), fixes.columns, "a negative number in the data turns the loss round"),
     PARAMETER_NOT_POSITIVE,
-    Rule("smoothing-beyond-half", ("pulls", "domain"), fixes.below_half, "label smoothing past 1/2 believes the other label"),
+    Rule("smoothing-beyond-half", ("pulls", "undefined"), fixes.below_half, "label smoothing past 1/2 believes the other label"),
     Rule(
         "log-probability-as-probability",
-        ("domain",),
+        ("undefined",),
         formula_fixes.probabilities,
         "a log-probability stands where a probability is meant",
     ),
     Rule(
         "log-of-negative",
-        ("domain",),
+        ("undefined",),
         lambda case: formula_fixes.renamed(case, "log", "logsigmoid"),
         "z may be negative, and has no logarithm then",
     ),
     Rule(
         "hinge-turned",
-        ("bounded",),
+        ("unbounded",),
         formula_fixes.lower_hinges,
         "this hinge pulls those that have won, for ever, and leaves the losers alone",
     ),
@@ -74,13 +74,13 @@ RULES = (
     Rule("link-mistaken", ("flat", "expectation"), formula_fixes.links, "sigmoid and log sigmoid are different value functions"),
     Rule(
         "reference-added",
-        ("halo",),
+        ("not_human_aware",),
         lambda case: formula_fixes.rewards(case, formula_fixes.difference),
         "log π + log ref is no log-ratio",
     ),
     Rule(
         "reference-missing",
-        ("halo",),
+        ("not_human_aware",),
         formula_fixes.with_reference,
         "the sum over tokens grows with the length, and nothing is subtracted from it",
     ),

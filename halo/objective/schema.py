@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,7 +24,7 @@ from pydantic import (
 )
 
 from halo.objective.feedback import FEEDBACK, Feedback, FeedbackName
-from halo.objective.propositions import PROPOSITIONS
+from halo.objective.propositions import PROPOSITIONS, Proposition
 
 Scalar = StrictInt | StrictFloat | StrictStr
 ByRole = Annotated[Scalar | dict[str, Scalar], Field(description="a formula, or a map from role to formula")]
@@ -111,7 +112,12 @@ class Paper(Strict):
 
 def expect_model() -> type[BaseModel]:
     """What `expect:` may hold: a key for each proposition that is known now, each in its form."""
-    fields: dict[str, Any] = {one.name: (one.expects.type | None, Field(None, description=one.meaning)) for one in PROPOSITIONS.values()}
+    return _model_of(tuple(PROPOSITIONS.values()))
+
+
+@cache
+def _model_of(propositions: tuple[Proposition, ...]) -> type[BaseModel]:
+    fields: dict[str, Any] = {one.name: (one.expects.type | None, Field(None, description=one.meaning)) for one in propositions}
     return create_model("Expect", __base__=Strict, __doc__="What the author expects of the objective.", **fields)
 
 
