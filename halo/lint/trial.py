@@ -42,7 +42,6 @@ POINTS = 60
 """Tried for two pulls of opposite sign at the reference, where few variables are left."""
 SURELY = 1e-20
 """A pull below this, of a value known to 60 digits, may as well be 0 where large terms cancel."""
-SLOTS = ("reward", "normalizer", "reference_point", "margin", "value", "weight", "constant")
 
 
 @dataclass(frozen=True)
