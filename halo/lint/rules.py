@@ -27,7 +27,12 @@ PARAMETER_NOT_POSITIVE = Rule(
 RULES = (
     Rule("own-reward", ("unreached",), lambda case: formula_fixes.other_points(case, False), "the reward is compared with itself"),
     Rule("no-reference-point", ("unreached",), lambda case: formula_fixes.other_points(case, True), "the reward is compared with nothing"),
-    Rule("value-without-z", ("unreached",), formula_fixes.values_of_z, "the value reads the reward, not z = reward - reference_point - margin"),
+    Rule(
+        "value-without-z",
+        ("unreached",),
+        formula_fixes.values_of_z,
+        "the value reads the reward, not z = reward - reference_point - margin",
+    ),
     Rule(
         "reference-negated",
         ("pulls",),

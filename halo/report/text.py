@@ -99,7 +99,8 @@ def _group(group: Group, names: int, verbose: bool, width: int | None) -> Iterat
 
 def _row(row: Row, names: int, width: int | None) -> Iterator[Line]:
     scope = f"[{row.scope}] " if row.scope else ""
-    head: Line = [("    ", ""), (f"{row.word:<9}", row.style), (" ", ""), (f"{row.check:<{names}}", "")]
+    word = row.word.upper() if row.fails else row.word  # not all terminals have colours
+    head: Line = [("    ", ""), (f"{word:<9}", row.style), (" ", ""), (f"{row.check:<{names}}", "")]
     start = 4 + 9 + 1 + names + 2
     if width is not None and width < start + 30:  # too narrow for columns: the reason goes below
         yield head

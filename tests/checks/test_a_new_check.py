@@ -88,7 +88,7 @@ def test_an_expectation_that_it_does_not_bear_out_fails(odd: Any, tmp_path: Path
     file = tmp_path / "mine.yaml"
     file.write_text(MINE.format(value="logsigmoid(z)", expected="odd: proved"))
     assert main(["check", str(file)]) == 1
-    assert re.search(r"  What fails\n    fails     odd +expected to hold, it does not: ", capsys.readouterr().out)
+    assert re.search(r"  What fails\n    FAILS     odd +expected to hold, it does not: ", capsys.readouterr().out)
 
 
 def test_without_it_nothing_knows_it() -> None:

@@ -180,10 +180,10 @@ def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixtur
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: ipo\nexpect: {halo: proved}\n")
     assert main(["check", str(file)]) == 1
-    assert "fails     halo                   expected to hold, it does not: v = " in capsys.readouterr().out
+    assert "FAILS     halo                   expected to hold, it does not: v = " in capsys.readouterr().out
     file.write_text("name: mine\nextends: dpo\nparameters: {beta: {default: 0.1, domain: '(0, inf)'}}\nvalue: log(z)\n")
     assert main(["check", str(file)]) == 1
-    assert "fails     domain" in capsys.readouterr().out
+    assert "FAILS     domain" in capsys.readouterr().out
     assert main(["check", "no_such_objective"]) == 2
 
 

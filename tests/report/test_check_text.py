@@ -76,7 +76,7 @@ def test_the_whole_text() -> None:
         "    r_θ(x,y) = β log(π_θ(y|x) / π_ref(y|x))",
         "",
         "  What fails",
-        "    fails     halo       expected to hold, it does not: v = -β · z² falls from -100 to -400.1 as z ≥ 1",
+        "    FAILS     halo       expected to hold, it does not: v = -β · z² falls from -100 to -400.1 as z ≥ 1",
         "  Well-formed",
         "    holds     domain     defined everywhere",
         "  Value function v(z)",
@@ -102,7 +102,7 @@ def test_without_verbose_there_are_no_steps() -> None:
     text = as_text(compiled(), examination(), verbose=False)
     assert "11/10" not in text
     assert "log σ(z): up" not in text
-    assert "fails     halo" in text
+    assert "FAILS     halo" in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 130])
