@@ -14,6 +14,7 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.errors import ObjectiveError, Place, SettingsError, nearest
 from halo.examine.supervisor import examine
 from halo.objective.loading import load
+from halo.objective.propositions import UNITS
 from halo.plugin.objectives import find_objective
 
 if TYPE_CHECKING:  # a verdict from the cache needs no algebra
@@ -25,13 +26,13 @@ if TYPE_CHECKING:  # a verdict from the cache needs no algebra
 def check(source: Source, parameters: Mapping[str, float] | None = None, *, fresh: bool = False) -> Examination:
     """What is proved, refuted (with numbers) or undecided about an objective, for all declared parameter values.
 
-    The result has `findings`, `beliefs` (what became of the file's `expect:`), `mistakes`, `kin` and `failed`. Verdicts are
-    kept by the content of the objective; `fresh` asks again. Raises HaloError for what does not compile.
+    The result has `findings`, `expectations` (what became of the file's `expect:`), `mistakes`, `relatives` and `failed`. Verdicts
+    are kept by the content of the objective; `fresh` asks again. Raises HaloError for what does not compile.
     """
     compiled, refusal = readable(source, parameters)
     if compiled is None:
         return refusal
-    return examine(compiled, fresh=fresh, known=strangers(source))
+    return examine(compiled, fresh=fresh, known=known_beside(source))
 
 
 def readable(source: Source, parameters: Mapping[str, float] | None) -> tuple[CompiledObjective | None, Examination]:
@@ -41,17 +42,21 @@ def readable(source: Source, parameters: Mapping[str, float] | None) -> tuple[Co
     except ObjectiveError as error:
         if error.code != "wrong-unit":
             raise
-        name = Path(source).stem if isinstance(source, str | Path) else "objective"
-        return None, Examination(name, (Finding("units", REFUTED, str(error)),))
+        name = "objective"
+        if isinstance(source, str | Path):
+            name = Path(source).stem
+        return None, Examination(name, (Finding(UNITS.name, REFUTED, str(error)),))
     return compiled, Examination(compiled.objective.name, ())
 
 
-def strangers(source: Source) -> Known | None:
-    """What an objective is compared with, unless it is one of them itself."""
+def known_beside(source: Source) -> Known | None:
+    """The objectives among which relatives are looked for. None for one that is among them itself."""
     from halo.relations.relatives import Known
 
     files = find_objective.files()
-    return None if _is_one_of(source, files) else Known(files, find_objective)
+    if _is_one_of(source, files):
+        return None
+    return Known(files, find_objective)
 
 
 def _is_one_of(source: Source, files: Mapping[str, Path]) -> bool:
@@ -102,7 +107,9 @@ def side(source: Source, reference: str = "", parameters: Mapping[str, float] | 
             place = Place(f"{source}@{settings}")
             raise SettingsError("wrong-value", f"{part!r} is not name=number", place=place, hint="such as beta=1/10") from None
     compiled = load_objective(source, {key: float(value) for key, value in pins.items()})
-    return Side(compiled, pins, reference if compiled.declared.needs.reference else "")
+    if not compiled.declared.needs.reference:
+        reference = ""
+    return Side(compiled, pins, reference)
 
 
 def _reference(text: str, place: str) -> str:

@@ -9,6 +9,7 @@ from halo.compiler.features import FEATURES, features
 from halo.compiler.pipeline import compile_source
 from halo.errors import Place, SettingsError, nearest
 from halo.objective.feedback import FEEDBACK
+from halo.objective.propositions import HALO
 from halo.plugin.objectives import find_objective
 
 VERDICTS = ("proved", "refuted")
@@ -72,7 +73,7 @@ def entry_of(name: str) -> Entry:
     """An objective as the list shows it."""
     compiled = compile_source(name, None, find_objective)
     declared = compiled.objective.declaration
-    paper, halo = declared.paper, declared.expect.halo if declared.expect else None
+    paper, halo = declared.paper, (declared.expect or {}).get(HALO.name)
     text = " ".join(filter(None, (name, declared.title, declared.notes, paper.title if paper else "")))
     needs, year = compiled.declared.needs, paper.year if paper else None
     arxiv = paper.arxiv if paper else None

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from halo.analysis.verdict import REFUTED
 from halo.api.loading import Source, load_objective
-from halo.checks.results import NEVER
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, RunFailed
 from halo.examine.supervisor import examine
@@ -78,7 +76,5 @@ def hold(compiled: CompiledObjective, say: Say) -> None:
     for mistake in examination.mistakes:
         say(f"mistake?   {mistake.where}: {mistake.what}; {mistake.wanted}")
     if examination.failed:
-        unmet = [f"expect.{b.check} is {b.expected}, found {b.found}" for b in examination.beliefs if not b.met]
-        broken = [f"{f.check} is refuted: {f.reason}" for f in examination.findings if f.check in NEVER and f.verdict == REFUTED]
         hint = f"halo check {compiled.objective.file} -v says why; --check false trains it as it is"
-        raise RunFailed("expectation", "; ".join(unmet + broken), place=Place(compiled.objective.file), hint=hint)
+        raise RunFailed("expectation", examination.failures, place=Place(compiled.objective.file), hint=hint)

@@ -1,1 +1,1 @@
-"""What is true of an objective: one file for each group of propositions, and the results as plain data."""
+"""What is true of an objective: a file for each check in the folder of its group, and the results as plain data."""

@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from halo.analysis.verdict import REFUTED, Finding
-
-NEVER = ("domain", "units", "reach")
-"""What no objective may have refuted."""
+from halo.objective.propositions import is_required
 
 
 @dataclass(frozen=True)
-class Belief:
+class Expectation:
     """One line of `expect:` and what became of it."""
 
     check: str
@@ -24,7 +22,7 @@ class Belief:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A likely slip of the author: its stable name, where it stands, what it does, what was probably wanted."""
+    """What the author probably did wrong: the rule's stable name, where it stands, what it does, what was probably wanted."""
 
     name: str
     where: str
@@ -33,7 +31,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Kin:
+class Relative:
     """A known objective that this one is: `relation` as `halo diff` names it, and one sentence."""
 
     known: str
@@ -50,15 +48,31 @@ class Examination:
 
     objective: str
     findings: tuple[Finding, ...]
-    beliefs: tuple[Belief, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
-    kin: tuple[Kin, ...] = ()
+    relatives: tuple[Relative, ...] = ()
     stopped: tuple[str, ...] = ()
 
     @property
+    def unmet(self) -> tuple[Expectation, ...]:
+        """The expectations that the findings do not bear out."""
+        return tuple(one for one in self.expectations if not one.met)
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """What is refuted and may be of no objective."""
+        return tuple(one for one in self.findings if one.verdict == REFUTED and is_required(one.check))
+
+    @property
     def failed(self) -> bool:
-        """A belief is not met, or what no objective may have refuted is."""
-        return any(not belief.met for belief in self.beliefs) or any(f.check in NEVER and f.verdict == REFUTED for f in self.findings)
+        """Whether an expectation is not met, or something refuted that may not be."""
+        return bool(self.unmet or self.broken)
+
+    @property
+    def failures(self) -> str:
+        """What fails it, in one line."""
+        unmet = [f"expect.{one.check} is {one.expected}, found {one.found}" for one in self.unmet]
+        return "; ".join(unmet + [f"{one.check} is refuted: {one.reason}" for one in self.broken])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with stable names."""
@@ -71,6 +85,11 @@ class Examination:
         def each(kind: type, rows: Iterable[dict[str, Any]]) -> tuple[Any, ...]:
             return tuple(kind(**row) for row in rows)
 
-        findings = tuple(Finding(**{**row, "steps": tuple(row["steps"])}) for row in data["findings"])
-        mistakes, kin = each(Mistake, data["mistakes"]), each(Kin, data["kin"])
-        return cls(data["objective"], findings, each(Belief, data["beliefs"]), mistakes, kin, tuple(data["stopped"]))
+        return cls(
+            data["objective"],
+            tuple(Finding(**{**row, "steps": tuple(row["steps"])}) for row in data["findings"]),
+            each(Expectation, data["expectations"]),
+            each(Mistake, data["mistakes"]),
+            each(Relative, data["relatives"]),
+            tuple(data["stopped"]),
+        )

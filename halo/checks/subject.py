@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from halo.analysis.scalar import variables
-from halo.analysis.verdict import Finding as Finding
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, Part
 from halo.compiler.pipeline import CompiledObjective
@@ -46,10 +45,17 @@ class Subject:
         return self.compiled.declared.feedback
 
     @property
+    def expected(self) -> dict[str, Any]:
+        """What the file expects, by proposition."""
+        return self.compiled.objective.declaration.expect or {}
+
+    @property
     def labels(self) -> list[str]:
-        """What an example can be labelled: its own loss differs by it."""
+        """What an example can be labelled, since its own loss differs by it; one label that says nothing where there are none."""
+        if not self.feedback.labels:
+            return [""]
         roles = {part.role for part in self.parts}
-        return [label for label in self.feedback.labels if label in roles] if self.feedback.labels else [""]
+        return [label for label in self.feedback.labels if label in roles]
 
     def single(self, part: Part) -> bool:
         """Whether v is a function of z alone: no list or column beside parameters."""
@@ -58,7 +64,6 @@ class Subject:
 
     def z_of(self, part: Part) -> Node:
         """The variable that stands for z in the part's value."""
-        return self.view.z if part.z is not None and "token" not in part.z.axes else self.view.token_z
-
-
-Check = Callable[[Subject], Iterator[Finding]]
+        if part.z is not None and "token" not in part.z.axes:
+            return self.view.z
+        return self.view.token_z

@@ -19,6 +19,7 @@ from halo.cache import cache_folder
 from halo.checks.results import Examination
 from halo.compiler.graph import show
 from halo.compiler.pipeline import CompiledObjective
+from halo.objective.propositions import PROPOSITIONS
 
 PROSE = {"title", "paper", "notes", "aliases"}
 """What of a declaration no check reads."""
@@ -30,7 +31,8 @@ ROOMS = ("objective", "compiler", "analysis", "checks", "relations", "lint", "ex
 def key(compiled: CompiledObjective, known: str = "") -> str:
     """The fingerprint of everything that the checks look at; `known` is that of the objectives it is compared with."""
     declaration = compiled.objective.declaration.model_dump_json(exclude=PROSE)
-    return _digest([declaration, json.dumps(compiled.parameters, sort_keys=True), show(compiled.declared, places=False), known])
+    parameters = json.dumps(compiled.parameters, sort_keys=True)
+    return _digest([declaration, parameters, show(compiled.declared, places=False), known, *PROPOSITIONS])
 
 
 def read(fingerprint: str) -> Examination | None:

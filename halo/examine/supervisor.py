@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from halo.analysis.verdict import UNDECIDED, Finding
-from halo.checks.results import Belief, Examination
+from halo.checks.results import Examination, Expectation
 from halo.clock import SECONDS, answers
 from halo.compiler.pipeline import CompiledObjective
 from halo.examine import cache
@@ -29,9 +29,10 @@ def examine(compiled: CompiledObjective, fresh: bool = False, seconds: float = S
     With `known` objectives it also says which of them this one is in disguise.
     """
     key = cache.key(compiled, known.fingerprint if known else "")
-    kept = None if fresh else cache.read(key)
-    if kept is not None:
-        return kept
+    if not fresh:
+        kept = cache.read(key)
+        if kept is not None:
+            return kept
     examination = _supervised(compiled, seconds, known)
     if not examination.stopped and not examination.mistakes:  # a mistake points at a line, and a line may move
         cache.write(key, examination)
@@ -39,26 +40,27 @@ def examine(compiled: CompiledObjective, fresh: bool = False, seconds: float = S
 
 
 def _supervised(compiled: CompiledObjective, seconds: float, known: Known | None) -> Examination:
-    from halo.examine.examiner import CHECKS, STEPS  # here, once: forked workers find the algebra loaded
+    from halo.examine.examiner import CONCLUSIONS, steps  # here, once: forked workers find the algebra loaded
 
     found: list[Finding] = []
     concluded: dict[str, tuple[Any, ...]] = {}
     stopped: list[str] = []
-    left = list(STEPS)
+    left = list(steps())
     while left:
         for name, said in _until_stopped((compiled, known), tuple(left), found, seconds):
             left.remove(name)
-            if name not in CHECKS:
+            if name in CONCLUSIONS:
                 concluded[name] = said
-            found += said if name in CHECKS else ()
+            else:
+                found += said
         if left:
             name = left.pop(0)
             stopped.append(name)
             reason = f"stopped by the clock after {seconds:g} s"
-            if name in CHECKS:
+            if name not in CONCLUSIONS:
                 found.append(Finding(name, UNDECIDED, reason, milliseconds=1e3 * seconds))
-            elif name == "beliefs" and compiled.objective.declaration.expect:
-                concluded[name] = (Belief("expect", "to be decided", reason, False),)
+            elif name == "expectations" and compiled.objective.declaration.expect:
+                concluded[name] = (Expectation("expect", "to be decided", reason, False),)
     return Examination(compiled.objective.name, tuple(found), stopped=tuple(stopped), **concluded)
 
 
@@ -68,10 +70,11 @@ def _until_stopped(asked: Asked, names: Sequence[str], found: list[Finding], sec
 
 
 def _steps(compiled: CompiledObjective, known: Known | None, names: Sequence[str], found: Sequence[Finding]) -> Iterator[tuple[str, Any]]:
-    from halo.examine.examiner import CHECKS, Examiner
+    from halo.examine.examiner import CONCLUSIONS, Examiner
 
     so_far, examiner = list(found), Examiner(compiled, known)
     for name in names:
         said = examiner.step(name, so_far)
-        so_far += said if name in CHECKS else ()
+        if name not in CONCLUSIONS:
+            so_far += said
         yield name, said

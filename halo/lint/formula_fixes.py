@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
 
-from halo.lint.diagnoses import attached_points, easing_margins, repeated
+from halo.lint.diagnoses import attached_points, negative_margins, repeated
 from halo.lint.rewriting import called, negated, parts_of, reads, rewritten
 from halo.lint.trial import Case, Edit
 from halo.objective.document import Path
@@ -27,18 +28,26 @@ def rewards(case: Case, rule: Callable[[Formula], Formula | None]) -> Iterator[E
 
 def turned_ratio(formula: Formula) -> Formula | None:
     left, right = called(formula, "sub") or (ZERO, ZERO)
-    return Call("sub", (right, left)) if reads(left, "ref_logp") and reads(right, "logp") else None
+    if reads(left, "ref_logp") and reads(right, "logp"):
+        return Call("sub", (right, left))
+    return None
 
 
 def difference(formula: Formula) -> Formula | None:
-    left, right = called(formula, "add") or (ZERO, ZERO)
-    return Call("sub", (left, right)) if reads(left, "logp") and reads(right, "ref_logp") else None
+    return _difference(called(formula, "add"))
 
 
 def log_of_ratio(formula: Formula) -> Formula | None:
     """sum(logp) / sum(ref_logp) is a ratio of logarithms."""
-    left, right = called(formula, "div") or (ZERO, ZERO)
-    return Call("sub", (left, right)) if reads(left, "logp") and reads(right, "ref_logp") else None
+    return _difference(called(formula, "div"))
+
+
+def _difference(operands: tuple[Formula, ...]) -> Formula | None:
+    """Of the policy's log-probability and the reference's, whatever stood between them."""
+    left, right = operands or (ZERO, ZERO)
+    if reads(left, "logp") and reads(right, "ref_logp"):
+        return Call("sub", (left, right))
+    return None
 
 
 def with_reference(case: Case) -> Iterator[Edit]:
@@ -50,25 +59,44 @@ def with_reference(case: Case) -> Iterator[Edit]:
         return
     ratio = Call("sum", (Call("sub", (Name("logp"), Name("ref_logp"))),))
     large = any(p.default >= 1 for name, p in case.declaration.parameters.items() if reads(parse(str(case.at(("normalizer",)) or 1)), name))
-    for way in (SUM_OF["mean"], ratio) if large else (ratio, SUM_OF["mean"]):
-        yield from rewards(case, lambda f, way=way: way if f == SUM_OF["sum"] else None)  # type: ignore[misc]
+    likelier = [SUM_OF["mean"], ratio]
+    for way in likelier if large else likelier[::-1]:
+        yield from rewards(case, partial(_replaced, {SUM_OF["sum"]: way}))
+
+
+def _replaced(by: Mapping[Formula, Formula], formula: Formula) -> Formula | None:
+    return by.get(formula)
+
+
+def _renamed(old: str, new: str, formula: Formula) -> Formula | None:
+    """A call of one function as that of another."""
+    if isinstance(formula, Call) and formula.function == old:
+        return Call(new, formula.arguments)
+    return None
 
 
 def other_points(case: Case, absent: bool) -> Iterator[Edit]:
     """The reference point that the kind of feedback usually has, instead of none (`absent`) or of another."""
     for part in case.subject.terms:
         path = case.path(part, "reference_point")
-        usual = KTO_POINT if case.subject.feedback.labels else {"chosen": "rejected", "rejected": "chosen"}.get(part.role)
+        usual = {"chosen": "rejected", "rejected": "chosen"}.get(part.role)
+        if case.subject.feedback.labels:
+            usual = KTO_POINT
         if usual and case.at(path) != usual and (case.at(path) == "none") == absent:
             yield Edit.of(path, usual)
 
 
 def stopped_points(case: Case) -> Iterator[Edit]:
-    for part in dict.fromkeys([*attached_points(case), *(case.subject.terms if case.subject.feedback.labels else [])]):
+    if not case.subject.feedback.labels:
+        return
+    for part in dict.fromkeys([*attached_points(case), *case.subject.terms]):
         path = case.path(part, "reference_point")
         text = case.at(path)
-        if text is not None and text != "none" and not str(text).startswith("stop("):
-            yield Edit.of(path, f"stop({text}.reward)" if text in ("mismatched", "completion") else f"stop({text})")
+        if text is None or text == "none" or str(text).startswith("stop("):
+            continue
+        if text in ("mismatched", "completion"):
+            text = f"{text}.reward"
+        yield Edit.of(path, f"stop({text})")
 
 
 def stopped_weights(case: Case) -> Iterator[Edit]:
@@ -79,18 +107,17 @@ def stopped_weights(case: Case) -> Iterator[Edit]:
 
 def raised_clamps(case: Case) -> Iterator[Edit]:
     for path, formula in case.formulas("reference_point"):
-        yield Edit.of(
-            path, to_text(rewritten(formula, lambda f: Call("max", f.arguments) if isinstance(f, Call) and f.function == "min" else None))
-        )
+        yield Edit.of(path, to_text(rewritten(formula, partial(_renamed, "min", "max"))))
 
 
 # -- margins and values --------------------------------------------------------------------------------------------------
 
 
 def turned_margins(case: Case) -> Iterator[Edit]:
-    """Margins that ease, and any, if something is not pulled as it should be where training starts."""
-    amiss = any(case.start(role) != case.wanted[role] for role in case.levels)
-    parts = [*easing_margins(case), *(case.subject.terms if amiss else [])]
+    """Negative margins; and any, if something is not pulled as it should be where training starts."""
+    parts = list(negative_margins(case))
+    if any(case.start(role) != case.wanted[role] for role in case.levels):
+        parts += case.subject.terms
     for path in dict.fromkeys(case.path(part, "margin") for part in parts if part.margin is not None):
         yield Edit.of(path, to_text(negated(parse(case.at(path)))))
 
@@ -98,8 +125,10 @@ def turned_margins(case: Case) -> Iterator[Edit]:
 def with_margin(case: Case) -> Iterator[Edit]:
     for part in case.subject.terms:
         if part.margin is None:
-            base: Path = ("terms", part.name) if case.declaration.terms else ()
-            yield Edit.of((*base, "margin"), 1, anchor=case.path(part, "value"))
+            path: Path = ("margin",)
+            if case.declaration.terms:
+                path = ("terms", part.name, "margin")
+            yield Edit.of(path, 1, anchor=case.path(part, "value"))
 
 
 def unscaled(case: Case) -> Iterator[Edit]:
@@ -107,19 +136,23 @@ def unscaled(case: Case) -> Iterator[Edit]:
     for part, name in repeated(case):
         for path in (case.path(part, "value"), case.path(part, "reward")):
             formula = parse(case.at(path))
-            new = rewritten(formula, lambda f, name=name: without(f, Name(name)))  # type: ignore[misc]
+            new = rewritten(formula, partial(_without, Name(name)))
             if new != formula:
                 yield Edit.of(path, to_text(new))
 
 
-def without(formula: Formula, factor: Name) -> Formula | None:
+def _without(factor: Name, formula: Formula) -> Formula | None:
+    """The other factor of a product with this one."""
     product = called(formula, "mul")
-    return next((other for one, other in (product, product[::-1]) if one == factor), None) if product else None
+    if factor not in product:
+        return None
+    left, right = product
+    return right if left == factor else left
 
 
 def renamed(case: Case, old: str, new: str) -> Iterator[Edit]:
     for path, formula in case.formulas("value"):
-        changed = rewritten(formula, lambda f: Call(new, f.arguments) if isinstance(f, Call) and f.function == old else None)
+        changed = rewritten(formula, partial(_renamed, old, new))
         if changed != formula:
             yield Edit.of(path, to_text(changed))
 
@@ -131,26 +164,33 @@ def links(case: Case) -> Iterator[Edit]:
 
 def lower_hinges(case: Case) -> Iterator[Edit]:
     """max(0, z) gains without end and lets losers lie: min(0, z), or min(0, z - 1) where training starts at z = 0."""
-    at_start = "z - 1" if case.compiled.declared.needs.reference and not any(p.margin for p in case.subject.terms) else "z"
+    new = "min(0, z)"
+    if case.compiled.declared.needs.reference and not any(part.margin for part in case.subject.terms):
+        new = "min(0, z - 1)"
     for path, formula in case.formulas("value"):
         if formula in (Call("relu", (Name("z"),)), Call("max", (ZERO, Name("z"))), Call("max", (Name("z"), ZERO))):
-            yield Edit.of(path, f"min(0, {at_start})")
+            yield Edit.of(path, new)
 
 
 def bounded_exponents(case: Case) -> Iterator[Edit]:
     for path, formula in case.formulas("reward", "value", "weight", "let"):
-        new = rewritten(
-            formula, lambda f: Call("exp", (Call("min", (f.arguments[0], BOUND)),)) if isinstance(f, Call) and f.function == "exp" else None
-        )
+        new = rewritten(formula, _bounded_exponent)
         if new != formula:
             yield Edit.of(path, to_text(new))
+
+
+def _bounded_exponent(formula: Formula) -> Formula | None:
+    inside = called(formula, "exp")
+    if not inside:
+        return None
+    return Call("exp", (Call("min", (inside[0], BOUND)),))
 
 
 def probabilities(case: Case) -> Iterator[Edit]:
     """Log-probabilities under a logarithm, exponentiated."""
     for path, formula in case.formulas("let", "reward", "value"):
         if path[0] == "let" or any(called(f, "log") for f in parts_of(formula)):
-            new = rewritten(formula, lambda f: Call("exp", (f,)) if f in SUM_OF.values() else None)
+            new = rewritten(formula, partial(_replaced, {summed: Call("exp", (summed,)) for summed in SUM_OF.values()}))
             if new != formula:
                 yield Edit.of(path, to_text(new))
 
@@ -158,7 +198,7 @@ def probabilities(case: Case) -> Iterator[Edit]:
 def values_of_z(case: Case) -> Iterator[Edit]:
     for path, formula in case.formulas("value"):
         if not reads(formula, "z") and reads(formula, "reward"):
-            yield Edit.of(path, to_text(rewritten(formula, lambda f: Name("z") if f == Name("reward") else None)))
+            yield Edit.of(path, to_text(rewritten(formula, partial(_replaced, {Name("reward"): Name("z")}))))
 
 
 def divided(case: Case) -> Iterator[Edit]:

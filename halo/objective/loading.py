@@ -228,7 +228,7 @@ def _child(schema: dict[str, Any], node: dict[str, Any], part: str) -> dict[str,
         if "$ref" in candidate:
             found: dict[str, Any] = schema["$defs"][candidate["$ref"].rsplit("/", 1)[-1]]
             return found
-        if isinstance(candidate.get("additionalProperties"), dict):
+        if "properties" in candidate or isinstance(candidate.get("additionalProperties"), dict):
             return dict(candidate)
     return dict(child) if isinstance(child, dict) else {}
 

@@ -7,11 +7,24 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    create_model,
+    field_validator,
+)
 
 from halo.objective.feedback import FEEDBACK, Feedback, FeedbackName
+from halo.objective.propositions import PROPOSITIONS, Proposition
 
 Scalar = StrictInt | StrictFloat | StrictStr
 ByRole = Annotated[Scalar | dict[str, Scalar], Field(description="a formula, or a map from role to formula")]
@@ -97,30 +110,31 @@ class Paper(Strict):
     equation: StrictStr | None = Field(None, description="which equation this file writes")
 
 
-Believed = Literal["proved", "refuted"]
+def expect_model() -> type[BaseModel]:
+    """What `expect:` may hold: a key for each proposition that is known now, each in its form."""
+    return _model_of(tuple(PROPOSITIONS.values()))
 
 
-class Expect(Strict):
-    """What the author believes: of each proposition of `halo check` its verdict. `direction` and `at_reference` say what it is."""
+@cache
+def _model_of(propositions: tuple[Proposition, ...]) -> type[BaseModel]:
+    fields: dict[str, Any] = {one.name: (one.expects.type | None, Field(None, description=one.meaning)) for one in propositions}
+    return create_model("Expect", __base__=Strict, __doc__="What the author expects of the objective.", **fields)
 
-    domain: Literal["proved"] | None = None
-    units: Literal["proved"] | None = None
-    reach: Literal["proved"] | None = None
-    monotone: Believed | None = None
-    concave_on_gains: Believed | None = None
-    halo: Believed | None = None
-    direction: dict[str, Literal["up", "down", "both", "none"]] | None = None
-    log_partition_cancels: Believed | None = None
-    at_reference: ByRole | None = None
-    finite_optimum: Believed | None = None
-    preference_link: Believed | None = None
-    bounded: Believed | None = None
-    saturates: Believed | None = None
-    lipschitz: Believed | None = None
-    no_overflow: Believed | None = None
-    length_neutral: Believed | None = None
-    symmetry: Believed | None = None
-    stop_gradient_effect: Believed | None = None
+
+def _expectations(value: Any) -> dict[str, Any]:
+    """What is expected, by proposition. Errors keep the path below `expect`, for pydantic puts those of a model into its own."""
+    return expect_model().model_validate(value).model_dump(exclude_none=True)
+
+
+class _Listed:
+    """Makes the JSON Schema list the propositions that are known when it is asked for."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return handler(expect_model().__pydantic_core_schema__)
+
+
+Expect = Annotated[dict[str, Any], BeforeValidator(_expectations), _Listed]
 
 
 class Declaration(Slots):
@@ -143,7 +157,7 @@ class Declaration(Slots):
     terms: dict[str, Slots] = Field(default={}, description="several terms that add up; each replaces keys of the top level")
     regularizers: dict[str, Regularizer] = Field(default={}, description="formulas added to the loss, each reduced on its own")
     aliases: dict[str, StrictStr] = Field(default={}, description="another framework's parameter, as a formula in ours")
-    expect: Expect | None = Field(None, description="what you believe of it; halo check holds you to it, halo train too")
+    expect: Expect | None = Field(None, description="what you expect of it; halo check holds it to that, halo train too")
 
     @property
     def kind(self) -> Feedback:

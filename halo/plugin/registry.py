@@ -106,13 +106,13 @@ def loaded() -> Loaded:
 
 def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
     try:
-        with redirect_stdout(sys.stderr):  # what a stranger's module prints is no part of halo's answer
+        with redirect_stdout(sys.stderr):  # what a third party's module prints is no part of halo's answer
             plugin = entry.load()
         state.manager.register(plugin, name=entry.name)
     except pluggy.PluginValidationError as problem:
         state.manager.unregister(name=entry.name)  # some of its hooks may be in already
         state.mistakes.append(owner.mistake(" ".join(str(problem).split()), hint="a hook takes no arguments; docs/plugins.md has them all"))
-    except (Exception, SystemExit) as problem:  # whatever a stranger's module raises while it is imported
+    except (Exception, SystemExit) as problem:  # whatever a third party's module raises while it is imported
         state.broken[owner] = " ".join(f"{type(problem).__name__}: {problem}".split())
     else:
         state.owners[entry.name] = owner
@@ -171,7 +171,7 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
     try:
         with redirect_stdout(sys.stderr):
             things = function()
-    except (Exception, SystemExit) as problem:  # a stranger's hook
+    except (Exception, SystemExit) as problem:  # a third party's hook
         raise owner.mistake(f"{hook} failed with {type(problem).__name__}: {problem}") from problem
     if not isinstance(things, list):
         raise owner.mistake(f"{hook} returned {_shown(things)}", hint=f"a hook returns a list of {wanted.__name__}, [] for none")

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from halo.analysis.algebra.factors import OutOfReach
-from halo.checks.results import Kin
+from halo.checks.results import Relative
 from halo.compiler.pipeline import CompiledObjective, compile_loaded
 from halo.errors import HaloError
 from halo.objective.loading import load
@@ -46,14 +46,14 @@ class Known:
                 yield other
 
 
-def kin(compiled: CompiledObjective, known: Known) -> tuple[Kin, ...]:
+def relatives(compiled: CompiledObjective, known: Known) -> tuple[Relative, ...]:
     """The known objectives that this one is, or is a special case of; what is the same comes first."""
     found = [relative for other in known.like(compiled) if (relative := _relative(Side(compiled), Side(other)))]
     same = [k for k in found if k.relation != "special-case"]
     return tuple(same or found)
 
 
-def _relative(side: Side, other: Side) -> Kin | None:
+def _relative(side: Side, other: Side) -> Relative | None:
     try:
         mine = signal(side, "own")
         general = signal(other, "own", mine.view, MARK)
@@ -63,4 +63,5 @@ def _relative(side: Side, other: Side) -> Kin | None:
         back, _ = special_case(general, mine)
     except (Unreadable, OutOfReach):
         return None
-    return Kin(other.name, mutual_word(proved) if back else "special-case", sentence("this", general, proved))
+    word = mutual_word(proved) if back else "special-case"
+    return Relative(other.name, word, sentence("this", general, proved))

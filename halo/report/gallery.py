@@ -10,8 +10,10 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.figures.sketch import sketch
 from halo.notation.typeset import escaped_markdown
 from halo.objective.feedback import FEEDBACK
+from halo.objective.propositions import HALO
 from halo.objective.schema import Column, Paper
 from halo.report.papers import markdown
+from halo.report.wording import WORDS
 
 INDEX = "README.md"
 Examined = tuple[CompiledObjective, Examination]
@@ -33,7 +35,8 @@ def _page(compiled: CompiledObjective, examination: Examination, has_figure: boo
     head, table = markdown(compiled, examination, verbose=False).split("\n\n| | check | reason |", 1)
     lines = [head, ""]
     lines += [f"![The loss of an item and its gradient weight, over z, at the defaults]({name}.svg)", ""] * has_figure
-    lines += [declared.notes, ""] if declared.notes else []
+    if declared.notes:
+        lines += [declared.notes, ""]
     lines += [f"- {need}" for need in _needs(compiled)]
     data = " --data FILE" * bool(_columns_without_default(declared.columns) or declared.roles)
     moving = " --reference moving" * compiled.declared.needs.moving
@@ -46,8 +49,10 @@ def _needs(compiled: CompiledObjective) -> Iterator[str]:
     declared, needs = compiled.objective.declaration, compiled.declared.needs
     yield f"Data: {declared.kind.meaning} (`{declared.feedback}`)."
     for name, column in declared.columns.items():
-        default = "" if column.default is None else f", {column.default:g} where it is missing"
-        yield f"Column `{name}`: a number for each {column.level}, in `{column.domain}`{default}."
+        missing = ""
+        if column.default is not None:
+            missing = f", {column.default:g} where it is missing"
+        yield f"Column `{name}`: a number for each {column.level}, in `{column.domain}`{missing}."
     if declared.roles:
         yield f"Further texts: {', '.join(f'`{role}`' for role in declared.roles)}."
     reference = "yes" if needs.reference else "none"
@@ -83,11 +88,11 @@ def _index(examined: Sequence[Examined]) -> str:
 def _row(one: Examined) -> str:
     compiled, examination = one
     declared = compiled.objective.declaration
-    verdicts = {str(finding.verdict) for finding in examination.findings if finding.check == "halo"}
-    halo = next((verdict for verdict in ("refuted", "undecided") if verdict in verdicts), "proved")
-    reference = "yes" if compiled.declared.needs.reference else ""
-    title = escaped_markdown(declared.title or "")
-    return f"| [`{declared.name}`]({declared.name}.md) | {title} | {_cited(declared.paper)} | {reference} | {halo} | {', '.join(features(compiled))} |"
+    verdicts = {finding.verdict for finding in examination.findings if finding.check == HALO.name}
+    halo = next((WORDS[verdict] for verdict in ("refuted", "undecided") if verdict in verdicts), WORDS["proved"])
+    link = f"[`{declared.name}`]({declared.name}.md)"
+    cells = [link, escaped_markdown(declared.title or ""), _cited(declared.paper), "yes" * bool(compiled.declared.needs.reference), halo]
+    return f"| {' | '.join(cells)} | {', '.join(features(compiled))} |"
 
 
 def _cited(paper: Paper | None) -> str:
@@ -96,4 +101,6 @@ def _cited(paper: Paper | None) -> str:
     year = str(paper.year or "")
     if paper.arxiv:
         return f"[{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}), {year}"
-    return f"[{year}]({paper.url})" if paper.url else year
+    if paper.url:
+        return f"[{year}]({paper.url})"
+    return year

@@ -11,8 +11,9 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError, nearest
 from halo.report.folder import PLACE, check_folder
 from halo.report.papers import as_paper
-from halo.report.rows import expectations, tally, unmet
+from halo.report.rows import expectations_met, groups, tally
 from halo.report.text import overview, shown
+from halo.report.wording import FAILS
 
 FORMATS = ("text", "json", "md", "latex")
 
@@ -26,12 +27,14 @@ class Output:
             raise SettingsError("wrong-value", f"there is no format {form!r}", place=Place("--format"), hint=nearest(form, FORMATS))
         if folder is not None and form != "text":
             raise SettingsError("wrong-value", "pages have one form already", place=PLACE, hint="give --report or a format, not both")
-        self.form, self.folder, self.verbose = form, Path(folder) if folder else None, verbose
+        self.form, self.verbose = form, verbose
+        self.folder: Path | None = None
         self.taken: list[tuple[CompiledObjective | None, Examination]] = []
         if folder is not None:
             if not folder:
                 raise SettingsError("missing-key", "where should the pages go?", place=PLACE, hint="--report FOLDER")
-            check_folder(Path(folder), names)
+            self.folder = Path(folder)
+            check_folder(self.folder, names)
 
     def take(self, compiled: CompiledObjective | None, examination: Examination) -> None:
         """One more."""
@@ -58,8 +61,9 @@ class Output:
         from halo.report.pages import write_report  # loads matplotlib
 
         paths = write_report(self.taken, folder)
-        for path, (_, examination) in zip(paths, self.taken, strict=False):
-            print(f"{path}: {tally(examination)}; {expectations(examination)}")
-            for belief in unmet(examination):
-                print(f"  NOT MET {belief.check}: expected {belief.expected}, found {belief.found}")
-        print(*paths[len(self.taken) :], sep="\n", end="\n" if len(paths) > len(self.taken) else "")
+        for path, (compiled, examination) in zip(paths, self.taken, strict=False):
+            print(f"{path}: {tally(examination)}; {expectations_met(examination)}")
+            for row in (row for group in groups(compiled, examination) if group.title == FAILS for row in group.rows):
+                print(f"  {row.word} {row.check}: {row.reason}")
+        for path in paths[len(self.taken) :]:
+            print(path)

@@ -14,7 +14,7 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.notation.pens import tex_text
 from halo.notation.symbols import GREEK
 from halo.notation.typeset import escaped_markdown, typeset
-from halo.report.rows import Group, Row, expectations, groups, tally, title_of, unmet
+from halo.report.rows import Group, Row, expectations_met, groups, tally, title_of
 
 PREAMBLE = r"% \usepackage{amsmath,amssymb,array,booktabs,longtable}"
 _SIGNS = {
@@ -36,18 +36,19 @@ def as_paper(compiled: CompiledObjective | None, examination: Examination, form:
 
 def markdown(compiled: CompiledObjective | None, examination: Examination, verbose: bool) -> str:
     """Title, paper, formula, parameters, and a table of findings."""
-    lines = [typeset(compiled, "md").rstrip() if compiled else f"## `{examination.objective}`", ""]
-    lines += [f"{tally(examination)}; {expectations(examination)}.", ""]
-    lines += [f"- **Not met**: `{b.check}`, expected {_md(b.expected)}, found {_md(b.found)}" for b in unmet(examination)]
+    head = f"## `{examination.objective}`"
+    if compiled:
+        head = typeset(compiled, "md").rstrip()
+    lines = [head, "", f"{tally(examination)}; {expectations_met(examination)}.", ""]
     lines += [f"- **Likely mistake** {_md(f'{m.name}, {m.where}: {m.what}. Wanted: {m.wanted}')}" for m in examination.mistakes]
-    lines += [f"- {_md(kin.sentence)}" for kin in examination.kin]
+    lines += [f"- {_md(relative.sentence)}" for relative in examination.relatives]
     lines += [f"- Stopped by the clock: {_md(', '.join(examination.stopped))}"] * bool(examination.stopped)
     lines += [""] * (lines[-1] != "")
     lines += ["| | check | reason |", "| --- | --- | --- |"]
     found = groups(compiled, examination)
     for group in found:
-        title = f"**{_md(group.title)}**" + (f" {_md(group.definition)}" if group.definition else "")
-        lines += [f"| | | {title} |", *(f"| {_verdict(row)} | `{row.check}` | {_scoped(row, _md)} |" for row in group.rows)]
+        title = f"**{_md(group.title)}** {_md(group.definition)}".rstrip()
+        lines += [f"| | | {title} |", *(f"| {_marked(row)} | `{row.check}` | {_scoped(row, _md)} |" for row in group.rows)]
     for row in (row for group in found for row in group.rows if row.excerpt):
         lines += ["", "```text", *(f"    {line.strip('`')}" for line in row.excerpt.splitlines()), "```"]
     if verbose:
@@ -59,17 +60,19 @@ def _md(text: str) -> str:
     return escaped_markdown(text)
 
 
-def _verdict(row: Row) -> str:
-    return f"**{row.verdict}**" if row.bad else row.verdict
+def _marked(row: Row) -> str:
+    return f"**{row.word}**" if row.fails else row.word
 
 
 def _scoped(row: Row, write: Callable[[str], str]) -> str:
-    return write(f"({row.scope}) {row.reason}" if row.scope else row.reason)
+    scope = f"({row.scope}) " * bool(row.scope)
+    return write(f"{scope}{row.reason}")
 
 
 def _md_evidence(found: list[Group]) -> Iterator[str]:
     for row in (row for group in found for row in group.rows if row.steps or row.witness):
-        yield f"- `{row.check}` {row.verdict}" + (f" ({_md(row.scope)})" if row.scope else "")
+        scope = f" ({_md(row.scope)})" * bool(row.scope)
+        yield f"- `{row.check}` {row.word}{scope}"
         yield from (f"  1. {_md(step)}" for step in row.steps)
         if row.witness:
             yield f"  - at {_md(', '.join(row.witness))}"
@@ -82,11 +85,11 @@ def latex(compiled: CompiledObjective | None, examination: Examination, verbose:
     """A subsection: formula, findings between booktabs' rules, and what else there is to say."""
     name = rf"\texttt{{{tex(examination.objective)}}}"
     lines = [PREAMBLE, rf"\subsection*{{{tex(title_of(compiled))} ({name})}}"]
-    lines += [typeset(compiled, "latex").rstrip()] if compiled else []
-    lines.append(rf"\noindent {tex(tally(examination))}; {tex(expectations(examination))}.")
-    lines += [rf"\emph{{Not met:}} {tex(f'{b.check}, expected {b.expected}, found {b.found}')}." for b in unmet(examination)]
+    if compiled:
+        lines.append(typeset(compiled, "latex").rstrip())
+    lines.append(rf"\noindent {tex(tally(examination))}; {tex(expectations_met(examination))}.")
     lines += [rf"\emph{{Likely mistake:}} {tex(f'{m.name}, {m.where}: {m.what}. Wanted: {m.wanted}')}" for m in examination.mistakes]
-    lines += [tex(kin.sentence) for kin in examination.kin]
+    lines += [tex(relative.sentence) for relative in examination.relatives]
     lines += [rf"Stopped by the clock: {tex(', '.join(examination.stopped))}."] * bool(examination.stopped)
     found = groups(compiled, examination)
     lines += ["", *_table(found)]
@@ -99,18 +102,21 @@ def _table(found: list[Group]) -> Iterator[str]:
     yield from (r"\begingroup\small", r"\begin{longtable}{@{}ll>{\raggedright\arraybackslash}p{0.5\linewidth}@{}}")
     yield from (r"\toprule", r"Check & Verdict & Reason \\", r"\endhead", r"\bottomrule", r"\endlastfoot")
     for group in found:
-        title = tex(group.title) + (rf" {{\normalfont {tex(group.definition)}}}" if group.definition else "")
+        title = tex(group.title) + rf" {{\normalfont {tex(group.definition)}}}" * bool(group.definition)
         yield from (r"\midrule", rf"\multicolumn{{3}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\")
         for row in group.rows:
-            verdict = rf"\textbf{{{row.verdict}}}" if row.bad else row.verdict
-            yield rf"\texttt{{{tex(row.check)}}} & {verdict} & {_scoped(row, tex)} \\"
+            word = rf"\textbf{{{row.word}}}" if row.fails else row.word
+            yield rf"\texttt{{{tex(row.check)}}} & {word} & {_scoped(row, tex)} \\"
     yield from (r"\end{longtable}", r"\endgroup")
 
 
 def _tex_evidence(found: list[Group]) -> Iterator[str]:
     for row in (row for group in found for row in group.rows if row.steps or row.witness):
-        yield rf"\paragraph{{\texttt{{{tex(row.check)}}} {row.verdict}{f' ({tex(row.scope)})' if row.scope else ''}.}}"
-        said = [tex(step) for step in row.steps] + ([f"At {tex(', '.join(row.witness))}."] if row.witness else [])
+        scope = f" ({tex(row.scope)})" * bool(row.scope)
+        yield rf"\paragraph{{\texttt{{{tex(row.check)}}} {row.word}{scope}.}}"
+        said = [tex(step) for step in row.steps]
+        if row.witness:
+            said.append(f"At {tex(', '.join(row.witness))}.")
         yield "\n".join(rf"{sentence}\\" for sentence in said).removesuffix(r"\\")
 
 
@@ -128,4 +134,6 @@ def _written(run: str) -> str:
         return rf"\({_MATHS[run]}\)"
     if run.isascii() and run.isprintable():
         return tex_text(run)
-    return run if run in "–—‘’“”" or (run.isalpha() and ord(run) < 0x180) else rf"[U+{ord(run):04X}]"
+    if run in "–—‘’“”" or (run.isalpha() and ord(run) < 0x180):
+        return run
+    return rf"[U+{ord(run):04X}]"

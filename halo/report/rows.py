@@ -1,15 +1,15 @@
-"""An examination as a reader meets it: findings in groups, those that say the same of two labels as one, with what was expected."""
+"""An examination as a reader meets it: what fails first, then findings in groups, those that say the same of two labels as one."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
-from halo.analysis.verdict import REFUTED, Finding, Outcome
-from halo.checks.results import NEVER, Belief, Examination
+from halo.analysis.verdict import UNDECIDED, Finding, Outcome
+from halo.checks.results import Examination, Expectation
 from halo.compiler.pipeline import CompiledObjective
-from halo.report.wording import GROUPS, OTHER, Rewrite, group_of, question_of, reason_of, rewriter, witness_of
+from halo.report.wording import FAILS, WORDS, Rewrite, definitions, group_names, group_of, meaning_of, reason_of, rewriter, told, witness_of
 
 OBVIOUS = ("loss", "v", "main")
 CORE = "without regularizers"
@@ -21,7 +21,7 @@ class Row:
 
     scope    for what it was asked, where the check's name does not say it
     excerpt  lines of the objective's file below the reason, with a caret
-    bad      whether it fails the examination
+    fails    whether it fails the examination; then the reason begins with what was expected
     """
 
     check: str
@@ -31,17 +31,27 @@ class Row:
     excerpt: str = ""
     steps: tuple[str, ...] = ()
     witness: tuple[str, ...] = ()
-    bad: bool = False
+    fails: bool = False
 
     @property
-    def question(self) -> str:
-        """What `proved` means for this check."""
-        return question_of(self.check)
+    def word(self) -> str:
+        """The verdict for readers."""
+        return "fails" if self.fails else WORDS[self.verdict]
+
+    @property
+    def style(self) -> str:
+        """How it is to look: `bad`, or as its verdict."""
+        return "bad" if self.fails else self.verdict
+
+    @property
+    def meaning(self) -> str:
+        """What is so where it is proved."""
+        return meaning_of(self.check)
 
 
 @dataclass
 class Group:
-    """Findings about one side of the objective; `definition` is what `halo` holds it against."""
+    """Findings about one side of the objective; `definition` is what they are held against."""
 
     title: str
     definition: str = ""
@@ -49,25 +59,30 @@ class Group:
 
 
 def groups(compiled: CompiledObjective | None, examination: Examination) -> list[Group]:
-    """The findings in the groups of `wording.GROUPS`, within each in the order of the checks."""
-    found = {title: Group(title) for title in (*GROUPS, OTHER)}
+    """What fails, then the other findings in the groups of their propositions, within each in the order of the checks."""
+    held_against = definitions()
+    found = {title: Group(title, held_against.get(title, "")) for title in group_names()}
     rewrite = rewriter(compiled.objective.declaration if compiled else None)
+    failing = dict(failures(examination))
     for finding in examination.findings:
-        group = found[group_of(finding.check)]
-        definition, row = _worded(finding, rewrite)
-        group.definition = group.definition or definition
-        group.rows.append(row)
+        row = _worded(finding, rewrite)
+        against = failing.pop(_key(finding), None)
+        if against is None:
+            found[group_of(finding.check)].rows.append(row)
+        else:
+            found[FAILS].rows.append(replace(row, reason=f"{rewrite(against)}: {row.reason}", fails=True))
+    for (check, _), against in failing.items():  # nothing was found that it could be held against
+        found[FAILS].rows.append(Row(check, UNDECIDED, "", rewrite(against), fails=True))
     for group in found.values():
         group.rows = _merged(group.rows)
+        group.definition = rewrite(group.definition)
     return [group for group in found.values() if group.rows]
 
 
-def _worded(finding: Finding, rewrite: Rewrite) -> tuple[str, Row]:
-    definition, reason, excerpt = reason_of(finding.reason, rewrite)
+def _worded(finding: Finding, rewrite: Rewrite) -> Row:
+    reason, excerpt = reason_of(finding.reason, rewrite)
     steps = tuple(dict.fromkeys(rewrite(step) for step in finding.steps))  # both labels of a pair take the same steps
-    bad = finding.check in NEVER and finding.verdict == REFUTED
-    row = Row(finding.check, finding.verdict, _scope(finding, rewrite), reason, excerpt, steps, witness_of(finding.witness), bad)
-    return definition, row
+    return Row(finding.check, finding.verdict, _scope(finding, rewrite), reason, excerpt, steps, witness_of(finding.witness))
 
 
 def _scope(finding: Finding, rewrite: Rewrite) -> str:
@@ -80,52 +95,89 @@ def _merged(rows: Iterable[Row]) -> list[Row]:
     """Rows that differ in scope alone become one."""
     result: list[Row] = []
     for row in rows:
-        index = next((i for i, known in enumerate(result) if row.scope and _same(known, row)), None)
+        index = next((i for i, known in enumerate(result) if _same(known, row)), None)
         if index is None:
             result.append(row)
         else:
-            both = f"{result[index].scope}, {row.scope.removeprefix('v of ')}"
-            result[index] = Row(row.check, row.verdict, both, row.reason, row.excerpt, row.steps, row.witness, row.bad)
+            result[index] = replace(row, scope=f"{result[index].scope}, {row.scope.removeprefix('v of ')}")
     return result
 
 
 def _same(one: Row, other: Row) -> bool:
-    return bool(one.scope) and all(
-        getattr(one, name) == getattr(other, name) for name in ("check", "verdict", "reason", "excerpt", "steps", "witness", "bad")
-    )
+    return bool(one.scope and other.scope) and replace(one, scope="") == replace(other, scope="")
+
+
+# -- what fails --------------------------------------------------------------------------------------------------------
+
+
+Key = tuple[str, str]
+
+
+def _key(finding: Finding) -> Key:
+    return finding.check, finding.scope
+
+
+def failures(examination: Examination) -> Iterator[tuple[Key, str]]:
+    """What fails the examination: the check and scope of each finding that does, with what was expected.
+
+    An expectation that nothing was found for has a scope that no finding has.
+    """
+    for finding in examination.broken:
+        yield _key(finding), "must hold, it does not"
+    for expectation in examination.unmet:
+        against = [f for f in examination.findings if _is_against(f, expectation)]
+        keys = [_key(finding) for finding in against] or [(expectation.check, "nothing")]
+        yield from ((key, told(expectation.expected, expectation.found)) for key in keys)
+
+
+def _is_against(finding: Finding, expectation: Expectation) -> bool:
+    same = finding.check == expectation.check and finding.scope != "core"
+    return same and finding.verdict != expectation.expected
 
 
 # -- what became of it -------------------------------------------------------------------------------------------------
 
 
+def counts(examination: Examination) -> list[tuple[str, str]]:
+    """How many fail, hold and do not, each with its style: `bad`, `1 fails`. Those that there are none of are left out."""
+    failing = dict(failures(examination))
+    count = Counter[str](finding.verdict for finding in examination.findings if _key(finding) not in failing)
+    numbers = {"bad": len(failing), **{verdict: count[verdict] for verdict in WORDS}}
+    rows = [(style, f"{number} {_COUNTED[style][number != 1]}") for style, number in numbers.items() if number]
+    return rows or [("none", "nothing examined")]
+
+
+_COUNTED = {
+    "bad": ("fails", "fail"),
+    "proved": ("holds", "hold"),
+    "refuted": ("does not", "do not"),
+    "undecided": ("is undecided", "are undecided"),
+}
+"""Of one, and of several."""
+
+
 def tally(examination: Examination) -> str:
-    """`14 proved, 4 refuted`; undecided ones only where there are some."""
-    count = Counter(finding.verdict for finding in examination.findings)
-    return (
-        ", ".join(f"{count[verdict]} {verdict}" for verdict in ("proved", "refuted", "undecided") if count[verdict]) or "nothing examined"
-    )
+    """`14 hold, 4 do not`; what fails is counted first, and in no other number."""
+    return ", ".join(words for _, words in counts(examination))
 
 
-def expectations(examination: Examination) -> str:
+def expectations_met(examination: Examination) -> str:
     """`5 of 5 expectations met`."""
-    count = len(examination.beliefs)
+    count = len(examination.expectations)
     if not count:
         return "nothing is expected"
-    return f"{sum(belief.met for belief in examination.beliefs)} of {count} expectation{'s' * (count != 1)} met"
+    return f"{count - len(examination.unmet)} of {count} expectation{'s' * (count != 1)} met"
 
 
-def expectation_style(examination: Examination, met: str = "met", none: str = "none") -> str:
+def expectation_style(examination: Examination) -> str:
     """How the expectations are to look: `bad` if one is not met, `met` if all are, `none` where nothing is expected."""
-    if unmet(examination):
+    if examination.unmet:
         return "bad"
-    return met if examination.beliefs else none
-
-
-def unmet(examination: Examination) -> list[Belief]:
-    """The beliefs that the findings do not bear out."""
-    return [belief for belief in examination.beliefs if not belief.met]
+    return "met" if examination.expectations else "none"
 
 
 def title_of(compiled: CompiledObjective | None) -> str:
     """The title of the file, on one line."""
-    return " ".join((compiled.objective.declaration.title or "").split()) if compiled else "does not compile"
+    if compiled is None:
+        return "does not compile"
+    return " ".join((compiled.objective.declaration.title or "").split())

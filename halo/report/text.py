@@ -16,11 +16,12 @@ from collections.abc import Iterator, Sequence
 from halo.checks.results import Examination
 from halo.compiler.pipeline import CompiledObjective
 from halo.notation.typeset import lines_unicode
-from halo.report.rows import Group, Row, expectation_style, expectations, groups, tally, title_of, unmet
+from halo.report.rows import Group, Row, counts, expectation_style, expectations_met, groups, tally, title_of
+from halo.report.wording import FAILS
 
 Line = list[tuple[str, str]]  # pieces of text and their styles
 STYLES = {
-    "proved": "green", "refuted": "yellow", "undecided": "bright_black", "bad": "bold red",
+    "proved": "green", "refuted": "", "undecided": "bright_black", "bad": "bold red", "met": "green", "none": "dim",
     "title": "bold", "heading": "bold cyan", "dim": "dim", "": "",
 }  # fmt: skip
 KEPT = "\N{NO-BREAK SPACE}"  # inside an equation, which is not broken
@@ -28,7 +29,7 @@ WIDEST, NARROWEST = 130, 40  # longer lines are hard to read; shorter ones canno
 
 
 def as_text(compiled: CompiledObjective | None, examination: Examination, verbose: bool, width: int | None = None) -> str:
-    """The formula, findings in groups, what was expected and is not so; `verbose` adds steps and witnesses."""
+    """The formula, what fails, the other findings in groups; `verbose` adds steps and witnesses."""
     lines = (_printable("".join(text for text, _ in line)).rstrip() for line in _lines(compiled, examination, verbose, width))
     return "".join(f"{line}\n" for line in lines)
 
@@ -36,14 +37,18 @@ def as_text(compiled: CompiledObjective | None, examination: Examination, verbos
 def shown(compiled: CompiledObjective | None, examination: Examination, verbose: bool) -> None:
     """Prints the report. Colours only on a terminal that wants them; a file or a pipe gets one unbroken line for each finding."""
     if not sys.stdout.isatty():
-        width = int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdigit() else None
-        print(as_text(compiled, examination, verbose, max(width, NARROWEST) if width else None), flush=True)
+        columns, width = os.environ.get("COLUMNS", ""), None
+        if columns.isdigit() and int(columns):
+            width = max(int(columns), NARROWEST)
+        print(as_text(compiled, examination, verbose, width), flush=True)
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False)  # it knows terminals without colours
-    styles = dict.fromkeys(STYLES, "") if os.environ.get("NO_COLOR") else STYLES  # bold and dim go too
+    styles = STYLES
+    if os.environ.get("NO_COLOR"):  # bold and dim go too
+        styles = dict.fromkeys(STYLES, "")
     width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns - 1))
     for line in _lines(compiled, examination, verbose, width):
         console.print(Text.assemble(*((_printable(text), styles[style]) for text, style in line)), soft_wrap=True)
@@ -54,13 +59,16 @@ def overview(examinations: Sequence[Examination]) -> str:
     """One line for each objective: what was found, and whether it keeps what its file expects."""
     width = max(len(e.objective) for e in examinations)
     middle = max(len(tally(e)) for e in examinations)
-    rows = [f"  {'FAILED' if e.failed else 'ok':<6}  {e.objective:<{width}}  {tally(e):<{middle}}  {expectations(e)}" for e in examinations]
     failed = sum(e.failed for e in examinations)
-    return "\n".join([f"{len(examinations)} objectives, {failed or 'none'} failed", *rows])
+    lines = [f"{len(examinations)} objectives, {failed or 'none'} failed"]
+    for one in examinations:
+        word = "FAILED" if one.failed else "ok"
+        lines.append(f"  {word:<6}  {one.objective:<{width}}  {tally(one):<{middle}}  {expectations_met(one)}")
+    return "\n".join(lines)
 
 
 def _printable(text: str) -> str:
-    """A title is a stranger's text: no escape sequence of it reaches the terminal."""
+    """A title is somebody's text: no escape sequence of it reaches the terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text.replace(KEPT, " "))
 
 
@@ -69,7 +77,8 @@ def _lines(compiled: CompiledObjective | None, examination: Examination, verbose
     yield []
     if compiled:
         for line in lines_unicode(compiled):
-            yield from _wrapped([(f"    {line}", "")], width, 4 + line.index(" = ") + 3 if " = " in line else 8)
+            name, equals, _ = line.partition(" = ")
+            yield from _wrapped([(f"    {line}", "")], width, len(f"    {name}{equals}") if equals else 8)
         yield []
     found = groups(compiled, examination)
     names = max((len(row.check) for group in found for row in group.rows), default=0)
@@ -80,7 +89,8 @@ def _lines(compiled: CompiledObjective | None, examination: Examination, verbose
 
 
 def _group(group: Group, names: int, verbose: bool, width: int | None) -> Iterator[Line]:
-    yield from _wrapped([(f"  {group.title}", "heading"), (f"  {group.definition}" if group.definition else "", "dim")], width, 6)
+    style = "bad" if group.title == FAILS else "heading"
+    yield from _wrapped([(f"  {group.title}", style), (f"  {group.definition}".rstrip(), "dim")], width, 6)
     for row in group.rows:
         yield from _row(row, names, width)
         if verbose:
@@ -89,14 +99,16 @@ def _group(group: Group, names: int, verbose: bool, width: int | None) -> Iterat
 
 def _row(row: Row, names: int, width: int | None) -> Iterator[Line]:
     scope = f"[{row.scope}] " if row.scope else ""
-    head: Line = [("    ", ""), (f"{row.verdict:<9}", "bad" if row.bad else row.verdict), (" ", ""), (f"{row.check:<{names}}", "")]
+    word = row.word.upper() if row.fails else row.word  # not all terminals have colours
+    head: Line = [("    ", ""), (f"{word:<9}", row.style), (" ", ""), (f"{row.check:<{names}}", "")]
     start = 4 + 9 + 1 + names + 2
     if width is not None and width < start + 30:  # too narrow for columns: the reason goes below
         yield head
         yield from _wrapped([("      ", ""), (scope, "dim"), (row.reason, "")], width, 6)
     else:
         yield from _wrapped([*head, ("  ", ""), (scope, "dim"), (row.reason, "")], width, start)
-    yield from ([(f"{'':8}{line.strip() if not line.startswith(' ') else line}", "dim")] for line in row.excerpt.splitlines())
+    for line in row.excerpt.splitlines():
+        yield [(f"{'':8}{line}", "dim")]
 
 
 def _evidence(row: Row, width: int | None) -> Iterator[Line]:
@@ -108,20 +120,20 @@ def _evidence(row: Row, width: int | None) -> Iterator[Line]:
 
 
 def _rest(examination: Examination, width: int | None) -> Iterator[Line]:
-    """Likely mistakes, relatives, and last what decides the exit code."""
+    """Likely mistakes, relatives, and last the numbers."""
     for mistake in examination.mistakes:
         text = f" {mistake.name}, {mistake.where}: {mistake.what}; {mistake.wanted}"
         yield from _wrapped([("  likely mistake", "bad"), (text.replace("..", "."), "")], width, 6)
-    for kin in examination.kin:
-        yield from _wrapped([("  relative", "heading"), (f"  {kin.sentence}", "")], width, 6)
+    for relative in examination.relatives:
+        yield from _wrapped([("  relative", "heading"), (f"  {relative.sentence}", "")], width, 6)
     if examination.stopped:
         text = f"  stopped by the clock: {', '.join(examination.stopped)}; a faster machine may decide more"
         yield from _wrapped([(text, "bad")], width, 6)
-    for belief in unmet(examination):
-        text = f" {belief.check}: expected {belief.expected}, found {belief.found}"
-        yield from _wrapped([("  NOT MET", "bad"), (text, "")], width, 6)
-    style = expectation_style(examination, met="proved", none="dim")
-    yield from _wrapped([(f"  {tally(examination)}; ", ""), (expectations(examination), style)], width, 4)
+    line: Line = [("  ", "")]
+    for style, words in counts(examination):
+        line += [(words, "bad" if style == "bad" else ""), (", ", "")]
+    line[-1] = ("; ", "")
+    yield from _wrapped([*line, (expectations_met(examination), expectation_style(examination))], width, 4)
 
 
 def _wrapped(line: Line, width: int | None, indent: int) -> Iterator[Line]:
@@ -136,12 +148,13 @@ def _wrapped(line: Line, width: int | None, indent: int) -> Iterator[Line]:
     wrap.drop_whitespace = True
     styles = [style for piece, style in line for _ in piece]
     at = lead
-    for number, broken in enumerate(wrap.wrap(text[lead:])):
-        body = broken[lead if number == 0 else indent :]
-        at = text.index(body[0], at) if body else at
-        margin = " " * (lead if number == 0 else indent)
-        yield [(margin, ""), *_styled(body, styles[at : at + len(body)])]
-        at += len(body)
+    margin = lead
+    for broken in wrap.wrap(text[lead:]):
+        body = broken[margin:]
+        if body:
+            at = text.index(body[0], at)
+        yield [(" " * margin, ""), *_styled(body, styles[at : at + len(body)])]
+        at, margin = at + len(body), indent
 
 
 def _styled(text: str, styles: Sequence[str]) -> Line:

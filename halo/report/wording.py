@@ -10,40 +10,16 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from halo.notation.symbols import declared_symbols
+from halo.objective.propositions import PROPOSITIONS, proposition_of
 from halo.objective.schema import Declaration
 
-GROUPS: dict[str, dict[str, str]] = {
-    "Well-formed": {
-        "domain": "every formula has a value for every declared parameter value and every reachable input",
-        "units": "sums over tokens and averages per token are never mixed",
-        "reach": "every declared role, parameter, column and term influences the loss",
-        "no_overflow": "every intermediate fits float32",
-    },
-    "Value function v(z)": {
-        "monotone": "v never falls",
-        "concave_on_gains": "v is concave on gains, z > 0",
-        "bounded": "v has a bound on the side that the loss falls towards",
-        "saturates": "v' tends to 0 at both ends",
-        "lipschitz": "v' is bounded",
-    },
-    "Human-aware loss": {"halo": "the loss is a HALO, v applied to an implied reward against a reference point"},
-    "Which way it pulls": {
-        "direction": "the completion is pulled one way only",
-        "at_reference": "with policy = reference the loss is made of parameters alone",
-        "stop_gradient_effect": "what is detached changes the gradient of the rest",
-    },
-    "Where it leads": {
-        "finite_optimum": "the loss of a sure preference is least at a finite difference of scores",
-        "preference_link": "the optimum for preference probability p stays bounded as p tends to 0 and 1",
-    },
-    "What it ignores": {
-        "log_partition_cancels": "adding c(x) to every score changes nothing, so log Z(x) cancels",
-        "length_neutral": "at fixed log-probability per token the loss does not depend on lengths",
-        "symmetry": "a pair and the swapped pair have likelihoods that add up to 1",
-    },
-}
-"""What each check asks, in the groups and the order of a report. A check that is not here comes last, under `OTHER`."""
 OTHER = "More"
+"""The group, the last one, of checks that are not known here."""
+FAILS = "What fails"
+"""The first group: what is not as the file expects, or as it must be."""
+
+WORDS = {"proved": "holds", "refuted": "not so", "undecided": "undecided"}
+"""A verdict for readers. That a property is not there is no fault, so it is said plainly."""
 
 Rewrite = Callable[[str], str]
 _NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?:e[+-]?\d+)?(?![\w.])|(?<![\w./])\d+/\d+(?![\w./])|(?<![\w.,/])\d{13,}(?![\w.])")
@@ -52,13 +28,35 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def group_of(check: str) -> str:
-    """The group that a check stands in, by its name before the dot."""
-    return next((name for name, checks in GROUPS.items() if check.split(".")[0] in checks), OTHER)
+    """The group that a check stands in."""
+    proposition = proposition_of(check)
+    return OTHER if proposition is None else proposition.group
 
 
-def question_of(check: str) -> str:
-    """What `proved` means, in words; nothing for a check that is not known here."""
-    return next((checks[check.split(".")[0]] for checks in GROUPS.values() if check.split(".")[0] in checks), "")
+def meaning_of(check: str) -> str:
+    """What is so where the check's proposition is proved; nothing for one that is not known here."""
+    proposition = proposition_of(check)
+    return "" if proposition is None else proposition.meaning
+
+
+def group_names() -> list[str]:
+    """All groups, in the order of a report."""
+    return list(dict.fromkeys([FAILS, *(one.group for one in PROPOSITIONS.values()), OTHER]))
+
+
+def definitions() -> dict[str, str]:
+    """What the propositions of a group are held against, by group."""
+    return {one.group: one.definition for one in PROPOSITIONS.values() if one.definition}
+
+
+_EXPECTED = {"proved": "expected to hold", "refuted": "expected not to hold"}
+_FOUND = {"proved": "it holds", "refuted": "it does not", "undecided": "undecided"}
+
+
+def told(expected: str, found: str) -> str:
+    """An expectation that is not met: `expected to hold, it does not`, or `expected up, found down`."""
+    wanted = _EXPECTED.get(expected, f"expected {expected}")
+    return f"{wanted}, {_FOUND.get(found, f'found {found}')}"
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
@@ -76,10 +74,10 @@ def shortened(text: str) -> str:
 
 
 def _value(number: str) -> Decimal:
-    if "/" in number:
-        top, bottom = number.split("/")
-        return Decimal(top) / Decimal(bottom) if Decimal(bottom) else Decimal(top)
-    return Decimal(number)
+    top, slash, bottom = number.partition("/")
+    if not slash or Decimal(bottom) == 0:
+        return Decimal(top)
+    return Decimal(top) / Decimal(bottom)
 
 
 def _rounded(number: str, digits: int) -> str:
@@ -88,7 +86,8 @@ def _rounded(number: str, digits: int) -> str:
     value = _value(number)
     if value == value.to_integral_value() and abs(value) < 10**8:
         return shown(value)
-    digits = max(digits, value.adjusted() + 1) if value.adjusted() < 8 else digits  # 24153, not 24150
+    if value.adjusted() < 8:  # 24153, not 24150
+        digits = max(digits, value.adjusted() + 1)
     rounded = (Decimal(f"{value:.{more - 1}e}") for more in range(digits, 40))
     return shown(next((r for r in rounded if r != r.to_integral_value() or abs(value) >= 1000), value))
 
@@ -99,10 +98,15 @@ def shown(value: Decimal) -> str:
         return "0"
     exponent = value.adjusted()
     if -4 <= exponent < 8:
-        text = f"{value:f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    mantissa = f"{value.scaleb(-exponent):f}".rstrip("0").rstrip(".")
-    return f"{mantissa}e{exponent}"
+        return _trimmed(f"{value:f}")
+    return f"{_trimmed(f'{value.scaleb(-exponent):f}')}e{exponent}"
+
+
+def _trimmed(digits: str) -> str:
+    """Without the zeros behind the last decimal that says something."""
+    if "." not in digits:
+        return digits
+    return digits.rstrip("0").rstrip(".")
 
 
 def equation_of(name: str, value: str) -> str:
@@ -110,8 +114,8 @@ def equation_of(name: str, value: str) -> str:
     bare = value.lstrip("-")
     if not re.fullmatch(r"\d+\.\d+(e[+-]?\d+)?", bare):
         return f"{name} = {value}"
-    digits = len(Decimal(bare).normalize().as_tuple().digits)
-    return f"{name} {'≈' if digits >= 11 else '='} {'-' * value.startswith('-')}{shown(Decimal(bare))}"
+    computed = len(Decimal(bare).normalize().as_tuple().digits) >= 11
+    return f"{name} {'≈' if computed else '='} {shown(Decimal(value))}"
 
 
 # -- formulas ----------------------------------------------------------------------------------------------------------
@@ -119,8 +123,10 @@ def equation_of(name: str, value: str) -> str:
 
 def rewriter(declared: Declaration | None) -> Rewrite:
     """A function that writes formulas in a reason as the equations above it do, in Greek and with powers raised."""
-    symbols = {name: s.unicode for name, s in declared_symbols(declared).items() if not s.unicode.isascii()} if declared else {}
-    own = set(declared.parameters) | set(declared.let) | set(declared.columns) if declared else set()
+    symbols, own = dict[str, str](), set[str]()
+    if declared:
+        symbols = {name: symbol.unicode for name, symbol in declared_symbols(declared).items() if not symbol.unicode.isascii()}
+        own = {*declared.parameters, *declared.let, *declared.columns}
     words = {"pi_ref": "π_ref", "pi": "π", "theta": "θ", "Psi": "Ψ", "oo": "∞", "inf": "∞"}
     spelt = {name: symbol for name, symbol in words.items() if name not in own} | symbols
     named = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, spelt))})(?![\w'])")
@@ -135,13 +141,12 @@ def _operators(text: str) -> str:
     return text.replace(">=", "≥").replace("<=", "≤")
 
 
-def reason_of(text: str, rewrite: Rewrite) -> tuple[str, str, str]:
-    """A reason in three: the definition that it is about, the sentence, and the excerpt of a file below it."""
+def reason_of(text: str, rewrite: Rewrite) -> tuple[str, str]:
+    """A reason in two: the sentence, and the excerpt of a file below it."""
     sentence, _, excerpt = text.partition("\n")
-    match = re.match(r"(Definition [\d.]+) \((.*?)\): ", sentence)
-    definition = rewrite(f"{match[1]}: {match[2]}") if match else ""
-    rest = sentence[match.end() :] if match else sentence
-    return definition, rest if excerpt else shortened(rewrite(rest)), excerpt
+    if excerpt:  # it is a message about the file, in the words of the file
+        return sentence, excerpt
+    return shortened(rewrite(sentence)), ""
 
 
 def witness_of(witness: Mapping[str, str]) -> tuple[str, ...]:

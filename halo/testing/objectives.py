@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 
-from halo.analysis.verdict import REFUTED
-from halo.checks.results import NEVER
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.errors import HaloError
 from halo.examine.supervisor import examine
@@ -66,9 +64,7 @@ def _check_said(file: Path, compiled: CompiledObjective) -> None:
 
 def _check_kept(file: Path, compiled: CompiledObjective) -> None:
     examination = examine(compiled)
-    unmet = [f"expect.{b.check} is {b.expected}, found {b.found}" for b in examination.beliefs if not b.met]
-    broken = [f"{f.check} is refuted: {f.reason}" for f in examination.findings if f.check in NEVER and f.verdict == REFUTED]
-    require(not examination.failed, f"{file.name}: {'; '.join(unmet + broken)}; halo check {file} -v says why")
+    require(not examination.failed, f"{file.name}: {examination.failures}; halo check {file} -v says why")
 
 
 def _check_finite(file: Path, compiled: CompiledObjective) -> None:

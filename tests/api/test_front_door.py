@@ -70,7 +70,7 @@ def test_a_loaded_objective_is_a_source() -> None:
     assert halo.load_objective(loaded) is loaded
     assert halo.load_objective(loaded, {"beta": 0.4}).parameters == {"beta": 0.4}
     assert halo.compile_objective(loaded, validate=False).objective_parameters == {"beta": 0.3}
-    assert not halo.check(loaded).kin, "it is no relative of itself"
+    assert not halo.check(loaded).relatives, "it is no relative of itself"
 
 
 def test_lists_are_found_by_what_they_are() -> None:

@@ -66,9 +66,9 @@ def same(old: str | None, new: str | None, tolerance: float) -> bool:
 
 def hold_subjects(table: str, subjects: list[str]) -> None:
     """Fails if `table` has facts of other subjects than these, or takes them out."""
-    strangers = sorted(set(read(table)) - set(subjects))
+    unknown = sorted(set(read(table)) - set(subjects))
     if UPDATING:
-        for stranger in strangers:
-            write(table, stranger, None)
+        for subject in unknown:
+            write(table, subject, None)
         return
-    assert strangers == [], f"{table} has facts of what is not there any more; HALO_UPDATE_BEHAVIOUR=1 takes them out"
+    assert unknown == [], f"{table} has facts of what is not there any more; HALO_UPDATE_BEHAVIOUR=1 takes them out"

@@ -50,7 +50,7 @@ def verdicts(name: str) -> dict[str, str]:
     facts = {f"{finding['check']} ({finding['scope']})": verdict(finding) for finding in report["findings"]}
     assert len(facts) == len(report["findings"]), "a check and its scope name one finding"
     facts["exit code"] = str(code)
-    facts["unmet expectations"] = ", ".join(belief["check"] for belief in report["beliefs"] if not belief["met"]) or "none"
+    facts["unmet expectations"] = ", ".join(one["check"] for one in report["expectations"] if not one["met"]) or "none"
     facts["likely mistakes"] = ", ".join(mistake["name"] for mistake in report["mistakes"]) or "none"
     return facts
 

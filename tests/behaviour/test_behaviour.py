@@ -62,12 +62,12 @@ def test_nothing_is_frozen_of_what_is_not_there() -> None:
     frozen.hold_subjects("verdicts.txt", NAMES)
     frozen.hold_subjects("relations.txt", [f"{left} {right}" for left, right in PAIRS])
     frozen.hold_subjects("metrics.txt", list(present.RUNS))
-    strangers = sorted(file for file in SOURCES.glob("*.py") if file.stem not in NAMES)
+    unknown = sorted(file for file in SOURCES.glob("*.py") if file.stem not in NAMES)
     if frozen.UPDATING:
-        for file in strangers:
+        for file in unknown:
             file.unlink()
     else:
-        assert strangers == []
+        assert unknown == []
 
 
 def test_what_is_known_to_be_wrong_is_what_is_frozen() -> None:

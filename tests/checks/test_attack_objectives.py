@@ -15,10 +15,11 @@ import yaml
 from attacked import SECONDS, Stopped, attacked, clock
 from random_objectives import completed, labelled, paired
 
-from halo.checks.subject import Finding
+from halo.analysis.verdict import Finding
+from halo.checks.catalogue import CHECKS
 from halo.compiler.pipeline import compile_source
 from halo.errors import HaloError
-from halo.examine.examiner import CHECKS, Examiner
+from halo.examine.examiner import Examiner
 from halo.plugin.objectives import find_objective
 
 HOW_MANY = int(os.environ.get("HALO_ATTACK_OBJECTIVES", "25"))

@@ -21,12 +21,14 @@ from halo.analysis.decide import Question, Verdict
 from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import Scalars
 from halo.analysis.values import sure_value
+from halo.checks.catalogue import CHECKS
 from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError
-from halo.examine.examiner import CHECKS, examined, findings
+from halo.examine.examiner import examined, findings
 from halo.objective.formula import Formula, parse
-from halo.objective.schema import Expect
+from halo.objective.propositions import PROPOSITIONS
+from halo.objective.schema import expect_model
 from halo.plugin.objectives import find_objective
 
 LETTER = {"proved": "p", "refuted": "r", "undecided": "u"}
@@ -89,8 +91,8 @@ def confirm(formula: Formula, monotone: Verdict, concave: Verdict) -> None:
 @pytest.mark.parametrize("name", find_objective.names())
 def test_shipped_objectives_keep_what_they_expect(name: str) -> None:
     examination = examination_of(name)
-    assert examination.beliefs, "a shipped objective says what it expects"
-    assert [belief for belief in examination.beliefs if not belief.met] == []
+    assert examination.expectations, "a shipped objective says what it expects"
+    assert examination.unmet == ()
     assert not examination.failed
 
 
@@ -155,7 +157,7 @@ def test_no_direction_is_proved_through_a_spread_over_the_batch() -> None:
 
 
 def test_every_proposition_can_be_expected() -> None:
-    assert list(Expect.model_fields) == list(CHECKS)
+    assert list(expect_model().model_fields) == list(CHECKS) == list(PROPOSITIONS)
 
 
 @pytest.mark.parametrize(("expected", "met"), [
@@ -165,8 +167,8 @@ def test_every_proposition_can_be_expected() -> None:
 def test_any_verdict_is_held_against_what_is_expected(tmp_path: Path, expected: str, met: bool) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(f"name: mine\nextends: ipo\nexpect: {{{expected}}}\n")
-    (belief,) = examined(compile_source(file, None, find_objective)).beliefs
-    assert belief.met is met
+    (expectation,) = examined(compile_source(file, None, find_objective)).expectations
+    assert expectation.met is met
 
 
 def test_that_a_loss_has_no_value_cannot_be_expected(tmp_path: Path) -> None:
@@ -178,10 +180,10 @@ def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixtur
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: ipo\nexpect: {halo: proved}\n")
     assert main(["check", str(file)]) == 1
-    assert "NOT MET halo: expected proved, found refuted" in capsys.readouterr().out
+    assert "FAILS     halo                   expected to hold, it does not: v = " in capsys.readouterr().out
     file.write_text("name: mine\nextends: dpo\nparameters: {beta: {default: 0.1, domain: '(0, inf)'}}\nvalue: log(z)\n")
     assert main(["check", str(file)]) == 1
-    assert "refuted   domain" in capsys.readouterr().out
+    assert "FAILS     domain" in capsys.readouterr().out
     assert main(["check", "no_such_objective"]) == 2
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from halo.checks.subject import Finding, Subject
+from halo.analysis.verdict import Finding
+from halo.checks.catalogue import CHECKS
+from halo.checks.subject import Subject
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError
-from halo.examine.examiner import CHECKS
 from halo.notation.typeset import typeset
 from halo.objective.vocabulary import FULL_VOCABULARY
 from halo.plugin.objectives import find_objective
@@ -26,7 +27,7 @@ def found(check: str, more: dict[str, Any]) -> list[Finding]:
     subject = Subject(compile_source({"name": "mine", "extends": "dpo", **more}, None, find_objective))
     for part in subject.parts:
         subject.view.whole(part)
-    return list(CHECKS[check](subject))
+    return list(CHECKS[check].findings(subject))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from halo.checks.results import Examination
 from halo.checks.subject import Subject
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError
-from halo.examine.examiner import beliefs
 from halo.lint.report import mistakes
 from halo.report.text import as_text
 
@@ -21,13 +20,13 @@ INTRODUCTION = """# Mistakes
 Written by `tests/docs/test_mistakes_page.py` from `tests/support/mistaken.py`; what halo says below is what it says.
 
 `halo check` names a mistake only where it can mend it. Something must look wrong: a pull that goes the wrong way, nothing that is pulled when training starts, a logarithm of what may be
-negative. Then edits of the file are tried, those of the slips below; each is compiled and examined anew. The edit that makes the symptom go away, and no other verdict worse, is what was
+negative. Then edits of the file are tried, those of the rules below; each is compiled and examined anew. The edit that makes the diagnosis go away, and no other verdict worse, is what was
 probably wanted. Of several the one after which most is right is named. So a mistake comes with its name, its line, and a change that is known to work.
 
 What is meant is not a mistake. `expect:` says so: a pull that goes the way `expect: direction` has it is right, and `expect: {halo: refuted}` or `at_reference` declare a departure. What a file
 inherits by `extends` is not doubted; what it changes is.
 
-That the cure works is examined; that it was meant is a guess. So a mistake does not change the exit code. Errors, at the end of this page, do.
+That the fix works is examined; that it was meant is a guess. So a mistake does not change the exit code. Errors, at the end of this page, do.
 """
 
 
@@ -45,9 +44,9 @@ def firsts(rows: tuple[Row, ...]) -> list[Row]:
 
 
 def section(row: Row, answer: str) -> str:
-    keys = [key for key in (*row.slip, *row.cure) if {**row.base, **row.cure}.get(key)]
+    keys = [key for key in (*row.wrong, *row.right) if {**row.base, **row.right}.get(key)]
     right = "".join(line + "\n" for line in row.mended.splitlines() if line.split(":")[0] in keys)
-    mended = f"Mended:\n\n```yaml\n{right}```\n" if right else f"Mended: without `{next(iter(row.slip))}`.\n"
+    mended = f"Mended:\n\n```yaml\n{right}```\n" if right else f"Mended: without `{next(iter(row.wrong))}`.\n"
     return f"### {row.name}\n\n```yaml\n{row.text}```\n\n```text\n{answer}\n```\n\n{mended}"
 
 
@@ -60,7 +59,7 @@ def written(row: Row, folder: Path) -> Path:
 def said(row: Row, folder: Path) -> str:
     """The line of the report."""
     compiled = compile_source(written(row, folder))
-    found = tuple(mistakes(Subject(compiled), beliefs))
+    found = tuple(mistakes(Subject(compiled)))
     report = as_text(compiled, Examination("mine", (), mistakes=found), verbose=False)
     return "\n".join(line.strip() for line in report.splitlines() if "likely mistake" in line)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from halo.checks.results import Examination, Kin, Mistake
-from halo.checks.subject import Finding, Subject
+from halo.analysis.verdict import Finding
+from halo.checks.catalogue import CHECKS
+from halo.checks.results import Examination, Mistake, Relative
+from halo.checks.subject import Subject
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.examine import cache, examiner
 from halo.examine.supervisor import examine
@@ -42,7 +45,7 @@ def never(subject: Subject) -> Iterator[Finding]:
 def test_a_second_look_is_read_and_not_asked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = examine(compiled())
     assert plain(first) == plain(examiner.examined(compiled()))
-    monkeypatch.setitem(examiner.CHECKS, "domain", never)
+    monkeypatch.setitem(CHECKS, "domain", replace(CHECKS["domain"], ask=never))
     assert examine(compiled()) == first
     with pytest.raises(RuntimeError, match="asked again"):
         examine(compiled(), fresh=True)
@@ -75,13 +78,14 @@ def test_the_clock_is_reported_and_never_kept(kept: Path, monkeypatch: pytest.Mo
         time.sleep(600)
         yield Finding("monotone", "proved", "never said")
 
-    monkeypatch.setitem(examiner.CHECKS, "monotone", endless)
+    monkeypatch.setitem(CHECKS, "monotone", replace(CHECKS["monotone"], ask=endless))
     examination = examine(compiled(), seconds=2)
     assert examination.stopped == ("monotone",)
     verdicts = {f.check: f for f in examination.findings}
     assert (verdicts["monotone"].verdict, verdicts["monotone"].reason) == ("undecided", "stopped by the clock after 2 s")
     assert verdicts["symmetry"].verdict == "proved"
-    assert all(belief.met for belief in examination.beliefs)
+    assert examination.expectations
+    assert examination.unmet == ()
     assert list(kept.rglob("*.json")) == []
 
 
@@ -93,5 +97,5 @@ def test_a_folder_that_cannot_be_written_hurts_nobody(tmp_path: Path, monkeypatc
 
 def test_an_examination_survives_json() -> None:
     finding = Finding("domain", "refuted", "because", "1", "loss", {"z": "1/2"}, ("a", "b"), 1.5)
-    whole = Examination("mine", (finding,), (), (Mistake("a", "b", "c", "d"),), (Kin("dpo", "equal", "this is DPO"),), ("kin",))
+    whole = Examination("mine", (finding,), (), (Mistake("a", "b", "c", "d"),), (Relative("dpo", "equal", "this is DPO"),), ("relatives",))
     assert Examination.from_json(whole.to_json()) == whole

@@ -1,4 +1,4 @@
-"""Every mistake of the table is named, placed and cured; what is only unusual is left alone."""
+"""Every mistake of the table is named, placed and mended; what is only unusual is left alone."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from halo.checks.subject import Subject
 from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
 from halo.errors import ObjectiveError
-from halo.examine.examiner import beliefs, examined
-from halo.lint.diagnoses import SYMPTOMS
+from halo.examine.examiner import examined
+from halo.lint.diagnoses import DIAGNOSES
 from halo.lint.report import mistakes
-from halo.lint.rules import SLIPS
+from halo.lint.rules import RULES
 from halo.lint.trial import Case
 from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
@@ -30,7 +30,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "language.md"
 
 
 def found(source: str | Path | Mapping[str, Any]) -> list[Mistake]:
-    return list(mistakes(Subject(compile_source(source, find=find_objective)), beliefs))
+    return list(mistakes(Subject(compile_source(source, find=find_objective))))
 
 
 def ids(rows: tuple[Row, ...]) -> list[str]:
@@ -38,7 +38,7 @@ def ids(rows: tuple[Row, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("row", FOUND, ids=ids(FOUND))
-def test_a_mistake_is_named_placed_and_cured(row: Row, tmp_path: Path) -> None:
+def test_a_mistake_is_named_placed_and_mended(row: Row, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(row.text)
     (mistake,) = found(file)
@@ -61,9 +61,9 @@ def test_a_mistake_that_does_not_compile_says_what_would(row: Row, tmp_path: Pat
     compile_source(row.mended)
 
 
-def test_the_table_has_every_slip_and_every_slip_a_known_symptom() -> None:
-    assert {slip.name for slip in SLIPS} == {row.name for row in FOUND}
-    assert {symptom for slip in SLIPS for symptom in slip.symptoms} == set(SYMPTOMS)
+def test_the_table_has_every_rule_and_every_rule_a_known_diagnosis() -> None:
+    assert {rule.name for rule in RULES} == {row.name for row in FOUND}
+    assert {diagnosis for rule in RULES for diagnosis in rule.diagnoses} == set(DIAGNOSES)
 
 
 def test_halo_check_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

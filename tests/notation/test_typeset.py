@@ -79,7 +79,7 @@ def test_latex_is_what_the_paper_prints(name: str, compiled: dict[str, CompiledO
     assert formula_latex(compiled[name]).split(" \\\\\n") == EXACT[name]
 
 
-# (a file, what its equations must be): signs, weights, denominators and names where a slip would stay unseen
+# (a file, what its equations must be): signs, weights, denominators and names where a mistake would stay unseen
 TRICKY = {
     "weights and signs cancel": ("feedback: paired\nreward: sum(logp)\nreference_point: rejected\nvalue: -(z - 1)**2 / 3\nsign: -1\n",
         ["L(θ) = E_{(x,y_w,y_l)~D}[(z - 1)²/3]", "z = r_θ(x,y_w) - r_θ(x,y_l)", "r_θ(x,y) = log π_θ(y|x)"]),

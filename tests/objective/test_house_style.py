@@ -18,7 +18,7 @@ KEYS = (
     "role", "reward", "normalizer", "reference_point", "margin", "value", "sign", "weight", "constant", "reduce", "terms", "regularizers",
     "aliases", "expect",
 )  # fmt: skip
-BELIEFS = (
+EXPECTATIONS = (
     "halo", "log_partition_cancels", "direction", "at_reference", "finite_optimum", "preference_link", "length_neutral", "saturates",
     "lipschitz", "symmetry", "no_overflow",
 )  # fmt: skip
@@ -35,14 +35,14 @@ def test_a_file_looks_like_the_others(file: Path) -> None:
     keys = re.findall(r"^(\w+):", text, flags=re.M)
     assert keys == [key for key in KEYS if key in keys]
     expected = re.findall(r"^  (\w+):", text[text.index("\nexpect:") :], flags=re.M)
-    assert expected == [belief for belief in BELIEFS if belief in expected]
+    assert expected == [name for name in EXPECTATIONS if name in expected]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_everything_in_it_is_explained(file: Path) -> None:
     declared = load(file.stem, find_objective).declaration
     assert declared.title
-    assert declared.expect is not None
+    assert declared.expect
     assert all(parameter.meaning and parameter.search for parameter in declared.parameters.values())
     assert declared.paper is not None or file.stem == "sft"
     if declared.paper and declared.paper.arxiv:

@@ -18,7 +18,7 @@ from halo.compiler.pipeline import compile_source
 from halo.loss.inputs import Completions, LossInputs
 from halo.plugin.objectives import find_objective
 from halo.relations.relation import Relation, relation
-from halo.relations.relatives import Known, kin
+from halo.relations.relatives import Known, relatives
 from halo.relations.signature import Side
 
 LOG_V, SEQUENCE = 2.5, -7.0
@@ -144,15 +144,15 @@ def known() -> Known:
 
 
 def test_a_new_loss_in_disguise_is_named(files: Path) -> None:
-    found = kin(compile_source(files / "cpo_per_token.yaml", None, find_objective), known())
+    found = relatives(compile_source(files / "cpo_per_token.yaml", None, find_objective), known())
     assert [(k.known, k.relation, k.sentence) for k in found] == [("simpo", "renamed", "this is simpo with gamma = 2 * beta * m")]
 
 
 def test_a_special_case_is_named_where_nothing_is_the_same(files: Path) -> None:
-    found = kin(compile_source(files / "cpo_preference.yaml", None, find_objective), known())
+    found = relatives(compile_source(files / "cpo_preference.yaml", None, find_objective), known())
     assert ("cpo", "special-case", "this is cpo with lambda_nll = 0") in [(k.known, k.relation, k.sentence) for k in found]
 
 
 def test_a_new_loss_has_no_relatives() -> None:
     new = "name: new\nfeedback: paired\nparameters: {beta: {default: 1, domain: '(0, inf)'}}\nreward: sum(logp - ref_logp)\nreference_point: rejected\nnormalizer: beta\nvalue: z/(1 + abs(z))\nsign: -1\n"  # fmt: skip
-    assert kin(compile_source(new), known()) == ()
+    assert relatives(compile_source(new), known()) == ()

@@ -1,4 +1,4 @@
-"""`halo check --report`: pages that stand alone, tell everything, hold no markup of strangers, and are written whole or not at all."""
+"""`halo check --report`: pages that stand alone, tell everything, hold no markup of third parties, and are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_everything_is_told() -> None:
     text = page(compiled(), examination())
     words = " ".join(" ".join(read(text).words).split())
     for wanted in (
-        "✗ refuted", "✓ proved", "? undecided", "1 of 2 expectations met", "Expectation not met: halo was expected proved, found refuted",
+        "✗ fails halo expected to hold, it does not: v = ", "– not so symmetry", "✓ holds", "? undecided", "1 of 2 expectations met",
         "Likely mistake: sign_flip", "sign: -1 plain", "mine is dpo with plain", "Stopped by the clock: lipschitz", "Steps (1)",
         "log σ(z): up, in (-∞, 0)", "slope ≈ -0.109455874779", "adds up to 0.999999999, not 1", "Definition 3.4: r = l log(π/π_ref)",
         "[v of desirable, undesirable]", "More", "v never falls", "Value function, loss of one item", "Policy = reference at z = 0", "name: mine",
@@ -125,7 +125,7 @@ def test_everything_is_told() -> None:
     assert words.index("Look at this first") < words.index("Findings")
 
 
-def test_strangers_write_no_markup() -> None:
+def test_third_parties_write_no_markup() -> None:
     for text in (page(compiled(EVIL), examination(EVIL)), index_page([("mine.html", compiled(EVIL), examination(EVIL))])):
         reader = read(text)
         assert "<script>" not in text
@@ -199,7 +199,7 @@ def test_marks_in_words() -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pages"
     assert main(["check", "dpo", "--report", str(out)]) == 0
-    assert capsys.readouterr().out == f"{out}/dpo.html: 14 proved, 4 refuted; 8 of 8 expectations met\n"
+    assert capsys.readouterr().out == f"{out}/dpo.html: 14 hold, 4 do not; 8 of 8 expectations met\n"
     first = (out / "dpo.html").read_bytes()
     assert [file.name for file in out.iterdir()] == ["dpo.html"]
     assert main(["check", "dpo", "ipo", f"--report={out}"]) == 0
@@ -217,8 +217,9 @@ def test_an_unmet_expectation_is_exit_1_and_a_page_all_the_same(tmp_path: Path, 
     text = "name: mine\nfeedback: paired\nreward: sum(logp - ref_logp)\nreference_point: rejected\nvalue: -z**2\nsign: -1\nexpect: {halo: proved}\n"
     file.write_text(text)
     assert main(["check", str(file), "--report", str(tmp_path)]) == 1
-    assert "  NOT MET halo: expected proved, found refuted\n" in capsys.readouterr().out
-    assert "Expectation not met" in (tmp_path / "mine.html").read_text()
+    assert "  fails halo: expected to hold, it does not: v = " in capsys.readouterr().out
+    text = (tmp_path / "mine.html").read_text()
+    assert text.index("Look at this first") < text.index("expected to hold, it does not: v = ") < text.index("Findings</h2>")
 
 
 def test_the_same_bytes_in_another_process(tmp_path: Path) -> None:

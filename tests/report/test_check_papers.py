@@ -1,4 +1,4 @@
-"""`halo check --format md|latex`: tables that hold together, nothing of a stranger's text is markup."""
+"""`halo check --format md|latex`: tables that hold together, nothing of a third party's text is markup."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_check_of_latex_can_fail() -> None:
         good + "}",
         good + r"\begin{x}",
         good.replace("defined everywhere", "50% of $x"),
-        good.replace(" & proved", " proved", 1),
+        good.replace(" & holds", " holds", 1),
         good + "β",
     ):
         with pytest.raises((AssertionError, IndexError)):
@@ -96,12 +96,12 @@ def test_markdown_is_a_table_of_three_columns(text: str) -> None:
     start = lines.index("| | check | reason |")
     rows = [line for line in lines[start:] if line.startswith("|")]
     assert {len(cells(row)) for row in rows} == {3}
-    assert ["proved", "`domain`", "defined everywhere"] in [cells(row) for row in rows]
+    assert ["holds", "`domain`", "defined everywhere"] in [cells(row) for row in rows]
     assert lines.count("$$") == 2
-    assert "5 proved, 2 refuted, 1 undecided; 1 of 2 expectations met." in lines
+    assert "1 fails, 5 hold, 1 does not, 1 is undecided; 1 of 2 expectations met." in lines
 
 
-def test_markdown_holds_no_markup_of_strangers() -> None:
+def test_markdown_holds_no_markup_of_third_parties() -> None:
     text = as_paper(compiled(EVIL), examination(EVIL), "md", True)
     assert not re.search(r"(?<!\\)<", re.sub(r"\$\$.*?\$\$", "", text, flags=re.DOTALL))
     assert r"\<script\>alert('x')\</script\>" in text
@@ -109,16 +109,13 @@ def test_markdown_holds_no_markup_of_strangers() -> None:
 
 def test_what_matters_most_comes_before_the_table() -> None:
     text = as_paper(compiled(), examination(), "md", False)
-    for line in (
-        "- **Not met**: `halo`, expected proved, found refuted",
-        "- **Likely mistake** sign\\_flip, mine.yaml:9:1 plain",
-        "- mine is dpo with plain",
-    ):
+    for line in ("- **Likely mistake** sign\\_flip, mine.yaml:9:1 plain", "- mine is dpo with plain"):
         assert 0 < text.index(line) < text.index("| | check |")
+    assert 0 < text.index("| **fails** | `halo` | expected to hold, it does not: v = ") < text.index("| holds |")
     assert "11/10" not in text
     excerpt = as_paper(None, refused(), "md", False)
     assert "```text\n        reward: sum(logp) + mean(logp)\n                ^\n```" in excerpt
-    assert "| **refuted** | `units` |" in excerpt
+    assert "| **fails** | `units` | must hold, it does not: " in excerpt
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

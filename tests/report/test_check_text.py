@@ -13,9 +13,9 @@ from examined import EVIL, compiled, examination, refused
 from halo.analysis.verdict import PROVED, Finding
 from halo.checks.results import Examination
 from halo.cli.main import main
-from halo.examine.examiner import CHECKS
+from halo.objective.propositions import PROPOSITIONS
 from halo.report.text import as_text, overview, shown
-from halo.report.wording import GROUPS, equation_of, group_of, question_of, rewriter, shortened
+from halo.report.wording import equation_of, group_names, group_of, meaning_of, rewriter, shortened
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,12 @@ def test_formulas_are_written_as_in_the_equations() -> None:
     assert rewriter(None)("beta and oo") == "beta and ∞"
 
 
-def test_every_check_has_its_place_and_its_question() -> None:
-    """A new check wants a row in `wording.GROUPS`; without one it still appears, under `More`."""
-    assert set(CHECKS) == {check for checks in GROUPS.values() for check in checks}
-    assert all(question_of(check) for check in CHECKS)
-    assert group_of("brand_new") == "More"
+def test_every_proposition_has_its_place_and_its_words() -> None:
+    """A finding of a check that is not known here still appears, under `More`."""
+    assert [group_of(name) for name in PROPOSITIONS if group_of(name) not in group_names()[1:-1]] == []
+    assert all(map(meaning_of, PROPOSITIONS))
+    assert group_of("direction.chosen") == group_of("direction")
+    assert (group_of("brand_new"), meaning_of("brand_new")) == ("More", "")
 
 
 def test_the_whole_text() -> None:
@@ -74,26 +75,26 @@ def test_the_whole_text() -> None:
         "           z = r_θ(x,y_w) - r_θ(x,y_l)",
         "    r_θ(x,y) = β log(π_θ(y|x) / π_ref(y|x))",
         "",
+        "  What fails",
+        "    FAILS     halo       expected to hold, it does not: v = -β · z² falls from -100 to -400.1 as z ≥ 1",
         "  Well-formed",
-        "    proved    domain     defined everywhere",
+        "    holds     domain     defined everywhere",
         "  Value function v(z)",
-        "    proved    monotone   [v of desirable, undesirable] same for both",
+        "    holds     monotone   [v of desirable, undesirable] same for both",
         "              - log σ(z): up, in (-∞, 0)",
         "    undecided lipschitz  [plain!] plain",
         "  Human-aware loss  Definition 3.4: r = l log(π/π_ref), one v, a = +1 or -1",
-        "    refuted   halo       v = -β · z² falls from -100 to -400.1 as z ≥ 1",
-        "    proved    halo       [without regularizers] fine",
+        "    holds     halo       [without regularizers] fine",
         "  What it ignores",
-        "    refuted   symmetry   adds up to 0.999999999, not 1",
+        "    not so    symmetry   adds up to 0.999999999, not 1",
         "              at beta = 1/2, chosen.length = 11/10, slope ≈ -0.109455874779, value = -100",
         "  More",
-        "    proved    brand_new  a check that the report has never heard of",
+        "    holds     brand_new  a check that the report has never heard of",
         "",
         "  likely mistake sign_flip, mine.yaml:9:1 plain: the sign is turned plain; sign: -1 plain",
         "  relative  mine is dpo with plain",
         "  stopped by the clock: lipschitz; a faster machine may decide more",
-        "  NOT MET halo: expected proved, found refuted",
-        "  5 proved, 2 refuted, 1 undecided; 1 of 2 expectations met",
+        "  1 fails, 5 hold, 1 does not, 1 is undecided; 1 of 2 expectations met",
     ]
 
 
@@ -101,7 +102,7 @@ def test_without_verbose_there_are_no_steps() -> None:
     text = as_text(compiled(), examination(), verbose=False)
     assert "11/10" not in text
     assert "log σ(z): up" not in text
-    assert "NOT MET halo" in text
+    assert "FAILS     halo" in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 130])
@@ -159,7 +160,7 @@ def test_a_pipe_has_one_line_for_each_finding(capsys: pytest.CaptureFixture[str]
     monkeypatch.delenv("COLUMNS", raising=False)
     assert main(["check", "kto", "dpo"]) == 0
     out = capsys.readouterr().out
-    assert len([line for line in out.splitlines() if line.startswith("    proved    halo ")]) == 2
+    assert len([line for line in out.splitlines() if line.startswith("    holds     halo ")]) == 2
     assert "\n2 objectives, none failed\n  ok      kto  " in out
 
 
@@ -167,8 +168,8 @@ def test_the_overview_names_what_failed() -> None:
     good = Examination("good", (Finding("domain", PROVED, "yes"),))
     assert overview([examination(), good]).splitlines() == [
         "2 objectives, 1 failed",
-        "  FAILED  mine  5 proved, 2 refuted, 1 undecided  1 of 2 expectations met",
-        "  ok      good  1 proved                          nothing is expected",
+        "  FAILED  mine  1 fails, 5 hold, 1 does not, 1 is undecided  1 of 2 expectations met",
+        "  ok      good  1 holds                                      nothing is expected",
     ]
 
 

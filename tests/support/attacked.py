@@ -14,7 +14,7 @@ from independent import DIGITS, TooLarge
 from mpmath import mp
 from witnesses import confirm
 
-from halo.checks.subject import Finding
+from halo.analysis.verdict import Finding
 
 SECONDS = 20
 """For one step of an examination, as under `halo check`."""

@@ -15,7 +15,7 @@ from independent import SLACK, Loss, slope
 from mpmath import mp, mpf
 from random_objectives import batch, parameters_of
 
-from halo.checks.subject import Finding
+from halo.analysis.verdict import Finding
 
 File = dict[str, Any]
 JUMP = mpf(10) ** 20

@@ -12,7 +12,7 @@ from independent import SLACK, Loss
 from mpmath import mpf
 from random_objectives import batch, parameters_of
 
-from halo.checks.subject import Finding
+from halo.analysis.verdict import Finding
 
 File = dict[str, Any]
 TINY = mpf(10) ** -45

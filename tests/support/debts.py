@@ -11,14 +11,6 @@ LONG_FUNCTIONS: dict[str, int] = {}
 WIDE_LINES: dict[str, int] = {
     "halo/analysis/decide.py": 2,
     "halo/backends/choosing.py": 1,
-    "halo/checks/decomposition.py": 2,
-    "halo/checks/gradients.py": 4,
-    "halo/checks/invariance.py": 3,
-    "halo/checks/optimum.py": 8,
-    "halo/checks/pulls.py": 1,
-    "halo/checks/scalars/reductions.py": 1,
-    "halo/checks/value_function.py": 2,
-    "halo/checks/well_formed.py": 4,
     "halo/cli/data.py": 2,
     "halo/cli/export.py": 3,
     "halo/cli/importing.py": 1,
@@ -38,8 +30,6 @@ WIDE_LINES: dict[str, int] = {
     "halo/interop/trl_combinations.py": 6,
     "halo/interop/trl_config.py": 8,
     "halo/interop/trl_trainer.py": 1,
-    "halo/lint/diagnoses.py": 2,
-    "halo/lint/rules.py": 7,
     "halo/loss/validation.py": 1,
     "halo/objective/vocabulary.py": 1,
     "halo/plugin/registry.py": 1,
@@ -50,10 +40,6 @@ WIDE_LINES: dict[str, int] = {
     "halo/relations/relation.py": 4,
     "halo/relations/rewriting.py": 2,
     "halo/relations/substitution.py": 2,
-    "halo/report/gallery.py": 1,
-    "halo/report/markup.py": 1,
-    "halo/report/overview.py": 3,
-    "halo/report/page.py": 2,
     "halo/report/papers.py": 1,
     "halo/testing/parts.py": 1,
     "halo/training/data/datasets.py": 2,
@@ -78,7 +64,6 @@ WIDE_LINES: dict[str, int] = {
 """How many lines are too wide."""
 
 NESTED_TERNARIES: dict[str, int] = {
-    "halo/checks/well_formed.py": 1,
     "halo/cli/arguments.py": 1,
     "halo/compiler/codegen/printer.py": 2,
     "halo/compiler/exact.py": 1,
@@ -94,7 +79,7 @@ NESTED_TERNARIES: dict[str, int] = {
 }
 """How many ternaries stand within another one."""
 
-TERNARIES_NOW = 41.5
+TERNARIES_NOW = 32.5
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {
@@ -103,25 +88,10 @@ FULL_ROOMS: dict[str, int] = {
 """Modules. `halo/cli` has one for each command."""
 
 RETIRED_WORDS: dict[str, int] = {
-    "judge": 23,
+    "judge": 16,
     "judged": 32,
     "pull back": 12,
     "pulled back": 10,
-    "veiled": 4,
-    "astray": 5,
-    "eased": 3,
-    "slip": 48,
-    "slips": 7,
-    "symptom": 30,
-    "symptoms": 11,
-    "cure": 7,
-    "cures": 3,
-    "kin": 20,
-    "kinship": 2,
-    "beliefs": 24,
-    "believed": 27,
-    "stranger": 11,
-    "strangers": 4,
     "to the bit": 8,
 }
 """Lines that still hold a word of the glossary's last table."""

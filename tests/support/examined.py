@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
-from halo.checks.results import Belief, Examination, Kin, Mistake
+from halo.checks.results import Examination, Expectation, Mistake, Relative
 from halo.compiler.pipeline import CompiledObjective, compile_source
 
 EVIL = "<script>alert('x')</script> & \"q\" \\input{x} $y$ #%^~_{} | \\` *b* \x1b[31m é ζ 中"
@@ -27,23 +27,22 @@ def compiled(title: str = "A title") -> CompiledObjective:
 
 
 def examination(text: str = "plain") -> Examination:
-    """One of everything; `text` stands wherever a stranger's text may."""
-    definition = "Definition 3.4 (r = l log(pi/pi_ref), one v, a = +1 or -1): "
+    """One of everything; `text` stands wherever the text of a third party may."""
     witness = {"beta": "1/2", "chosen.length": "11/10", "slope": "-0.109455874779", "value": "-100.0"}
     findings = (
         Finding("domain", PROVED, "defined everywhere"),
         Finding("monotone", PROVED, "same for both", scope="v of desirable", steps=("logsigmoid(z): up, in (-inf, 0)",) * 2),
         Finding("monotone", PROVED, "same for both", scope="v of undesirable", steps=("logsigmoid(z): up, in (-inf, 0)",) * 2),
         Finding("lipschitz", UNDECIDED, text, scope=text + "!"),
-        Finding("halo", REFUTED, definition + "v = -beta * z**2 falls from -100.0 to -400.123456789 as z >= 1"),
-        Finding("halo", PROVED, definition + "fine", scope="core"),
+        Finding("halo", REFUTED, "v = -beta * z**2 falls from -100.0 to -400.123456789 as z >= 1"),
+        Finding("halo", PROVED, "fine", scope="core"),
         Finding("symmetry", REFUTED, "adds up to 0.999999999, not 1", witness=witness),
         Finding("brand_new", PROVED, "a check that the report has never heard of"),
     )
-    beliefs = (Belief("halo", "proved", "refuted", False), Belief("direction.chosen", "up", "up", True))
+    expectations = (Expectation("halo", "proved", "refuted", False), Expectation("direction.chosen", "up", "up", True))
     mistakes = (Mistake("sign_flip", f"mine.yaml:9:1 {text}", f"the sign is turned {text}", f"sign: -1 {text}"),)
-    kin = (Kin("dpo", "equal", f"mine is dpo with {text}"),)
-    return Examination("mine", findings, beliefs, mistakes, kin, ("lipschitz",))
+    relatives = (Relative("dpo", "equal", f"mine is dpo with {text}"),)
+    return Examination("mine", findings, expectations, mistakes, relatives, ("lipschitz",))
 
 
 def refused() -> Examination:

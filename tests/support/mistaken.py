@@ -42,25 +42,25 @@ def yaml(lines: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """`slip` are the wrong lines, `cure` the right ones (those of `base`, unless others are given).
+    """`wrong` are the lines with the mistake, `right` the lines without (those of `base`, unless others are given).
 
     `name`: of the mistake, or the code of an error. `place`: line, column and key. `wanted`: what the answer must hold.
     """
 
     name: str
     base: dict[str, str]
-    slip: dict[str, str]
+    wrong: dict[str, str]
     place: str
     wanted: str
-    cure: dict[str, str] = field(default_factory=dict)
+    right: dict[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
-        return yaml({**self.base, **self.slip})
+        return yaml({**self.base, **self.wrong})
 
     @property
     def mended(self) -> str:
-        return yaml({**self.base, **self.cure})
+        return yaml({**self.base, **self.right})
 
 
 def nll(role: str, expression: str) -> str:

@@ -12,7 +12,7 @@ from attacks_on_v import role_of, v
 from independent import Loss, slope
 from mpmath import mp, mpf
 
-from halo.checks.subject import Finding
+from halo.analysis.verdict import Finding
 
 File = dict[str, Any]
 SEEN = mpf(10) ** -20

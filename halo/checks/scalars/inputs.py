@@ -107,7 +107,7 @@ class Inputs:
         self.done: dict[tuple[Node, Where], Node] = {}
         self.first: dict[Node, list[Fraction]] = {}
         self.z = self.s.variable("z")
-        self.veiled: set[Node] = set()  # opaque reductions with a z inside that was written out
+        self.opaque: set[Node] = set()  # reductions with a z inside that was written out
 
     @property
     def box(self) -> Box:
@@ -124,7 +124,7 @@ class Inputs:
         """The same graph read in another mode, over the same variables and ranges. What has been read is not carried over."""
         other = replace(self, **modes)
         other.beside(self)
-        other.veiled = self.veiled
+        other.opaque = self.opaque
         return other
 
     def beside(self, other: Inputs) -> None:
@@ -204,7 +204,7 @@ class Inputs:
             inner = self.s.substitute(inner, {self.free.variable: self.free.meaning})
         node = self.s.make(op="reduce", args=(inner,), data=way, slot=slot, batch=way.startswith("batch"))
         if had_z:
-            self.veiled.add(node)
+            self.opaque.add(node)
         if span is None:
             span = _image(way, Calculus(self.box).span(self.unstopped(inner)))
         if slot in MAYBE_EMPTY and way in ("total", "mean", "largest", "smallest"):

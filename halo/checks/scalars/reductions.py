@@ -42,11 +42,15 @@ class Reductions(Sums):
         return self._over_example(node, where)
 
     def _over_list(self, node: Node, where: Where) -> Node:
-        inner, population = self.scalar(node.args[0], where), node.args[1].data if len(node.args) > 1 else ""
+        inner, population = self.scalar(node.args[0], where), ""
+        if len(node.args) > 1:
+            population = node.args[1].data
         if self.graph.feedback.has_scores and population in ("worse", "better"):
             own, other = (self.s.variable("score", slot) for slot in (where.list, where.other))
-            below = self._lower(own, where.other)
-            inner = self.s.substitute(inner, {other: below if population == "worse" else self.s.call("add", own, self.s.call("sub", own, below))})
+            ranked = self._lower(own, where.other)
+            if population == "better":  # as far above as that is below
+                ranked = self.s.call("add", own, self.s.call("sub", own, ranked))
+            inner = self.s.substitute(inner, {other: ranked})
         slope = self._common_slope(inner)
         if slope is None:
             return self._opaque(node.data, inner, population)
@@ -65,13 +69,17 @@ class Reductions(Sums):
         slope = self.s.derivative(plain, c)
         hidden = any(c in topological([v]) for v in variables(plain) if v.op == "reduce")
         own = any(v is c or v is self.z or v.slot or v.op == "reduce" for v in variables(slope))
-        return None if hidden or own else slope
+        if hidden or own:
+            return None
+        return slope
 
     def _ordered(self, node: Node, where: Where) -> Node:
         """A place among the others: a variable. Of two it is written out, and a sort in a batch of one is its number."""
         inner = self.scalar(node.args[0], where)
+        if node.data == "sort" and self.alone:
+            return inner
         if node.data == "sort":
-            return inner if self.alone else self._opaque("batch sort", inner, "")
+            return self._opaque("batch sort", inner, "")
         if self._common_slope(inner) is not None:
             return self.variant(shifts={}).scalar(node, where)
         if where.members:
@@ -89,28 +97,31 @@ class Reductions(Sums):
 
         gap = self.s.call("sub", first, second)
         rank = chosen("gt", gap, one, chosen("lt", gap, two, chosen("gt", coin, one, two)))
-        return rank if where.list == where.members[0] else self.s.call("sub", self.s.number(3), rank)
+        if where.list == where.members[0]:
+            return rank
+        return self.s.call("sub", self.s.number(3), rank)
 
     def _owner(self, node: Node, where: Where) -> str:
         slot, axis = node.args[0].tokens or ("", "")
         if axis == "other":
             return where.other
-        return where.list if self.is_list and slot == "completion" else slot
+        if self.is_list and slot == "completion":
+            return where.list
+        return slot
 
     def _over_members(self, node: Node, where: Where) -> Node:
         """A list or pair reduction over two completions, written out."""
-        value, mask = node.args[0], node.args[1] if len(node.args) > 1 else None
+        value, masks = node.args[0], _masks(node)
         spots = [where]
         for axis in ("list", "other"):
             if axis in node.over:
                 spots = [self._moved(spot, axis, member) for spot in spots for member in where.members]
-        kept = [spot for spot in spots if mask is None or self._holds(mask, spot)]
-        kept = [spot for spot in kept if not _is_masked(value) or self._holds(value.args[0], spot)] or []
+        kept = [spot for spot in spots if all(self._holds(mask, spot) for mask in masks)]
         items = [self.scalar(value, spot) for spot in kept]
-        rest = tuple(axis for axis in node.over if axis not in ("list", "other"))
-        if "token" in rest:
-            items = [self._over_tokens("total", item, spot.list) for item, spot in zip(items, kept, strict=True)]
-        return self._combined(node.data, items, [self.length(spot.list) for spot in kept] if "token" in rest else [])
+        if "token" not in node.over:
+            return self._combined(node.data, items, [])
+        items = [self._over_tokens("total", item, spot.list) for item, spot in zip(items, kept, strict=True)]
+        return self._combined(node.data, items, [self.length(spot.list) for spot in kept])
 
     def _moved(self, spot: Where, axis: str, member: str) -> Where:
         if axis == "list":
@@ -122,29 +133,30 @@ class Reductions(Sums):
         if self.shifts:  # the other examples have constants of their own: here 0
             return self.variant(shifts={}).scalar(node, where)
         inner = self.scalar(node.args[0], where)
-        if self.alone:
-            if len(node.args) > 1 and not self._holds(node.args[1], where):
-                return self.s.number(0)
-            return self.s.number(0) if node.data == "std" else inner
-        return self._opaque(f"batch {node.data}", inner, "")
+        if not self.alone:
+            return self._opaque(f"batch {node.data}", inner, "")
+        if node.data == "std" or not all(self._holds(mask, where) for mask in node.args[1:]):
+            return self.s.number(0)
+        return inner
 
     def _over_example(self, node: Node, where: Where) -> Node:
         """The last reductions in a batch of one example."""
         inner = self.scalar(node.args[0], where)
-        exists = len(node.args) < 2 or self._holds(node.args[1], where)
-        exists = exists and (not _is_masked(node.args[0]) or self._holds(node.args[0].args[0], where))
+        if not all(self._holds(mask, where) for mask in _masks(node)):
+            return self.s.number(0)
         if "token" in node.over and node.args[0].tokens:
-            slot = self._owner(node, where)
-            if node.data == "count":
-                return self.length(slot) if exists else self.s.number(0)
-            return self._over_tokens(node.data, inner, slot) if exists else self.s.number(0)
+            return self._over_tokens(node.data, inner, self._owner(node, where))
         if node.data in ("count", "any"):
-            return self.s.number(int(exists))
-        return inner if exists else self.s.number(0)
+            return self.s.number(1)
+        return inner
 
 
-def _is_masked(node: Node) -> bool:
-    return node.op == "apply" and node.data == "only"
+def _masks(reduction: Node) -> list[Node]:
+    """Which items a reduction takes: by its own mask, and by that of what it reduces."""
+    value, *masks = reduction.args
+    if value.op == "apply" and value.data == "only":
+        masks.append(value.args[0])
+    return masks
 
 
 _POPULATION: dict[str, Callable[[int, int], bool]] = {

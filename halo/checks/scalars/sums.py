@@ -24,21 +24,28 @@ class Sums(Inputs):
             return self._opaque(way, inner, slot)
         total = self.s.number(0)
         for variable, factor in linear.items():
-            summed = self._sum_of(variable) if variable is not None else length
+            summed = length if variable is None else self._sum_of(variable)
             total = self.s.call("add", total, self.s.call("mul", factor, summed))
-        return self._quotient(total, length) if way == "mean" else total
+        if way == "total":
+            return total
+        return self._quotient(total, length)
 
     def _quotient(self, a: Node, b: Node) -> Node:
         """a / b; of a product with b, where b is never 0, what is left of it, so that its range stays known."""
         span = Calculus(self.box).span(b)
-        rest = self._without(a, b) if span.positive or span.negative else None
-        return self.s.call("div", a, b) if rest is None else rest
+        if span.positive or span.negative:
+            rest = self._without(a, b)
+            if rest is not None:
+                return rest
+        return self.s.call("div", a, b)
 
     def _without(self, a: Node, factor: Node) -> Node | None:
         """A product less one factor, or None if it has none such."""
         if a is factor:
             return self.s.number(1)
-        for i, inner in enumerate(a.args if a.op == "apply" and a.data == "mul" else ()):
+        if a.op != "apply" or a.data != "mul":
+            return None
+        for i, inner in enumerate(a.args):
             rest = self._without(inner, factor)
             if rest is not None:
                 return self.s.call("mul", a.args[1 - i], rest)
@@ -50,8 +57,9 @@ class Sums(Inputs):
         if inf not in (-span.low, span.high):
             mean = self.declare(self.s.variable(f"mean of {token.data}", token.slot), span)
             return self.s.call("mul", self.length(token.slot), mean)
-        total = self.s.variable(SUMMED.get(token.data, f"{SUM_OF}{token.data}"), token.slot)
-        return self.declare(total, REALS if span.sign() is None else span)
+        if span.sign() is None:
+            span = REALS
+        return self.declare(self.s.variable(SUMMED.get(token.data, f"{SUM_OF}{token.data}"), token.slot), span)
 
     def linear(self, node: Node) -> dict[Node | None, Node] | None:
         """The node as a linear form in token variables (key None: the constant), or None if it is not one."""
@@ -67,8 +75,11 @@ class Sums(Inputs):
         parts = [form for form in forms if form is not None]
         match node.data:
             case "add" | "sub":
-                right = parts[1] if node.data == "add" else {k: self.s.call("neg", v) for k, v in parts[1].items()}
-                return {k: self._plus(parts[0].get(k), right.get(k)) for k in {**parts[0], **right}}
+                left, right = parts
+                if node.data == "sub":
+                    right = {k: self.s.call("neg", v) for k, v in right.items()}
+                zero = self.s.number(0)
+                return {k: self.s.call("add", left.get(k, zero), right.get(k, zero)) for k in {**left, **right}}
             case "neg":
                 return {k: self.s.call("neg", v) for k, v in parts[0].items()}
             case "mul" if any("token" not in a.axes for a in node.args):
@@ -79,29 +90,37 @@ class Sums(Inputs):
             case _:
                 return None
 
-    def _plus(self, a: Node | None, b: Node | None) -> Node:
-        return self.s.call("add", a or self.s.number(0), b or self.s.number(0))
-
     def _combined(self, way: str, items: list[Node], lengths: list[Node]) -> Node:
+        """A reduction over the items of up to two completions; `lengths` where it is one over their tokens too."""
+        count = self._added(lengths) if lengths else self.s.number(len(items))
         if way == "count":
-            return self._added(lengths) if lengths else self.s.number(len(items))
+            return count
         if not items:
             return self.s.number(0)
-        if way in ("total", "mean"):
-            count = self._added(lengths) if lengths else self.s.number(len(items))
-            total = self._added(items)
-            return total if way == "total" else self.s.call("div", total, count)
-        if way in ("largest", "smallest"):
-            word = "max" if way == "largest" else "min"
-            return self.s.call(word, *items) if len(items) > 1 else items[0]
-        if way == "logsumexp":
-            return self.s.call("log", self._added([self.s.call("exp", item) for item in items])) if len(items) > 1 else items[0]
-        if way == "std":
-            if len(items) < 2:
-                return self.s.number(0)
-            gap = self.s.call("abs", self.s.call("sub", *items[:2]))
-            return self.s.call("div", gap, self.s.call("sqrt", self.s.number(2)))
-        return self.s.number(1)
+        match way:
+            case "total":
+                return self._added(items)
+            case "mean":
+                return self.s.call("div", self._added(items), count)
+            case "std":
+                return self._spread(items)
+            case "largest" | "smallest" | "logsumexp" if len(items) == 1:
+                return items[0]
+            case "largest":
+                return self.s.call("max", *items)
+            case "smallest":
+                return self.s.call("min", *items)
+            case "logsumexp":
+                return self.s.call("log", self._added([self.s.call("exp", item) for item in items]))
+            case _:
+                return self.s.number(1)
+
+    def _spread(self, items: list[Node]) -> Node:
+        """The standard deviation of one or two numbers."""
+        if len(items) < 2:
+            return self.s.number(0)
+        gap = self.s.call("abs", self.s.call("sub", *items[:2]))
+        return self.s.call("div", gap, self.s.call("sqrt", self.s.number(2)))
 
     def _added(self, items: list[Node]) -> Node:
         total = items[0]

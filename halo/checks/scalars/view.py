@@ -50,7 +50,9 @@ class View(Reductions):
                 return self._input(node, where)
             case "stop":
                 inner = self.scalar(node.args[0], where)
-                return inner if inner.op == "number" else self.s.make(op="stop", args=(inner,), axes=inner.axes)
+                if inner.op == "number":
+                    return inner
+                return self.s.make(op="stop", args=(inner,), axes=inner.axes)
             case "view":
                 return self.scalar(node.args[0], Where(where.other, where.other, where.members, where.label))
             case "select":
@@ -69,16 +71,23 @@ class View(Reductions):
     def _applied(self, node: Node, where: Where) -> Node:
         if node.data == "only":
             mask, value = node.args
-            return self.scalar(value, where) if self._holds(mask, where) else self.s.number(0)
+            if not self._holds(mask, where):
+                return self.s.number(0)
+            return self.scalar(value, where)
         if node.data == "at_least_one":
             inner = self.scalar(node.args[0], where)
-            return inner if Calculus(self.box).span(inner).low >= 1 else self.s.call("max", self.s.number(1), inner)
+            if Calculus(self.box).span(inner).low >= 1:
+                return inner
+            return self.s.call("max", self.s.number(1), inner)
         if node.data == "where" and node.args[0].op == "mask":
-            return self.scalar(node.args[1 if self._holds(node.args[0], where) else 2], where)
+            mask, then, otherwise = node.args
+            return self.scalar(then if self._holds(mask, where) else otherwise, where)
         if node in self.shifts:
             return self._shifted(node, where)
         arguments = [self.scalar(a, where) for a in node.args]
-        return self._quotient(*arguments) if node.data == "div" else self.s.call(node.data, *arguments)
+        if node.data == "div":
+            return self._quotient(*arguments)
+        return self.s.call(node.data, *arguments)
 
     def _shifted(self, reward: Node, where: Where) -> Node:
         """normalizer * (score + c): what log Z(x) does to an implied reward."""
@@ -110,15 +119,21 @@ class View(Reductions):
     def _with_free_z(self, z: Node, where: Where) -> View:
         """This view with z as a variable of its own."""
         if (z, where) not in self.with_free_z:
-            variable = self.token_z if "token" in z.axes else self.z
+            variable = self.z
+            if "token" in z.axes:
+                variable = self.token_z
             self.with_free_z[z, where] = self.variant(free=Free(z, where, variable, self.scalar(z, where)))
         return self.with_free_z[z, where]
 
     def generic(self, part: Part) -> Where:
         """Whose quantities a part's item is made of: the generic pair of a list, or the label's example."""
+        if self.is_list and part.role == "chosen":
+            return Where(part.role, "rejected")
         if self.is_list:
-            return Where(part.role, "rejected" if part.role == "chosen" else "other")
-        return Where(label=part.role if part.role in ("desirable", "undesirable") else "")
+            return Where(part.role, "other")
+        if part.role in ("desirable", "undesirable"):
+            return Where(label=part.role)
+        return Where()
 
     @cached_property
     def token_z(self) -> Node:
@@ -137,6 +152,8 @@ class View(Reductions):
     def alone_loss(self, label: str = "") -> Node:
         """The loss of a batch of one example: with this label, or with a list of two completions."""
         view = self.variant(alone=True)
-        members = MEMBERS["best"] if self.is_list else ()
-        where = Where(members[0], members[-1], members) if members else Where(label=label)
+        where = Where(label=label)
+        if self.is_list:
+            members = MEMBERS["best"]
+            where = Where(members[0], members[-1], members)
         return view.scalar(self.graph.loss, where)

@@ -61,7 +61,7 @@ def _file(graph: LossGraph) -> str:
 
 
 def _shown(text: str) -> str:
-    """A stranger's file name or formula as a comment may hold it: one line, and nothing that ends a docstring."""
+    """A third party's file name or formula as a comment may hold it: one line, and nothing that ends a docstring."""
     return "".join(character if character.isprintable() and character not in '"\\' else "?" for character in text)
 
 

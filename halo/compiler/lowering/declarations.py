@@ -9,6 +9,7 @@ from collections.abc import Collection
 from halo.compiler.lowering.context import Context
 from halo.errors import ObjectiveError
 from halo.objective.document import Path
+from halo.objective.propositions import PROPOSITIONS
 from halo.objective.vocabulary import INPUTS, known_words
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
@@ -22,17 +23,16 @@ def _check_remarks(of: Context) -> None:
     """Aliases and expectations change no loss, but a formula or role in them is read all the same."""
     for name, text in of.declaration.aliases.items():
         of.objective.formula(("aliases", name), text)
-    expected = of.declaration.expect
-    if expected is None:
-        return
-    for role in expected.direction or {}:
-        of.check_role(role, ("expect", "direction", role))
-    value = expected.at_reference
-    if isinstance(value, dict):
-        for role, belief in value.items():
-            of.objective.formula(("expect", "at_reference", role), belief)
-    elif value is not None:
-        of.objective.formula(("expect", "at_reference"), value)
+    for name, wanted in (of.declaration.expect or {}).items():
+        path: Path = ("expect", name)
+        entries = {path: wanted}
+        if isinstance(wanted, dict):
+            entries = {(*path, role): one for role, one in wanted.items()}
+            for role in wanted:
+                of.check_role(role, (*path, role))
+        if PROPOSITIONS[name].expects.formula:
+            for place, text in entries.items():
+                of.objective.formula(place, text)
 
 
 def check_declarations(of: Context) -> None:

@@ -1,1 +1,1 @@
-"""First-party backends that shard the policy. They use nothing of halo that a stranger could not use."""
+"""First-party backends that shard the policy. They use nothing of halo that a third party could not use."""

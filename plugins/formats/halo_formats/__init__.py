@@ -1,1 +1,1 @@
-"""First-party data formats. They use nothing of halo that a stranger could not use."""
+"""First-party data formats. They use nothing of halo that a third party could not use."""

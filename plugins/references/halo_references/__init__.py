@@ -1,1 +1,1 @@
-"""First-party reference strategies. They use nothing of halo that a stranger could not use."""
+"""First-party reference strategies. They use nothing of halo that a third party could not use."""

@@ -40,12 +40,12 @@ def test_z_is_free_in_a_value_and_written_out_in_what_is_read_before_and_after()
     assert view.z not in inner_variables(view.argument(part))
 
 
-def test_z_inside_a_reduction_is_written_out_and_said_to_be_veiled() -> None:
+def test_z_inside_a_reduction_is_written_out_and_said_to_be_opaque() -> None:
     asked = subject(SHARED)
     value = asked.view.unstopped(asked.view.value(asked.parts[0]))
     (reduction,) = [v for v in variables(value) if v.op == "reduce"]
     assert asked.view.z not in inner_variables(reduction)
-    assert asked.view.veiled == {reduction}
+    assert asked.view.opaque == {reduction}
 
 
 def test_the_box_is_read_only_and_known_before_the_first_question() -> None:

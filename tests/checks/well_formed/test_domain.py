@@ -22,7 +22,7 @@ sign: -1
 
 
 def verdict(value: str) -> str:
-    (finding,) = domain(Subject(compile_source(SOURCE.format(value=value))))
+    (finding,) = domain.ask(Subject(compile_source(SOURCE.format(value=value))))
     return finding.verdict
 
 

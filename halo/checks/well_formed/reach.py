@@ -4,35 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED
 from halo.analysis.identity import is_free_of
 from halo.analysis.scalar import Scalars, inner_variables, variables
+from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
+from halo.checks.check import Check
 from halo.checks.scalars.inputs import SUM_OF, SUMMED
 from halo.checks.scalars.view import View
-from halo.checks.subject import Finding, Subject
+from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part, topological
+from halo.objective.propositions import REACH
 
 
-def reach(subject: Subject) -> Iterator[Finding]:
+def ask(subject: Subject) -> Iterator[Finding]:
     """Every declared role, parameter, column and term influences the loss."""
     items = {part: subject.view.unstopped(subject.view.whole(part)) for part in subject.parts}
     idle, doubtful = [], []
     for what, kind, names in _declared(subject):
         verdicts = [_reaches(subject, items[part], part, names) for part in items]
-        if not any(v is not False for v in verdicts) and _outside(subject, what, list(subject.parts)):
+        nowhere = all(verdict is False for verdict in verdicts)
+        if nowhere and _outside(subject, what, list(subject.parts)):
             doubtful.append(f"{kind} {what} (outside the items)")
-        elif not any(v is not False for v in verdicts):
+        elif nowhere:
             idle.append(f"{kind} {what}")
         elif True not in verdicts:
             doubtful.append(f"{kind} {what}")
     idle += [f"term {part.name}" for part, item in items.items() if not inner_variables(item)]
     idle = list(dict.fromkeys(idle))
     if idle:
-        yield Finding("reach", REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
+        yield Finding(REACH.name, REFUTED, f"nothing reaches the loss from {', '.join(idle)}", ", ".join(idle))
     elif doubtful:
-        yield Finding("reach", UNDECIDED, f"no point was found where {', '.join(doubtful)} matters")
+        yield Finding(REACH.name, UNDECIDED, f"no point was found where {', '.join(doubtful)} matters")
     else:
-        yield Finding("reach", PROVED, "every declared role, parameter and term influences the loss")
+        yield Finding(REACH.name, PROVED, "every declared role, parameter and term influences the loss")
 
 
 def _outside(subject: Subject, name: str, parts: list[Part]) -> bool:
@@ -64,7 +67,7 @@ def _reaches(subject: Subject, item: Node, part: Part, names: set[str]) -> bool 
     hidden = [v for v in variables(item) if v.op == "reduce"]
     if (found is None and hidden) or (found and any(v.batch for v in hidden)):
         alone = view.variant(alone=True)
-        return True if _depends(s, view, _one_token(s, alone.unstopped(alone.whole(part))), names) else None
+        found = _depends(s, view, _one_token(s, alone.unstopped(alone.whole(part))), names) or None
     return found
 
 
@@ -96,7 +99,8 @@ def _depends(s: Scalars, view: View, item: Node, names: set[str]) -> bool | None
         verdict = is_free_of(s, item, v, view.box)
         if verdict is False:
             return True
-        result = None if verdict is None else result
+        if verdict is None:
+            result = None
     return result
 
 
@@ -105,8 +109,13 @@ def _through(s: Scalars, view: View, item: Node, reduction: Node, names: set[str
     if not any(_named(w, names) for w in inner_variables(reduction)):
         return so_far
     alone = not any(_named(w, names) for v in variables(item) if v is not reduction for w in [v, *inner_variables(v)])
-    return True if alone and is_free_of(s, item, reduction, view.box) is False else None
+    if alone and is_free_of(s, item, reduction, view.box) is False:
+        return True
+    return None
 
 
 def _named(variable: Node, names: set[str]) -> bool:
     return variable.data in names or f"{variable.slot}." in names
+
+
+CHECK = Check(REACH, ask)

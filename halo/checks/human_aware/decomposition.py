@@ -23,7 +23,12 @@ POLICY = ("log π", "logp", "length")
 LOGS = ("log π", "log ref", "log old")
 
 
-class Departure(Exception):
+def refuted_if(sure: bool) -> Outcome:
+    """Refuted where it is sure that the definition does not hold; else it only could not be shown to."""
+    return REFUTED if sure else UNDECIDED
+
+
+class NotOfTheForm(Exception):
     """What leaves the definition; `outcome` is undecided where it only could not be shown to keep to it."""
 
     def __init__(self, reason: str, outcome: Outcome = REFUTED, witness: dict[str, str] | None = None) -> None:
@@ -42,10 +47,10 @@ class Construction:
 
 
 def take_apart(subject: Subject, part: Part, found: Construction) -> None:
-    """Finds l, E_Q and the margin of a part, or raises Departure."""
+    """Finds l, E_Q and the margin of a part, or raises NotOfTheForm."""
     z = subject.view.argument(part)
     if "token" in z.axes:
-        raise Departure("the reward is one number for each token, not r(x, y)")
+        raise NotOfTheForm("the reward is one number for each token, not r(x, y)")
     if subject.feedback.compares:
         _of_a_pair(subject, part, z, found)
     else:
@@ -60,32 +65,47 @@ def _of_a_pair(subject: Subject, part: Part, z: Node, found: Construction) -> No
     _attached(subject, part, z, found)
     z = view.unstopped(z)
     if any(v.data == "batch sort" for v in variables(z)):
-        raise Departure("z is sorted over the batch, so that its completions answer different prompts")
+        raise NotOfTheForm("z is sorted over the batch, so that its completions answer different prompts")
     if any(v.op == "reduce" for v in variables(z)):
-        raise Departure(f"z = {shown(z)} holds a reduction that is no expectation of a reward", UNDECIDED)
+        raise NotOfTheForm(f"z = {shown(z)} holds a reduction that is no expectation of a reward", UNDECIDED)
     _no_words(subject, z)
     slots = list(dict.fromkeys(v.slot for v in variables(z) if is_policy(v)))
-    if len(slots) != 2:
-        what = "there is no reference point, and no Q makes E_Q[r] = 0 for every theta" if slots else "theta does not reach z"
-        raise Departure(what if len(slots) < 2 else f"z mixes {len(slots)} completions")
-    own = part.role if part.role in slots else slots[0]
-    other = slots[1 - slots.index(own)]
+    own, other = _two(slots, part.role)
     factors = {slot: _constant_factor(subject, z, s.derivative(z, s.variable("log π", slot)), slot) for slot in slots}
     factor, mirrored = factors[own], s.call("neg", factors[other])
     renamed = s.substitute(factor, {view.length(own): view.length(other)})
-    _same(s, mirrored, renamed, view.box, f"the two completions have different rewards: l = {shown(factor)} for {own}, {shown(mirrored)} for {other}")
+    apart = f"the two completions have different rewards: l = {shown(factor)} for {own}, {shown(mirrored)} for {other}"
+    _same(s, mirrored, renamed, view.box, apart)
     _positive(subject, factor)
-    references = [s.variable("log ref", slot) for slot in slots]
-    used = any(r in variables(z) for r in references)
+    used = any(s.variable("log ref", slot) in variables(z) for slot in slots)
     rest = z
-    for slot, sign in ((own, "sub"), (other, "add")):
-        policy, reference = s.variable("log π", slot), s.variable("log ref", slot)
-        ratio = s.call("sub", policy, reference) if used else policy
-        rest = s.call(sign, rest, s.call("mul", factor if slot == own else renamed, ratio))
+    for slot, sign, scale in ((own, "sub", factor), (other, "add", renamed)):
+        rest = s.call(sign, rest, s.call("mul", scale, _log_ratio(s, slot, used)))
     _margin(subject, rest, own, other, found)
-    found.steps.append(f"z = l(y) {'log(pi/pi_ref)' if used else 'log pi'}(y) - the same of y' + margin, l = {shown(factor)} > 0")
+    ratio = "log(pi/pi_ref)" if used else "log pi"
+    found.steps.append(f"z = l(y) {ratio}(y) - the same of y' + margin, l = {shown(factor)} > 0")
     if not used:
         _uniform(subject, factor, own, other, found)
+
+
+def _two(slots: list[str], role: str) -> tuple[str, str]:
+    """The part's own completion and the other one."""
+    if not slots:
+        raise NotOfTheForm("theta does not reach z")
+    if len(slots) == 1:
+        raise NotOfTheForm("there is no reference point, and no Q makes E_Q[r] = 0 for every theta")
+    if len(slots) > 2:
+        raise NotOfTheForm(f"z mixes {len(slots)} completions")
+    first, second = slots
+    return (second, first) if role == second else (first, second)
+
+
+def _log_ratio(s: Scalars, slot: str, used: bool) -> Node:
+    """log(pi/pi_ref) of a completion; log pi alone where no reference is used."""
+    policy = s.variable("log π", slot)
+    if not used:
+        return policy
+    return s.call("sub", policy, s.variable("log ref", slot))
 
 
 def _no_words(subject: Subject, z: Node) -> None:
@@ -95,14 +115,14 @@ def _no_words(subject: Subject, z: Node) -> None:
         gone = is_zero(s, s.derivative(z, word), subject.view.box)
         if gone is not True:
             reason = f"z = {shown(z)} reads {shown(word)}, which depends on theta beside log(pi/pi_ref)"
-            raise Departure(reason, REFUTED if gone is False else UNDECIDED)
+            raise NotOfTheForm(reason, refuted_if(gone is False))
 
 
 def _attached(subject: Subject, part: Part, z: Node, found: Construction) -> None:
     """`stop` around the reference point is a liberty; a detached reward has no gradient at all."""
     if any(n.op == "stop" for n in topological_scalar(z)):
         if part.reward is None or _stops_policy(subject.view.scalar(part.reward, subject.view.generic(part))):
-            raise Departure("the reward is detached")
+            raise NotOfTheForm("the reward is detached")
         found.notes.append("the reference point is detached, which is ignored")
 
 
@@ -116,11 +136,11 @@ def _constant_factor(subject: Subject, z: Node, factor: Node, slot: str) -> Node
         fixed = subject.view.s.substitute(factor, {moving: subject.view.s.number(-1)})
         same = is_zero(subject.view.s, subject.view.s.call("sub", factor, fixed), subject.view.box)
         if same is not True:
-            raise Departure(f"z = {shown(z)} is not linear in log(pi/pi_ref)", REFUTED if same is False else UNDECIDED)
+            raise NotOfTheForm(f"z = {shown(z)} is not linear in log(pi/pi_ref)", refuted_if(same is False))
         factor = fixed
     foreign = [shown(v) for v in variables(factor) if v.op == "input" and not (v.data == "length" and v.slot == slot)]
     if foreign:
-        raise Departure(f"the normalizer depends on {', '.join(foreign)}, not on y alone")
+        raise NotOfTheForm(f"the normalizer depends on {', '.join(foreign)}, not on y alone")
     return factor
 
 
@@ -129,15 +149,15 @@ def _positive(subject: Subject, factor: Node) -> None:
     if Calculus(box).span(factor).positive:
         return
     tried = (sure_value(factor, point) for point in points(box, variables(factor), first=subject.view.first))
-    outcome: Outcome = REFUTED if any(x is not None and x <= 0 for x in tried) else UNDECIDED
-    raise Departure(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value", outcome)
+    outcome = refuted_if(any(x is not None and x <= 0 for x in tried))
+    raise NotOfTheForm(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value", outcome)
 
 
 def _same(s: Scalars, left: Node, right: Node, box: Box, reason: str) -> None:
-    """Departs unless the two are proved equal; refuted only where they surely differ."""
+    """Raises unless the two are proved equal; refuted only where they surely differ."""
     found = is_zero(s, s.call("sub", left, right), box)
     if found is not True:
-        raise Departure(reason, REFUTED if found is False else UNDECIDED)
+        raise NotOfTheForm(reason, refuted_if(found is False))
 
 
 def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construction) -> None:
@@ -145,13 +165,14 @@ def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construct
     s, rest = subject.view.s, _without_logs(subject, rest)
     inputs = [v for v in variables(rest) if v.op != "parameter"]
     if any(v.slot not in (own, other) for v in inputs):
-        raise Departure(f"the margin {shown(s.call('neg', rest))} is not a function of the two completions")
+        raise NotOfTheForm(f"the margin {shown(s.call('neg', rest))} is not a function of the two completions")
     somewhere = points(subject.view.box, inputs, 1)[0]
     base = {v: s.number(somewhere.get(s.variable(v.data, own, v.axes), x))
             for v, x in somewhere.items()}  # fmt: skip
     of = {slot: {v: x for v, x in base.items() if v.slot != slot} for slot in (own, other)}
     constant = s.substitute(rest, base)
-    swapped = s.substitute(rest, {v: s.variable(v.data, other if v.slot == own else own, v.axes) for v in inputs})
+    across = {own: other, other: own}
+    swapped = s.substitute(rest, {v: s.variable(v.data, across[v.slot], v.axes) for v in inputs})
     apart = s.call("add", s.substitute(rest, of[own]), s.substitute(rest, of[other]))
     identities = [
         s.call("sub", s.call("add", rest, constant), apart),
@@ -171,9 +192,8 @@ def _without_logs(subject: Subject, rest: Node) -> Node:
     fixed = s.substitute(rest, logs)
     same = is_zero(s, s.call("sub", rest, fixed), subject.view.box)
     if same is not True:
-        raise Departure(
-            f"z is not l (log pi - log pi_ref) of two completions: {shown(rest)} is left", REFUTED if same is False else UNDECIDED
-        )
+        reason = f"z is not l (log pi - log pi_ref) of two completions: {shown(rest)} is left"
+        raise NotOfTheForm(reason, refuted_if(same is False))
     return fixed
 
 
@@ -182,7 +202,8 @@ def _uniform(subject: Subject, factor: Node, slot: str, other: str, found: Const
     s, view = subject.view.s, subject.view
     constant = s.call("mul", factor, view.length(slot))
     there = s.substitute(constant, {view.length(slot): view.length(other)})
-    _same(s, constant, there, view.box, f"there is no reference, and a token-uniform one leaves ({shown(s.call('sub', constant, there))}) log V in z")
+    left = shown(s.call("sub", constant, there))
+    _same(s, constant, there, view.box, f"there is no reference, and a token-uniform one leaves ({left}) log V in z")
     found.notes.append("pi_ref is uniform over tokens and cancels")
 
 
@@ -196,26 +217,29 @@ def _as_spelt(subject: Subject, part: Part, found: Construction) -> None:
     where = view.generic(part)
     core, normalizer = (view.unstopped(view.scalar(n, where)) for n in (part.reward, part.normalizer))
     if _stops_policy(view.scalar(part.reward, where)):
-        raise Departure("the reward is detached")
+        raise NotOfTheForm("the reward is detached")
     slot = _slot(core)
     if slot is None:
-        raise Departure(f"the reward {shown(core)} is not that of one completion", UNDECIDED)
+        raise NotOfTheForm(f"the reward {shown(core)} is not that of one completion", UNDECIDED)
     policy, reference = s.variable("log π", slot), s.variable("log ref", slot)
     reward = s.call("mul", normalizer, core)
     factor = _linear_factor(subject, reward, policy, reference)
     _affine(subject, reward, factor, policy, reference, found)
     other = _expected(subject, part, where, reward, slot, found)
-    margin = view.scalar(part.margin, where) if part.margin is not None else s.number(0)
-    if any(v.op != "parameter" for v in variables(margin)):
-        raise Departure(f"the margin {shown(margin)} is not the same for every example", UNDECIDED)
-    found.margins.append(margin)
+    if part.margin is not None:
+        margin = view.scalar(part.margin, where)
+        if any(v.op != "parameter" for v in variables(margin)):
+            raise NotOfTheForm(f"the margin {shown(margin)} is not the same for every example", UNDECIDED)
+        found.margins.append(margin)
     if reference not in variables(reward):
         _uniform(subject, factor, slot, other, found)
 
 
 def _slot(node: Node) -> str | None:
     slots = {v.slot for v in inner_variables(node) if v.data in POLICY}
-    return slots.pop() if len(slots) == 1 else None
+    if len(slots) != 1:
+        return None
+    return slots.pop()
 
 
 def _linear_factor(subject: Subject, reward: Node, policy: Node, reference: Node) -> Node:
@@ -225,8 +249,7 @@ def _linear_factor(subject: Subject, reward: Node, policy: Node, reference: Node
         return factor
     bend = is_zero(s, s.derivative(factor, policy), subject.view.box)
     if bend is not True or any(v.op == "reduce" for v in variables(factor)):
-        outcome = REFUTED if bend is False else UNDECIDED
-        raise Departure(f"the reward {shown(reward)} is not linear in log(pi/pi_ref)", outcome)
+        raise NotOfTheForm(f"the reward {shown(reward)} is not linear in log(pi/pi_ref)", refuted_if(bend is False))
     return s.substitute(factor, {policy: s.number(-1), reference: s.number(-1)})
 
 
@@ -235,10 +258,9 @@ def _affine(subject: Subject, reward: Node, factor: Node, policy: Node, referenc
     s, box = subject.view.s, subject.view.box
     foreign = [shown(v) for v in variables(factor) if v.op != "parameter" and not (v.data == "length" and v.slot == policy.slot)]
     if foreign:
-        raise Departure(f"the normalizer depends on {', '.join(foreign)}, not on y alone")
+        raise NotOfTheForm(f"the normalizer depends on {', '.join(foreign)}, not on y alone")
     _positive(subject, factor)
-    used = reference in variables(reward)
-    ratio = s.call("sub", policy, reference) if used else policy
+    ratio = _log_ratio(s, policy.slot, used=reference in variables(reward))
     _same(s, reward, s.call("mul", factor, ratio), box, f"the reward {shown(reward)} is not l(y) log(pi/pi_ref)")
     found.steps.append(f"r = l * ({shown(ratio)}) with l = {shown(factor)} > 0")
 
@@ -247,7 +269,7 @@ def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: st
     """The reference point is E_Q of the same reward; returns whose reward is inside the expectation."""
     view, s = subject.view, subject.view.s
     if part.reference_point is None:
-        raise Departure("there is no reference point, and no Q makes E_Q[r] = 0 for every theta")
+        raise NotOfTheForm("there is no reference point, and no Q makes E_Q[r] = 0 for every theta")
     point = view.scalar(part.reference_point, where)
     if any(n.op == "stop" for n in topological_scalar(point)):
         found.notes.append("the reference point is detached, which is ignored")
@@ -260,9 +282,9 @@ def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: st
         point = view.unstopped(point.args[0])
     other = _slot(point)
     if other is None:
-        raise Departure(f"the reference point {shown(point)} is not an expectation of the reward")
+        raise NotOfTheForm(f"the reference point {shown(point)} is not an expectation of the reward")
     if other == slot and not averaged:
-        raise Departure("the reference point is the completion's own reward")
+        raise NotOfTheForm("the reference point is the completion's own reward")
     renamed = {v: s.variable(v.data, other, v.axes) for v in variables(reward) if v.slot == slot}
     _same(s, point, s.substitute(reward, renamed), view.box, f"the reference point {shown(point)} is not E_Q of the reward {shown(reward)}")
     found.steps.append(f"E_Q[r] with Q on {other}")

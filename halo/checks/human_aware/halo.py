@@ -14,44 +14,45 @@ from collections.abc import Iterator
 from math import inf
 
 from halo.analysis.curvature import Calculus
-from halo.analysis.decide import PROVED, REFUTED, UNDECIDED, Outcome, Question
+from halo.analysis.decide import Question
 from halo.analysis.identity import is_free_of, shown
 from halo.analysis.ranges import POSITIVE, REALS, Span
-from halo.analysis.scalar import Scalars, inner_variables, variables
-from halo.checks.decomposition import Construction, Departure, take_apart
+from halo.analysis.scalar import Scalars, inner_variables, is_number, variables
+from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding, Outcome
+from halo.checks.check import CORE, Check
+from halo.checks.human_aware.decomposition import Construction, NotOfTheForm, refuted_if, take_apart
 from halo.checks.scalars.inputs import is_policy
-from halo.checks.subject import Finding, Subject
+from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part, topological
+from halo.objective.propositions import HALO
 
-VERSION = "Definition 3.4 (r = l log(pi/pi_ref), one v, a = +1 or -1)"
 
-
-def halo(subject: Subject) -> Iterator[Finding]:
+def ask(subject: Subject) -> Iterator[Finding]:
     """The loss is a human-aware loss; beside a regularizer, its core may be."""
     regularizers = [part for part in subject.parts if part.regularizer and _trains(subject, part)]
     if not subject.terms:
-        yield Finding("halo", REFUTED, f"{VERSION}: there is no term a v(z), only regularizers")
+        yield Finding(HALO.name, REFUTED, "there is no term a v(z), only regularizers")
         return
-    outcome, reason, value, found, witness = _core(subject)
     if regularizers:
         names = ", ".join(sorted({part.name for part in regularizers}))
-        yield Finding("halo", REFUTED, f"{VERSION}: the regularizer {names} depends on theta")
-        yield Finding("halo", outcome, reason, value, "core", witness, tuple(found.steps))
+        yield Finding(HALO.name, REFUTED, f"the regularizer {names} depends on theta")
+        yield _of_the_terms(subject, CORE)
     else:
-        yield Finding("halo", outcome, reason, value, "loss", witness, tuple(found.steps))
+        yield _of_the_terms(subject, "loss")
 
 
-def _core(subject: Subject) -> tuple[Outcome, str, str | None, Construction, dict[str, str]]:
+def _of_the_terms(subject: Subject, scope: str) -> Finding:
     found = Construction()
     try:
-        _judge(subject, found)
-    except Departure as departure:
-        return departure.outcome, f"{VERSION}: {departure.reason}", None, found, departure.witness
-    liberties = f"; {'; '.join(dict.fromkeys(found.notes))}" if found.notes else ""
-    return PROVED, f"{VERSION}: {found.value}{liberties}", found.value, found, {}
+        _construct(subject, found)
+    except NotOfTheForm as problem:
+        return Finding(HALO.name, problem.outcome, problem.reason, None, scope, problem.witness, tuple(found.steps))
+    reason = "; ".join(dict.fromkeys([found.value, *found.notes]))
+    return Finding(HALO.name, PROVED, reason, found.value, scope, steps=tuple(found.steps))
 
 
-def _judge(subject: Subject, found: Construction) -> None:
+def _construct(subject: Subject, found: Construction) -> None:
+    """Finds a, v, r and Q, or raises NotOfTheForm."""
     _one_term(subject)
     for part in subject.terms:
         _weight(subject, part, found)
@@ -72,24 +73,26 @@ def _one_term(subject: Subject) -> None:
     names = {part.name for part in subject.terms}
     roles = [part.role for part in subject.terms]
     if len(names) > 1 and len(set(roles)) < len(roles):
-        raise Departure(f"the terms {', '.join(sorted(names))} meet on the same completion, so that there is no single v")
+        raise NotOfTheForm(f"the terms {', '.join(sorted(names))} meet on the same completion, so that there is no single v")
 
 
 def _weight(subject: Subject, part: Part, found: Construction) -> None:
     weight = subject.view.scalar(part.weight, subject.view.generic(part))
     if any(is_policy(v) for v in inner_variables(weight)):
-        raise Departure(f"the weight {shown(weight)} depends on theta")
-    if weight.op == "number" and weight.data == 1:
+        raise NotOfTheForm(f"the weight {shown(weight)} depends on theta")
+    if is_number(weight, 1):
         return
     if not Calculus(subject.view.box).span(weight).nonnegative:
-        raise Departure(f"the weight {shown(weight)} is not shown to be positive", UNDECIDED)
+        raise NotOfTheForm(f"the weight {shown(weight)} is not shown to be positive", UNDECIDED)
     found.notes.append("positive weights are part of D")
 
 
 def _constant(subject: Subject, part: Part) -> None:
-    constant = None if part.constant is None else subject.view.scalar(part.constant, subject.view.generic(part))
-    if constant is not None and any(is_policy(v) for v in inner_variables(constant)):
-        raise Departure(f"the constant {shown(constant)} depends on theta")
+    if part.constant is None:
+        return
+    constant = subject.view.scalar(part.constant, subject.view.generic(part))
+    if any(is_policy(v) for v in inner_variables(constant)):
+        raise NotOfTheForm(f"the constant {shown(constant)} depends on theta")
 
 
 def _reduction(subject: Subject) -> None:
@@ -97,7 +100,7 @@ def _reduction(subject: Subject) -> None:
     items = {part.item for part in subject.terms}
     for node in topological([loss]):
         if node.batch and items & set(topological([node])):
-            raise Departure("the reduce chain is not an expectation: it applies a function over the batch")
+            raise NotOfTheForm("the reduce chain is not an expectation: it applies a function over the batch")
 
 
 # -- the value function ----------------------------------------------------------------------------------------------------
@@ -109,30 +112,37 @@ def _value(subject: Subject, found: Construction) -> None:
     for part in subject.terms:
         if not subject.single(part):
             foreign = [shown(v) for v in variables(view.value(part)) if v.op != "parameter" and v is not view.z]
-            raise Departure(f"v depends on {', '.join(foreign)} beside z")
+            raise NotOfTheForm(f"v depends on {', '.join(foreign)} beside z")
     curves = [_signed(s, part.sign, view.unstopped(view.value(part))) for part in subject.terms]
     region = _gains(subject, found.margins)
-    failures: list[Departure] = []
+    failures: list[NotOfTheForm] = []
     for sign in (-1, 1):
         v = _signed(s, sign, curves[0])
         try:
             _shape(subject, v, region, found)
-        except Departure as departure:
-            failures.append(departure)
+        except NotOfTheForm as problem:
+            failures.append(problem)
             continue
         signs = [_matching(subject, v, curve) for curve in curves]
         if None in signs:
-            raise Departure(*_unmatched(subject, curves))
-        roles = ", ".join(f"a = {a:+d} for {part.role}" for a, part in zip(signs, subject.terms, strict=True))
-        found.value = f"v = {shown(v)}, {roles if len(subject.terms) > 1 else f'a = {signs[0]:+d}'}{_constants(subject, v, curves, signs)}"
+            raise NotOfTheForm(*_unmatched(subject, curves))
+        found.value = ", ".join([f"v = {shown(v)}", *_signs(subject, signs), *_constants(subject, v, curves, signs)])
         return
     if len(curves) > 1 and _matching(subject, curves[0], curves[1]) is None:
-        raise Departure(*_unmatched(subject, curves))
+        raise NotOfTheForm(*_unmatched(subject, curves))
     raise failures[0]
 
 
+def _signs(subject: Subject, signs: list[int | None]) -> list[str]:
+    if len(signs) == 1:
+        return [f"a = {signs[0]:+d}"]
+    return [f"a = {a:+d} for {part.role}" for a, part in zip(signs, subject.terms, strict=True)]
+
+
 def _signed(s: Scalars, sign: int, node: Node) -> Node:
-    return node if sign > 0 else s.call("neg", node)
+    if sign > 0:
+        return node
+    return s.call("neg", node)
 
 
 def _gains(subject: Subject, margins: list[Node]) -> Span:
@@ -140,7 +150,9 @@ def _gains(subject: Subject, margins: list[Node]) -> Span:
     region = POSITIVE
     for margin in margins:
         high = Calculus(subject.view.box).span(margin).high
-        region = region.joined(Span(-high, inf, True)) if high != inf else REALS
+        if high == inf:
+            return REALS
+        region = region.joined(Span(-high, inf, True))
     return region
 
 
@@ -148,10 +160,10 @@ def _shape(subject: Subject, v: Node, region: Span, found: Construction) -> None
     view = subject.view
     rising = Question(view.s, v, view.z, view.box, REALS, view.first).monotone()
     if not rising.proved:
-        raise Departure(f"v = {shown(v)} {rising.reason}", rising.outcome, dict(rising.witness))
+        raise NotOfTheForm(f"v = {shown(v)} {rising.reason}", rising.outcome, dict(rising.witness))
     bending = Question(view.s, v, view.z, view.box, region, view.first).concave()
     if not bending.proved:
-        raise Departure(f"v = {shown(v)} is not concave on gains: {bending.reason}", bending.outcome, dict(bending.witness))
+        raise NotOfTheForm(f"v = {shown(v)} is not concave on gains: {bending.reason}", bending.outcome, dict(bending.witness))
     found.steps += [f"v = {shown(v)} is {rising.reason}", *rising.steps, f"v is {bending.reason} on z in {region}", *bending.steps]
 
 
@@ -169,20 +181,24 @@ def _unmatched(subject: Subject, curves: list[Node]) -> tuple[str, Outcome, dict
     s, z = subject.view.s, subject.view.z
     sides = [s.call(word, curves[0], curves[1]) for word in ("add", "sub")]
     verdicts = [is_free_of(s, side, z, {**subject.view.box, z: REALS}) for side in sides]
-    outcome: Outcome = REFUTED if all(v is False for v in verdicts) else UNDECIDED
+    outcome = refuted_if(all(v is False for v in verdicts))
     roles = " and ".join(part.role for part in subject.terms[:2])
     return f"{roles} share no v: neither the sum nor the difference of their losses is constant in z", outcome, {}
 
 
-def _constants(subject: Subject, v: Node, curves: list[Node], signs: list[int | None]) -> str:
-    """C by role: what the item adds to a v, at z = 0 by the weight-free part and the file's constant."""
-    s, view, shown_ones = subject.view.s, subject.view, []
+def _constants(subject: Subject, v: Node, curves: list[Node], signs: list[int | None]) -> list[str]:
+    """C by role, where it is not 0: what the item adds to a v, at z = 0 by the weight-free part and the file's constant."""
+    s, view, written = subject.view.s, subject.view, []
     for part, curve, sign in zip(subject.terms, curves, signs, strict=True):
         rest = s.call("sub", curve, _signed(s, sign or 1, v))
         constant = s.substitute(rest, {view.z: s.number(0)})
-        declared = view.scalar(part.constant, view.generic(part)) if part.constant is not None else s.number(0)
-        total = s.call("add", s.call("mul", view.scalar(part.weight, view.generic(part)), constant), declared)
-        if not (total.op == "number" and total.data == 0):
-            shown_ones.append(f"C = {shown(total)}" + (f" for {part.role}" if len(curves) > 1 else ""))
-    return f", {', '.join(shown_ones)}" if shown_ones else ""
+        total = s.call("mul", view.scalar(part.weight, view.generic(part)), constant)
+        if part.constant is not None:
+            total = s.call("add", total, view.scalar(part.constant, view.generic(part)))
+        if not is_number(total, 0):
+            role = f" for {part.role}" * (len(curves) > 1)
+            written.append(f"C = {shown(total)}{role}")
+    return written
 
+
+CHECK = Check(HALO, ask)

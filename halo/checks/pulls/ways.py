@@ -18,7 +18,9 @@ RISING_MEANS = {"mean", "largest", "smallest", "total", "logsumexp", "batch mean
 def roles(subject: Subject) -> list[tuple[str, str, list[Part]]]:
     """Each role with a direction: its name, the slot it has in scalars, and the parts that it meets."""
     parts = list(subject.parts)
-    others = ("prompt", *subject.compiled.objective.declaration.roles, *(r for r in subject.compiled.declared.needs.gradient if r == "mismatched"))
+    others = ["prompt", *subject.compiled.objective.declaration.roles]
+    if "mismatched" in subject.compiled.declared.needs.gradient:
+        others.append("mismatched")
     extra = [(role, role, parts) for role in others]
     kind = subject.feedback
     if kind.is_list:
@@ -41,7 +43,9 @@ def _list_roles(parts: list[Part]) -> Iterator[tuple[str, str, list[Part]]]:
 
 def slot_of(part: Part, slot: str) -> str:
     """In a list, the best completion is `chosen` in a pair and `best` in a part of its own."""
-    return part.role if part.role in ("best", "worst") and slot in ("chosen", "rejected") else slot
+    if part.role in ("best", "worst") and slot in ("chosen", "rejected"):
+        return part.role
+    return slot
 
 
 def _reaches(subject: Subject, part: Part, slot: str) -> bool:
@@ -60,31 +64,38 @@ def pulls(subject: Subject, part: Part, slot: str, label: str = "") -> list[Node
     The direct ones are added up into one scalar; what goes through a list or the batch stands apart, so that all of them
     must have the same sign. With z free this is a superset of what inputs can reach.
     """
-    s, view, slot = subject.view.s, subject.view, slot_of(part, slot)
+    s, slot = subject.view.s, slot_of(part, slot)
     foreign = label in ("desirable", "undesirable") and part.role not in (label, "completion")  # only through the batch
-    item = view.item(part)
-    z = subject.z_of(part) if part.z is not None else None
-    outer = s.derivative(item, z) if z is not None else None
-    argument = view.argument(part) if part.z is not None else None
-    direct, apart = s.number(0), []
-    leaves = dict.fromkeys([*reached_by_gradient(item), *(reached_by_gradient(argument) if argument is not None else [])])
-    for leaf in leaves:
-        through = s.derivative(item, leaf)
-        if argument is not None and outer is not None:
-            through = s.call("add", s.call("mul", outer, s.derivative(argument, leaf)), through)
+    direct, apart = s.number(0), list[Node]()
+    for leaf, through in _leaves(subject, part):
         if leaf.op == "input" and is_policy_of(leaf, slot) and not foreign:
             direct = s.call("add", direct, through)
-        elif leaf.op == "reduce" and z is not None and z in inner_variables(leaf):
+        elif leaf.op == "reduce" and part.z is not None and subject.z_of(part) in inner_variables(leaf):
             apart += [through, s.call("neg", through)]  # z itself, of the whole batch: of either sign, only 0 would do
         elif leaf.op == "reduce" and _meets(leaf, slot) and (not foreign or leaf.batch):
             inner = _token_slope(s, leaf, slot)
+            way = through if inner is None else s.call("mul", through, inner)
             if inner is not None and leaf.slot == slot and leaf.data in ("total", "mean"):
-                direct = s.call("add", direct, s.call("mul", through, inner))
+                direct = s.call("add", direct, way)
+            elif inner is not None and leaf.data in RISING_MEANS:
+                apart.append(way)
             else:
-                apart.append(s.call("mul", through, inner) if inner is not None else through)
-                if inner is None or leaf.data not in RISING_MEANS:
-                    apart += [s.call("neg", apart[-1])]  # of unknown sign: only 0 would do
+                apart += [way, s.call("neg", way)]  # of unknown sign: only 0 would do
     return [direct, *apart]
+
+
+def _leaves(subject: Subject, part: Part) -> Iterator[tuple[Node, Node]]:
+    """What a gradient reaches of the part's item, also through z, with d item by it."""
+    s, view = subject.view.s, subject.view
+    item = view.item(part)
+    if part.z is None:
+        for leaf in reached_by_gradient(item):
+            yield leaf, s.derivative(item, leaf)
+        return
+    argument = view.argument(part)
+    outer = s.derivative(item, subject.z_of(part))
+    for leaf in dict.fromkeys([*reached_by_gradient(item), *reached_by_gradient(argument)]):
+        yield leaf, s.call("add", s.call("mul", outer, s.derivative(argument, leaf)), s.derivative(item, leaf))
 
 
 def reached_by_gradient(node: Node) -> list[Node]:

@@ -1,0 +1,1 @@
+"""Is it a human-aware loss? The definition read off the graph, part by part."""

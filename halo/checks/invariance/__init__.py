@@ -1,0 +1,1 @@
+"""What does the loss not depend on: constants of the prompt, lengths, the order of a pair?"""

@@ -1,0 +1,19 @@
+"""Whether v is concave on gains."""
+
+from __future__ import annotations
+
+from halo.analysis.ranges import POSITIVE
+from halo.analysis.verdict import Finding
+from halo.checks.check import Check
+from halo.checks.subject import Subject
+from halo.checks.value_function.along_z import each, question
+from halo.compiler.graph import Node
+from halo.objective.propositions import CONCAVE_ON_GAINS
+
+
+def of_one(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
+    """v is concave on (0, oo)."""
+    return Finding.of(CONCAVE_ON_GAINS.name, question(subject, value, z, POSITIVE).concave(), scope=scope)
+
+
+CHECK = Check(CONCAVE_ON_GAINS, each(CONCAVE_ON_GAINS, of_one))
