@@ -224,7 +224,15 @@ LECTURE = (
 """Those of the standard lecture; all shipped ones would take half an hour, and some of the damage to them is another published objective."""
 
 
-@pytest.mark.parametrize(("name", "how"), [(name, how) for name in LECTURE for how in CULPRITS if damaged(name, how)])
+QUICK = ("sft", "rrhf", "slic_hf", "dpo", "ipo", "cpo", "orpo", "simpo", "kto")
+"""Damaged in the default suite; the others are marked slow."""
+
+DAMAGE = [
+    pytest.param(name, how, marks=() if name in QUICK else pytest.mark.slow) for name in LECTURE for how in CULPRITS if damaged(name, how)
+]
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGE)
 def test_damage_to_a_shipped_objective_is_undone(name: str, how: str) -> None:
     values = damaged(name, how)
     assert values is not None

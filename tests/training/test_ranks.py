@@ -22,8 +22,6 @@ from halo.training.data.schedule import Schedule, share
 from halo.training.settings import Settings
 from halo.training.step.step import Step, World
 
-pytestmark = pytest.mark.xdist_group("ranks")  # what the fixture computes, one process computes once
-
 COUPLED = ("beta_dpo", "bco", "aot")  # two running statistics with a batch mean, one over all of the data, a sort
 UNEVEN = {"kto": (labels, 11), "aot": (rows, 7)}  # by six: 6 and 5 examples, two and three passes; 6 and 1, none and one
 CASES = ("dpo", "kto", *COUPLED, "carried", "columns-and-kl", *(f"{name}-uneven" for name in UNEVEN))

@@ -19,8 +19,6 @@ from halo.cli.main import main
 from halo.plugin.registry import supplied
 from halo.starter.defaults import POLICY
 
-pytestmark = pytest.mark.xdist_group("fsdp")  # what the fixture computes, one process computes once
-
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 SCRIPT = Path(__file__).parent / "on_two_ranks.py"
 EXACT = ["--learning-rate", "1e-3", "--warmup-ratio", "0", "--dtype", "float64", "--use-cpu", "--check", "false", "--max-steps", "4",
