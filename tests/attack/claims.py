@@ -1,0 +1,236 @@
+"""What each verdict says of whole batches: a function for each check that looks for a batch against it.
+
+A function returns what it found against the claim, in words, or nothing. Only the compiled loss is asked: its value, and its
+gradient by autograd. Float64 keeps 16 digits; what is called a violation is a million roundings large.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from independent import Loss as Reader
+from mpmath import mpf
+from torch import Tensor
+
+from attack.whole_batches import Shape, inputs, parameters, with_logps
+from halo.loss.function import LossFunction
+from halo.loss.inputs import Completions, LossInputs
+
+SEEN = 1e-9
+"""Relative to the largest number on the way; rounding is 1e-16 of it for each of some hundred steps."""
+TRIES = 12
+SIZES = (1, 2, 2, 3, 5)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A verdict as anybody may read it in `halo check --json`."""
+
+    check: str
+    verdict: str
+    value: str | None
+    scope: str
+
+
+@dataclass
+class Case:
+    """One drawing: a batch and parameters. The statistics are as they start, or have seen a batch."""
+
+    loss: LossFunction
+    rng: random.Random
+    batch: LossInputs
+    numbers: dict[str, float]
+
+    @classmethod
+    def drawn(cls, loss: LossFunction, rng: random.Random, examples: int | None = None, **more: Any) -> Case:
+        return cls(loss, rng, inputs(loss, rng, Shape(examples or rng.choice(SIZES)), **more), parameters(loss, rng))
+
+    def value(self, batch: LossInputs | None = None) -> float:
+        return float(self.loss(self.batch if batch is None else batch, self.numbers).loss)
+
+    def gradients(self) -> tuple[float, dict[str, Tensor]]:
+        """The loss, and its gradient by every token's log-prob that it has one in."""
+        leaves = {slot: c.token_logps.clone().requires_grad_() for slot, c in self.batch.completions.items()}
+        loss = self.loss(with_logps(self.batch, {slot: {"token_logps": leaf} for slot, leaf in leaves.items()}), self.numbers).loss
+        if not loss.requires_grad:
+            return float(loss), {slot: torch.zeros_like(leaf) for slot, leaf in leaves.items()}
+        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        return float(loss.detach()), {slot: torch.zeros_like(leaf) if g is None else g for (slot, leaf), g in zip(leaves.items(), found, strict=True)}
+
+
+def domain(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+    """Proved: every batch has a loss that is a number."""
+    for _ in range(TRIES):
+        case = Case.drawn(loss, rng, scale=rng.choice([0.001, 0.3, 1.0]))  # of moderate numbers no exponential is past float64
+        value = case.value()
+        if not math.isfinite(value):
+            return f"a loss of {value} with {case.numbers}, {case.batch.completions}"
+    return ""
+
+
+def direction(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+    """Proved up: no token's log-prob of that role has a positive slope. Down: none has a negative one. None: none has any."""
+    role = claim.check.split(".")[1]
+    if loss.feedback.is_list and role in ("best", "worst"):
+        return _direction_in_lists(loss, rng, claim, role)
+    slot, label = loss.feedback.roles.get(role, role), role if role in loss.feedback.labels else None
+    for _ in range(TRIES):
+        case = Case.drawn(loss, rng)
+        value, slopes = case.gradients()
+        if slot not in slopes:
+            return ""
+        slope = torch.where(case.batch.completions[slot].mask, slopes[slot], 0.0)
+        if label is not None:
+            assert case.batch.desirable is not None
+            slope = slope[case.batch.desirable == (label == loss.feedback.labels[0])]
+        if wrong := _wrong_way(claim.value, value, slope):
+            return f"{wrong} in a batch of {len(slope)} with {case.numbers}"
+    return ""
+
+
+def _direction_in_lists(loss: LossFunction, rng: random.Random, claim: Claim, role: str) -> str:
+    """The best and the worst of lists of two, which are what the finding speaks of."""
+    for _ in range(TRIES):
+        case = of_two(loss, rng)
+        value, slopes = case.gradients()
+        (slot,) = loss.feedback.completions
+        assert case.batch.ranks is not None
+        slope = slopes[slot][case.batch.ranks == (1 if role == "best" else 2)]
+        if wrong := _wrong_way(claim.value, value, slope):
+            return f"{wrong} in lists of two with {case.numbers}"
+    return ""
+
+
+def of_two(loss: LossFunction, rng: random.Random) -> Case:
+    """Lists of two, the first of which is better."""
+    while True:
+        case = Case.drawn(loss, rng)
+        (slot,) = loss.feedback.completions
+        if case.batch.completions[slot].mask.shape[1] == 2:
+            case.batch.ranks = torch.tensor([[1, 2]] * _size(case.batch))
+            return case
+
+
+def _wrong_way(way: str | None, value: float, slope: Tensor) -> str:
+    """What is against `way` among the slopes of one role's tokens, in words."""
+    if not slope.numel() or not torch.isfinite(slope).all():
+        return ""
+    noise = SEEN * (1 + abs(value)) * (1 + float(slope.abs().max())) * 1e-3
+    rises, falls = float(slope.max()) > noise, float(slope.min()) < -noise
+    if (way in ("up", "none") and rises) or (way in ("down", "none") and falls):
+        return f"slopes from {float(slope.min()):.3g} to {float(slope.max()):.3g}"
+    return ""
+
+
+def at_reference(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+    """Proved: wherever policy and reference agree, a batch of any size has the loss that is said."""
+    for _ in range(TRIES):
+        case = of_two(loss, rng) if loss.feedback.is_list else Case.drawn(loss, rng, scale=rng.choice([0.3, 1.0, 4.0]))
+        if "." in claim.check and case.batch.desirable is not None:
+            wanted = claim.check.split(".")[1] == loss.feedback.labels[0]
+            case.batch.desirable = torch.full_like(case.batch.desirable, wanted)
+        same = with_logps(case.batch, {slot: _agreeing(c) for slot, c in case.batch.completions.items()})
+        try:
+            said = Reader({"columns": {}}, {name: mpf(x) for name, x in case.numbers.items()}, []).at(str(claim.value).replace("re(", "("), 0, "")
+        except (KeyError, IndexError, AttributeError, TypeError):
+            return ""  # a formula of the batch
+        found = case.value(same)
+        if abs(found - float(said)) > SEEN * (1 + abs(found)):
+            return f"{found} and not {float(said)} in a batch of {_size(case.batch)} with {case.numbers}"
+    return ""
+
+
+def length_neutral(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+    """Proved: at fixed mean log-probs the loss of a batch does not depend on any length."""
+    for _ in range(TRIES):
+        case = Case.drawn(loss, rng)
+        flat = {}
+        for slot, c in case.batch.completions.items():
+            alike = {name: _means(getattr(c, name), c.mask) for name in ("token_logps", "ref_token_logps", "old_token_logps")}
+            flat[slot] = alike
+        levelled = with_logps(case.batch, flat)
+        slot = rng.choice(list(case.batch.completions))
+        mask = case.batch.completions[slot].mask
+        present = mask.any(-1, keepdim=True)
+        other = torch.arange(mask.shape[-1]) < torch.randint(1, mask.shape[-1] + 1, (*mask.shape[:-1], 1), generator=torch.Generator().manual_seed(rng.randrange(10**6)))
+        longer = with_logps(levelled, {slot: {"mask": other & present}})
+        if any(column.ndim == mask.ndim for column in case.batch.completions[slot].columns.values()):
+            return ""  # what the data says of each token is not the same for another length
+        before, after = case.value(levelled), case.value(longer)
+        if math.isfinite(before) and abs(before - after) > SEEN * (1 + abs(before)):
+            return f"{before} and {after} for other lengths of {slot} in a batch of {_size(case.batch)} with {case.numbers}"
+    return ""
+
+
+def symmetry(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+    """Proved: the likelihoods of a pair and of the pair swapped add up to 1, for each pair of a batch."""
+    if not loss.feedback.is_pair:
+        return ""
+    first, second = loss.feedback.completions[:2]
+    for _ in range(TRIES):
+        case = Case.drawn(loss, rng, examples=1)
+        there = dict(case.batch.completions)
+        swapped = LossInputs({**there, first: there[second], second: there[first]}, columns=case.batch.columns, vocab_size=case.batch.vocab_size)
+        total = math.exp(-case.value()) + math.exp(-case.value(swapped))
+        if abs(total - 1) > SEEN:
+            return f"they add up to {total} with {case.numbers}"
+    return ""
+
+
+def no_overflow(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+    """Proved: in float32, at default and search values, sums of log-probs down to -2,000 give a finite loss and finite slopes."""
+    declared = loss.compiled.objective.declaration.parameters
+    for _ in range(TRIES):
+        total = rng.choice([1.0, 60.0, 300.0, 1000.0, 1900.0])
+        case = Case(loss, rng, inputs(loss, rng, Shape(rng.choice(SIZES)), torch.float32, total / 10), {})  # 5 tokens of at most twice that
+        case.numbers = {name: float(rng.choice([p.default, *(p.search or [])])) for name, p in declared.items()}
+        value, slopes = case.gradients()
+        if not math.isfinite(value) or not all(torch.isfinite(s).all() for s in slopes.values()):
+            return f"a loss of {value} with {case.numbers}, sums near {total}"
+    return ""
+
+
+def _agreeing(c: Completions) -> dict[str, Any]:
+    """The reference is the policy: its log-probs, its entropy, and no divergence."""
+    columns = dict(c.columns)
+    columns |= {name: torch.zeros_like(x) for name, x in columns.items() if name in ("kl_ref_policy", "kl_policy_ref")}
+    if "entropy" in columns and "ref_entropy" in columns:
+        columns["ref_entropy"] = columns["entropy"]
+    return {"ref_token_logps": c.token_logps, "columns": columns}
+
+
+def _means(x: Tensor | None, mask: Tensor) -> Tensor | None:
+    if x is None:
+        return None
+    mean = (x * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+    return mean.expand(x.shape).contiguous()
+
+
+def _size(batch: LossInputs) -> int:
+    return len(next(iter(batch.completions.values())).mask)
+
+
+PROVED: dict[str, Callable[[LossFunction, random.Random, Claim], str]] = {
+    "domain": domain,
+    "direction": direction,
+    "at_reference": at_reference,
+    "length_neutral": length_neutral,
+    "symmetry": symmetry,
+    "no_overflow": no_overflow,
+}
+"""By the first word of the check's name."""
+
+
+def against(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+    """What was found against a claim, in words; nothing where nothing was, or where whole batches say nothing of it."""
+    attack = PROVED.get(claim.check.split(".")[0])
+    if attack is None or claim.verdict != "proved" or claim.scope == "core":
+        return ""
+    if loss.compiled.graph.statistics:  # what was carried from other batches
+        loss.update_statistics(inputs(loss, rng, Shape(3)))
+    return attack(loss, rng, claim)

@@ -1,0 +1,35 @@
+"""What is said of the shipped objectives, attacked by whole random batches. What is known to be wrong is written down and may only fall."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from shipped import findings_of
+
+import halo
+from attack.claims import Claim, against
+from halo.plugin.objectives import find_objective
+
+BY_TOKENS = "it is a mean over the tokens of the batch: a longer answer weighs more"
+KNOWN_WRONG = {
+    ("bco", "at_reference.desirable"): "what its running mean carries from other batches is not 0",
+    **{(name, "length_neutral"): BY_TOKENS for name in ("sft", "sft_chosen", "csft", "dft", "ppo_offline", "cpo_ipo", "cpo_simpo", "tpo_ipo", "tpo_l")},
+}  # fmt: skip
+"""Verdicts that a batch of several examples refutes, and why. The checks still speak of one example there."""
+
+QUICK = ("dpo", "kto", "sft", "cpo_simpo", "dpo_pl", "bco", "tdpo2", "rrhf", "humanline_kto")
+"""Attacked in the default suite; the others are marked slow."""
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in find_objective.names()])
+def test_no_batch_refutes_what_is_said(name: str) -> None:
+    loss = halo.compile_objective(name, validate=False)
+    broken = {}
+    for finding in findings_of(name):
+        found = against(loss, random.Random(f"{name} {finding.check}"), Claim(finding.check, finding.verdict, finding.value, finding.scope))
+        if found:
+            broken[name, finding.check] = found
+    known = {key for key in KNOWN_WRONG if key[0] == name}
+    assert {key: said for key, said in broken.items() if key not in known} == {}
+    assert known - broken.keys() == set(), "these are right now: take them out of the table"
