@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from independent import valued
 from mpmath import mp, mpf
 from shipped import examination_of, findings_of
-from value_functions import BOX, KNOWN, random_text, valued
+from value_functions import BOX, KNOWN, random_text
 
 from halo.analysis.decide import Question, Verdict
 from halo.analysis.ranges import POSITIVE, REALS, Span
