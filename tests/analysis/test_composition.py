@@ -51,7 +51,7 @@ KNOWN = [
     Known("max(0, -x)", lambda x: max(F(0), -x), DOWN, CONVEX), Known("min(1, -x)", lambda x: min(F(1), -x), DOWN, CONCAVE),
     Known("x**3 - x**2", lambda x: x**3 - x**2, UNKNOWN, UNKNOWN),
 ]  # fmt: skip
-GRID = [F(n, 4) for n in range(-12, 13)]
+GRID = [F(n, 2) for n in range(-6, 7)]
 
 
 def contradicted(values: list[Fraction], trend: str, curvature: str) -> str:
@@ -75,8 +75,13 @@ def test_the_table_of_this_test_is_right(one: Known) -> None:
     assert not contradicted(on(one.of, GRID), one.trend, one.curvature)
 
 
-@pytest.mark.parametrize(("one", "other"), [*product(KNOWN, repeat=2)], ids=str)
-def test_a_sum(one: Known, other: Known) -> None:
+@pytest.mark.parametrize("one", KNOWN, ids=str)
+def test_a_sum(one: Known) -> None:
+    for other in KNOWN:
+        check_sum(one, other)
+
+
+def check_sum(one: Known, other: Known) -> None:
     values = [a + b for a, b in zip(on(one.of, GRID), on(other.of, GRID), strict=True)]
     trend, curvature = joined_trend(one.trend, other.trend), joined_curvature(one.curvature, other.curvature)
     assert not contradicted(values, trend, curvature)
@@ -86,13 +91,14 @@ def test_a_sum(one: Known, other: Known) -> None:
         assert (curvature == UNKNOWN) == ({one.curvature, other.curvature} == {CONVEX, CONCAVE})
 
 
-@pytest.mark.parametrize(("outer", "inner"), [*product(KNOWN, repeat=2)], ids=str)
-def test_a_function_of_a_function(outer: Known, inner: Known) -> None:
-    values = [outer.of(y) for y in on(inner.of, GRID)]
-    claimed = composed(outer.trend, outer.curvature, Shape(REALS, inner.trend, inner.curvature))
-    assert not contradicted(values, *claimed)
-    if {outer.trend, inner.trend} <= {UP, DOWN}:
-        assert claimed[0] == (UP if outer.trend == inner.trend else DOWN)
+@pytest.mark.parametrize("outer", KNOWN, ids=str)
+def test_a_function_of_a_function(outer: Known) -> None:
+    for inner in KNOWN:
+        values = [outer.of(y) for y in on(inner.of, GRID)]
+        claimed = composed(outer.trend, outer.curvature, Shape(REALS, inner.trend, inner.curvature))
+        assert not contradicted(values, *claimed), str(inner)
+        if {outer.trend, inner.trend} <= {UP, DOWN}:
+            assert claimed[0] == (UP if outer.trend == inner.trend else DOWN)
 
 
 # -- operators on boxes ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from independent import COMPARED, applied, valued
 from mpmath import mp
@@ -46,7 +46,7 @@ def real(word: str, arguments: list[Fraction]) -> Fraction | None:
 
 
 @pytest.mark.parametrize("word", WORDS)
-@QUICK
+@settings(QUICK, max_examples=30)  # of each of two dozen words
 @given(st.data())
 def test_a_word_encloses_its_values(word: str, data: st.DataObject) -> None:
     least, most = FUNCTIONS[word].arity
