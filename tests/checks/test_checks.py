@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from independent import valued
 from mpmath import mp, mpf
-from refusals import refused
+from refusals import refused, refused_command
 from shipped import examination_of, findings_of
 from value_functions import BOX, KNOWN, random_text
 
@@ -186,7 +186,7 @@ def test_an_unmet_expectation_fails(tmp_path: Path, capsys: pytest.CaptureFixtur
     file.write_text("name: mine\nextends: dpo\nparameters: {beta: {default: 0.1, domain: '(0, inf)'}}\nvalue: log(z)\n")
     assert main(["check", str(file)]) == 1
     assert "FAILS     domain" in capsys.readouterr().out
-    assert main(["check", "no_such_objective"]) == 2
+    refused_command(capsys, "not-found", "check", "no_such_objective")
 
 
 def test_units_that_do_not_fit_are_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -231,7 +231,7 @@ def test_unknown_ending(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("objective", ["dpo", "kto", "sft"])
 def test_every_prompt_longer_than_the_limit(objective: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(capsys, here, "no-rows", "train", objective, "--max-length", "3")
+    refused(capsys, here, "no-rows", "train", objective, "--max-length", "3", at="halo/starter/feedback.jsonl:1")
 
 
 def test_output_folder_in_use(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,7 +186,7 @@ REFUSED = {  # the code, the place
 @pytest.mark.parametrize("arguments", REFUSED)
 def test_what_does_not_fit_gets_one_message(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, where = REFUSED[arguments]
-    refused_command(capsys, code, "import", "trl", *arguments.split(), at=where)
+    refused_command(capsys, code, "import", "trl", *arguments.split(), at=where, silent=True)
 
 
 def test_settings_carry_over(capsys: pytest.CaptureFixture[str]) -> None:

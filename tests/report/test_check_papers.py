@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from examined import EVIL, compiled, examination, refused_file
+from refusals import refused_command
 
 from halo.cli.main import main
 from halo.report.papers import PREAMBLE, as_paper, tex
@@ -125,6 +126,6 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.count("| | check | reason |") == 2
     assert "none failed" not in out
-    for arguments in (["--format", "pdf"], ["--format", "md", "--json"], ["--format", "md", "--report", "x"], ["--json", "--report", "x"]):
-        assert main(["check", "dpo", *arguments]) == 2
-        assert capsys.readouterr().err.startswith("halo: --")
+    wrong = {"--format pdf": "--format", "--format md --json": "--format", "--format md --report x": "--report", "--json --report x": "--report"}
+    for arguments, where in wrong.items():
+        refused_command(capsys, "wrong-value", "check", "dpo", *arguments.split(), at=where)

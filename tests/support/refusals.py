@@ -49,17 +49,19 @@ def refused(error: type[HaloError], code: str, at: str = "", theirs: str = "") -
     hold(re.sub(theirs, "...", str(found)) if theirs else str(found))
 
 
-def refused_command(capsys: pytest.CaptureFixture[str], code: str, *arguments: str, at: str = "", exit_code: int = 2) -> str:
-    """Runs halo, which says one message with this code at this place and ends; returns the message's first line."""
-    assert main(list(arguments)) == exit_code
+def refused_command(capsys: pytest.CaptureFixture[str], code: str, *arguments: str, at: str = "", silent: bool = False) -> str:
+    """Runs halo, which says one message with this code at this place, and nothing else if `silent`; returns its first line."""
+    assert main(list(arguments)) == 2
     out, err = capsys.readouterr()
+    assert out == "" or not silent
     assert "Traceback" not in out + err
     assert err.count("halo: ") == 1, err
     first, *excerpt = err.splitlines()
     assert first.endswith(f" [{code}]"), err
     assert code in CODES
     assert len(excerpt) in (0, 2), err  # nothing, or the line and its caret
-    assert plain(first).startswith(f"halo: {at}: " if at else "halo: "), err
+    placed = re.match(r"halo: \S+: ", first)
+    assert plain(first).startswith(f"halo: {at}: ") if at else placed is None, err
     hold(err.rstrip("\n"))
     return first
 
