@@ -140,3 +140,13 @@ def test_what_rounding_could_explain_is_not_surely_below() -> None:
         assert surely_below(mpf(1), 1 + mpf(10) ** -20)
     assert not surely_below(None, mpf(1))
     assert not surely_below(mpf(1), None)
+
+
+@pytest.mark.xfail(strict=True, reason="values keeps a program with its literals, which have the digits that the context had when it was first asked")
+def test_one_kind_of_numbers_serves_two_precisions() -> None:
+    s = Scalars()
+    x = s.variable("x")
+    node, digits = s.formula("x + 1/3", x=x), Digits()
+    for dps in (15, 60):
+        with mp.workdps(dps):
+            assert abs(values([node], {x: Fraction(1)}, digits)[node] * 3 - 4) < mpf(10) ** (2 - dps)
