@@ -35,7 +35,6 @@ FAST = (
     "objective",
     "compiler",
     "analysis",
-    "notation",
     "test_architecture.py",
     "test_messages.py",
     "docs/test_glossary.py",

@@ -116,6 +116,17 @@ def applied(word: str, arguments: Sequence[Any], m: Any = MANY_DIGITS) -> Any:
             return getattr(m, word)(x, *rest)
 
 
+def knows(word: str) -> bool:
+    """Whether a word is written out here, or is a function of mpmath's. Of a new word that is neither, the tests of single words are left out."""
+    try:
+        applied(word, [mpf(1) / 2] * 3)
+    except AttributeError:
+        return False
+    except TypeError:  # mpmath has it, and it takes fewer
+        return True
+    return True
+
+
 # -- a whole file ----------------------------------------------------------------------------------------------------------
 
 
