@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from halo.analysis.values import PRECISIONS
-from halo.cli.main import COMMANDS
+from halo.cli.main import COMMANDS, MODULES
 from halo.compiler.pipeline import compile_source
 from halo.examine.examiner import CHECKS
 from halo.plugin.objectives import find_objective
@@ -101,6 +101,12 @@ def test_where_it_was_run_is_said_as_it_is() -> None:
     assert len(cells) > 5
     assert ("Nothing has been run on a GPU yet" in README) == (not any(cells))
     assert ("Not run so far" in MEASURED) == (not any(cells))
+
+
+def test_a_command_is_a_file() -> None:
+    """As the README's tree says of `cli/`."""
+    for command in COMMANDS:
+        assert (ROOT / "halo" / "cli" / f"{MODULES.get(command, command)}.py").exists(), command
 
 
 SPEED = re.compile(
