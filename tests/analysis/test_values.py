@@ -142,11 +142,21 @@ def test_what_rounding_could_explain_is_not_surely_below() -> None:
     assert not surely_below(mpf(1), None)
 
 
-@pytest.mark.xfail(strict=True, reason="values keeps a program with its literals, which have the digits that the context had when it was first asked")
 def test_one_kind_of_numbers_serves_two_precisions() -> None:
+    """A program that is kept must not keep its literals in the digits that the context had when it was first asked."""
     s = Scalars()
     x = s.variable("x")
     node, digits = s.formula("x + 1/3", x=x), Digits()
     for dps in (15, 60):
         with mp.workdps(dps):
             assert abs(values([node], {x: Fraction(1)}, digits)[node] * 3 - 4) < mpf(10) ** (2 - dps)
+
+
+def test_all_steps_at_once_raise_where_one_has_no_value() -> None:
+    s = Scalars()
+    x = s.variable("x")
+    program = Program([s.formula("log(x) + 1/3", x=x), x], [x], DOUBLES)
+    assert program.at_once([1.0]) == [pytest.approx(1 / 3, rel=1e-15), 1.0]
+    with pytest.raises(ValueError, match="domain"):
+        program.at_once([-2.0])
+    assert DOUBLES.lost(program([-2.0])[0])

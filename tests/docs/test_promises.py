@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from halo.analysis.values import PRECISIONS
+from halo.checks.catalogue import CHECKS
 from halo.cli.main import COMMANDS, MODULES
 from halo.compiler.pipeline import compile_source
-from halo.examine.examiner import CHECKS
 from halo.plugin.objectives import find_objective
 from halo.training.settings import Settings
 
