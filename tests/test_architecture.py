@@ -52,9 +52,14 @@ def trees() -> dict[str, ast.Module]:
     return {name: ast.parse(text, name) for name, text in files().items()}
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """What stands directly in it and may hold a definition or an import: no expression does."""
+    return (node for node in ast.iter_child_nodes(tree) if not isinstance(node, ast.expr))
+
+
 def functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Every function by its qualified name."""
-    for node in ast.iter_child_nodes(tree):
+    for node in statements(tree):
         named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         name = f"{inside}.{node.name}".lstrip(".") if named else inside  # type: ignore[union-attr]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -196,8 +201,8 @@ def modules() -> dict[str, ast.Module]:
 
 def imported(source: str, tree: ast.AST, at_once: bool = True) -> Iterator[tuple[str, bool, int]]:
     """Every imported module of ours and of others, with whether loading `source` loads it."""
-    for node in ast.iter_child_nodes(tree):
-        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    for node in statements(tree):
+        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         now = at_once and not later and not typing
         if isinstance(node, ast.Import):

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from independent import valued
 from mpmath import mp, mpf
 
 from halo.analysis.decide import Question, Verdict
 from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import Scalars
-from halo.objective.formula import Formula, Name, Number, parse
+from halo.objective.formula import Formula, parse
 
 HOW_MANY = int(os.environ.get("HALO_ATTACK", "600"))
 PARTS = 7  # tests that processes share; the kinds take turns in eights, so that each part has all of them
@@ -49,58 +50,6 @@ REGIONS = [REALS, REALS, POSITIVE, POSITIVE, span("0", "inf", "[)"), span("0", "
 
 class Unsure(Exception):
     """A comparison too close to call, or no value."""
-
-
-def valued(formula: Formula, at: dict[str, Any], m: Any) -> Any:
-    """The value by mpmath (`Certain`) or numpy (`Rough`): the few words written out."""
-    if isinstance(formula, Number):
-        return m.number(formula.value)
-    if isinstance(formula, Name):
-        return at[formula.name]
-    if formula.function == "where":
-        condition, yes, no = formula.arguments
-        left, right = (valued(side, at, m) for side in condition.arguments)  # type: ignore[union-attr]
-        return m.where(condition.function, left, right, lambda: valued(yes, at, m), lambda: valued(no, at, m))  # type: ignore[union-attr]
-    x, *rest = m.alike([valued(a, at, m) for a in formula.arguments])
-    match formula.function:
-        case "add":
-            return x + rest[0]
-        case "sub":
-            return x - rest[0]
-        case "mul":
-            return x * rest[0]
-        case "div":
-            return m.quotient(x, rest[0])
-        case "pow":
-            return m.power(x, rest[0])
-        case "neg":
-            return -x
-        case "min":
-            return m.smallest(x, *rest)
-        case "max":
-            return -m.smallest(-x, *(-y for y in rest))
-        case "clip":
-            return m.smallest(-m.smallest(-x, -rest[0]), rest[1])
-        case "relu":
-            return -m.smallest(-x, m.number(Fraction(0)))
-        case "abs":
-            return -m.smallest(x, -x)
-        case "sign":
-            return m.sign(x)
-        case "log1p":
-            return m.log(1 + x)
-        case "log1mexp":
-            return m.log(1 - m.exp(x))
-        case "expm1":
-            return m.exp(x) - 1
-        case "sigmoid":
-            return 1 / (1 + m.exp(-x))
-        case "logsigmoid":
-            return -m.softplus(-x)
-        case "softplus":
-            return m.softplus(x)
-        case word:
-            return getattr(m, word)(x)
 
 
 class Rough:

@@ -6,10 +6,16 @@ import random
 
 import pytest
 import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+from independent import valued
 from mpmath import mp, mpf
-from value_functions import BOX, KNOWN, random_text, valued
+from sampled import QUICK
+from value_functions import BOX, KNOWN, random_text
 
-from halo.analysis.limits import limit
+from halo.analysis.algebra.normal_form import Algebra
+from halo.analysis.limits import Far, Lead, limit
+from halo.analysis.ranges import POSITIVE, REALS
 from halo.analysis.scalar import Scalars
 from halo.objective.formula import parse
 
@@ -69,3 +75,45 @@ def test_no_limit_is_guessed() -> None:
     assert asked("(1 - 2*e)*e*z", 1) is None  # 0 at e = 0, +oo above
     assert asked("exp(z)*exp(-b*z)", 1) is None  # depends on whether b > 1
     assert asked("exp(z)*(log(1 + exp(-z)) - exp(-z))", 1) is None  # leading terms cancel
+
+
+# -- against what is known of leading terms, and against sympy ----------------------------------------------------------------
+
+whole = st.integers(-4, 4)
+
+
+@QUICK
+@given(st.lists(whole, min_size=1, max_size=4).filter(any), st.lists(whole, min_size=1, max_size=4).filter(any), st.sampled_from([-1, 1]))
+def test_a_rational_function_goes_where_its_leading_terms_go(top: list[int], bottom: list[int], side: int) -> None:
+    (n, a), (m, b) = (max((power, c) for power, c in enumerate(rising) if c) for rising in (top, bottom))
+    spelled = ["+".join(f"({c})*z**{power}" if power else f"({c})" for power, c in enumerate(rising)) for rising in (top, bottom)]
+    claimed = asked(f"({spelled[0]})/({spelled[1]})", side)
+    expected = 0 if n < m else sympy.Rational(a, b) if n == m else sympy.oo * a * b * side ** (n - m)
+    assert claimed == expected
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("text", [
+    "exp(z)/(1 + exp(z))", "log(1 + exp(z)) - z", "z*exp(-z)", "(exp(2*z) - 3*z)/(2*exp(2*z) + exp(z))", "exp(-z) + 1/z", "log(2 + exp(-z))",
+    "(z**2 - exp(z))/(1 + z)", "exp(z)*log(1 + exp(-z))", "z - log(1 + exp(z))", "exp(3*z)/(exp(z) + z)**2",
+])  # fmt: skip
+def test_sympy_has_the_same_limit(text: str, side: int) -> None:
+    """sympy's Gruntz algorithm is another method altogether."""
+    z = sympy.Symbol("z", real=True)
+    claimed = asked(text, side)
+    assert claimed is None or claimed == sympy.limit(sympy.sympify(text, {"z": z}), z, side * sympy.oo)
+
+
+def test_a_form_seen_from_far_out() -> None:
+    s = Scalars()
+    b, x = s.make(op="parameter", data="b"), s.variable("x")
+    algebra = Algebra({b: POSITIVE})
+    form = algebra.normal(s.formula("3*b*exp(2*x)*x - x**5", b=b, x=x))
+    far = Far(algebra, x, 1)
+    lead = far.lead(far.seen(form))
+    assert lead is not None
+    assert isinstance(lead, Lead)
+    assert far.symbol == algebra.generator("v", x, REALS)
+    assert (lead.t, lead.z, lead.sign) == (2, 1, 1)
+    assert lead.coefficient == 3 * algebra.generator("v", b, POSITIVE)
+    assert far.lead(far.seen(algebra.normal(s.number(0)))) is None

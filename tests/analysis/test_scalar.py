@@ -9,7 +9,8 @@ from hypothesis import given
 from mpmath import mp, mpf
 from sampled import QUICK, formulas, numbers, value
 
-from halo.analysis.scalar import Scalars, inner_variables, topological_scalar, variables
+from halo.analysis.identity import shown
+from halo.analysis.scalar import Scalars, inner_variables, is_number, switching_pairs, topological_scalar, variables
 from halo.analysis.values import sure_value
 from halo.compiler.graph import Node
 
@@ -68,3 +69,22 @@ def test_variables_inside_reductions() -> None:
     assert inner_variables(node) == [x, outer, inner, b, y]
     assert inner not in topological_scalar(node)
     assert s.substitute(node, {y: x}) is node  # opaque: what is inside stays
+
+
+def test_literals() -> None:
+    s = Scalars()
+    x = s.variable("x")
+    assert is_number(s.number(3))
+    assert is_number(s.number(3), 3)
+    assert not is_number(s.number(3), 4)
+    assert not is_number(x)
+    assert is_number(s.call("sub", x, x), 0)
+
+
+@pytest.mark.parametrize(("text", "pairs"), [
+    ("exp(x)", []), ("relu(x)", [("x", "0")]), ("clip(x, -1, y)", [("x", "-1"), ("x", "y")]), ("where(x > y, x, 1)", [("x", "y")]),
+    ("max(x, y, 1)", [("x", "y"), ("x", "1"), ("y", "1")]), ("relu(x) + sign(y)", [("x", "0"), ("y", "0")]),
+])  # fmt: skip
+def test_the_pairs_whose_order_switches_it(text: str, pairs: list[tuple[str, str]]) -> None:
+    _, node, _ = read(text)
+    assert [tuple(map(shown, pair)) for pair in switching_pairs(node)] == pairs

@@ -6,6 +6,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from refusals import refused
 
 from halo.backends import launched
 from halo.backends.choosing import backend_name
@@ -38,14 +39,14 @@ def test_the_launcher_says_where_nobody_does(asked: str, environment: dict[str, 
 
 @pytest.mark.parametrize(("asked", "environment"), [("ddp", FSDP), ("single", FSDP), ("deepspeed", FSDP), ("fsdp", DEEPSPEED)])
 def test_another_one_than_the_launchers_is_refused(asked: str, environment: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=f"--backend: accelerate launch is configured for .*, not {asked}; leave --backend out"):
+    with refused(SettingsError, "wrong-value", at="--backend"):
         backend_name(asked, environment, KNOWN)
 
 
 def test_the_package_that_supplies_it_is_named() -> None:
-    with pytest.raises(PluginError, match="halo-align-distributed has fsdp and deepspeed"):
+    with refused(PluginError, "plugin"):
         backend_name("auto", FSDP, ("single", "ddp"))
-    with pytest.raises(PluginError, match="configured for megatron_lm"):
+    with refused(PluginError, "plugin"):
         backend_name("auto", {"ACCELERATE_USE_MEGATRON_LM": "true"}, KNOWN)
 
 
@@ -55,9 +56,9 @@ def test_processes_without_a_group_never_train(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(launched, "_accelerator", lambda context, **more: SimpleNamespace(num_processes=1))
     context = BackendContext("no", (), "run")
     build = {backend.name: backend.build for backend in halo_backends()}
-    with pytest.raises(RunFailed, match="started 4 processes but they form a group of 1"):
+    with refused(RunFailed, "self-test"):
         build["ddp"](context)
-    with pytest.raises(RunFailed, match="the backend is single, but the launcher started several"):
+    with refused(RunFailed, "self-test"):
         build["single"](context)
 
 
@@ -72,5 +73,5 @@ def test_of_several_processes_the_first_says_what_is_wrong(monkeypatch: pytest.M
 
 
 def test_a_number_of_processes_that_is_none_is_named() -> None:
-    with pytest.raises(SettingsError, match="'two' is no number of processes"):
+    with refused(SettingsError, "wrong-value", at="WORLD_SIZE"):
         backend_name("auto", {"WORLD_SIZE": "two"}, ["single", "ddp"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tiny
+from refusals import refused_command
 
 from halo.cli.main import main
 from halo.data.formats import FORMATS
@@ -130,21 +131,21 @@ def test_a_stream_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (code, found["examples"]) == (0, 1000)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "expected --objective"),
-        (["--objective", "dpo", "--rows", "many"], "'many' is no number of rows"),
-        (["--objective", "dpo", "--rows", "²"], "'²' is no number of rows"),
-        (["--objective", "dpo", "nowhere.jsonl"], "there is no data file nowhere.jsonl"),
-        (["--objective", "dpo", "a.jsonl", "b.jsonl"], "expected one file"),
-        (["--objective", "dpo", "--model", "/nowhere"], "there is no model folder"),
-        (["--objective", "kto", "--streaming", "--max-steps", "-1"], "a stream has no last example"),
-    ],
-)
-def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", *arguments]) == 2
-    assert said in capsys.readouterr().err
+REFUSED = {  # the code, the place
+    "": ("missing-key", ""),
+    "--objective dpo --rows many": ("wrong-value", "--rows"),
+    "--objective dpo --rows ²": ("wrong-value", "--rows"),
+    "--objective dpo nowhere.jsonl": ("not-found", ""),
+    "--objective dpo a.jsonl b.jsonl": ("wrong-value", ""),
+    "--objective dpo --model /nowhere": ("not-found", ""),
+    "--objective kto --streaming --max-steps -1": ("missing-key", "--streaming"),
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_bad_input(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, where = REFUSED[arguments]
+    refused_command(capsys, code, "data", *arguments.split(), at=where)
 
 
 def test_weights_count_in_the_balance_of_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

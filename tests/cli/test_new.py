@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from refusals import refused_command
 
 from halo.cli.main import main
 from halo.compiler.graph import show
@@ -29,11 +30,9 @@ def test_a_new_file_is_the_base_under_another_name(base: str, tmp_path: Path, mo
 def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("keep")
-    assert main(["new", "objective", "mine"]) == 2
-    assert "mine.yaml: there is such a file already" in capsys.readouterr().err
+    refused_command(capsys, "output-folder", "new", "objective", "mine", at="mine.yaml")
     assert (tmp_path / "mine.yaml").read_text() == "keep"
-    assert main(["new", "objective", "Mine"]) == 2
-    assert main(["new", "objektive", "mine2"]) == 2
-    assert "did you mean 'objective'?" in capsys.readouterr().err
-    assert main(["new", "objective", "mine2", "--from", "dppo"]) == 2
+    refused_command(capsys, "wrong-value", "new", "objective", "Mine")
+    refused_command(capsys, "missing-key", "new", "objektive", "mine2")
+    refused_command(capsys, "not-found", "new", "objective", "mine2", "--from", "dppo")
     assert [f.name for f in tmp_path.iterdir()] == ["mine.yaml"]

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from refusals import refused_command
 
 from halo.cli.main import main
 from halo.cli.new import KINDS, TEMPLATES
@@ -72,40 +73,36 @@ def test_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert [f for f in files if re.search(r"my.format", (tmp_path / "my-words" / f).read_text())] == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["my-format"], "--kind: what it supplies is missing; known: backend, format, objectives, reference"),
-        (["my-format", "--kind", "formats"], "--kind: there is no kind 'formats'; did you mean 'format'?"),
-        (["My-format", "--kind", "format"], "'My-format' is no name for a plugin; lower case letters, digits and -"),
-        (["my_format", "--kind", "format"], "'my_format' is no name for a plugin"),
-        (["../mine", "--kind", "format"], "'../mine' is no name for a plugin"),
-        (["a" * 41, "--kind", "format"], "is no name for a plugin"),
-        (["json", "--kind", "format"], "its module would be json, which is Python's or halo's own"),
-        (["class", "--kind", "format"], "its module would be class"),
-        (["halo", "--kind", "format"], "its module would be halo"),
-        (["there", "--kind", "format"], "there: there is such a file or folder already"),
-        (["my-format", "--kind", "format", "--from", "dpo"], "--from: halo new plugin has no such flag"),
-        ([], "expected what to write and its name"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
+REFUSED = {  # the code, the place
+    "my-format": ("wrong-value", "--kind"),
+    "my-format --kind formats": ("wrong-value", "--kind"),
+    "My-format --kind format": ("wrong-value", ""),
+    "my_format --kind format": ("wrong-value", ""),
+    "../mine --kind format": ("wrong-value", ""),
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --kind format": ("wrong-value", ""),
+    "json --kind format": ("wrong-value", ""),
+    "class --kind format": ("wrong-value", ""),
+    "halo --kind format": ("wrong-value", ""),
+    "there --kind format": ("output-folder", "there"),
+    "my-format --kind format --from dpo": ("unknown-setting", "--from"),
+    "": ("missing-key", ""),
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
 def test_a_mistake_is_one_message(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").write_text("keep")
-    assert main(["new", "plugin", *arguments]) == 2
-    printed = capsys.readouterr().err
-    assert said in printed
-    assert printed.count("\n") == 1
+    code, where = REFUSED[arguments]
+    refused_command(capsys, code, "new", "plugin", *arguments.split(), at=where)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     assert (tmp_path / "there").read_text() == "keep"
 
 
 def test_the_flag_of_the_other_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["new", "objective", "mine", "--kind", "format"]) == 2
-    assert "--kind: halo new objective has no such flag" in capsys.readouterr().err
+    refused_command(capsys, "unknown-setting", "new", "objective", "mine", "--kind", "format", at="--kind")
 
 
 def test_the_wheel_holds_templates_kit_and_objectives(tmp_path: Path) -> None:

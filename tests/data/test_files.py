@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from refusals import refused
 
 from halo.data.files import read_rows
 from halo.data.formats import FORMATS
@@ -50,15 +51,14 @@ def test_the_same_rows_from_every_kind_of_file(ending: str, tmp_path: Path) -> N
 def test_a_file_that_is_cut_short_is_named(ending: str, tmp_path: Path) -> None:
     file = Path(written(tmp_path, ending))
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(DataError, match=r"rows\.") as caught:
+    with refused(DataError, "data-row", at=file.name, theirs=r"(?<=: )[A-Z].*?(?=; |\.; | \[)"):
         list(read_rows(str(file)))
-    assert str(file) in str(caught.value)
 
 
 def test_a_ragged_csv_is_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("prompt,chosen,rejected\na,b,c\na,b\n")
-    with pytest.raises(DataError, match="cannot be read"):
+    with refused(DataError, "data-row", at="rows.csv", theirs=r"CSV parse error.*?(?=;)"):
         list(read_rows(str(file)))
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_read_ahead_of_a_stream(tmp_path: Path) -> None:
     file.write_text(json.dumps(ROWS[0]) + "\nthis is no JSON\n")
     rows = read_rows(str(file))
     assert next(rows)[0] == ROWS[0]
-    with pytest.raises(DataError, match=r"rows\.jsonl:2: not JSON"):
+    with refused(DataError, "data-row", at="rows.jsonl:2"):
         next(rows)
 
 
@@ -77,7 +77,7 @@ def test_columns_can_have_other_names(tmp_path: Path) -> None:
     columns = {"prompt": "question", "chosen": "good", "rejected": "bad"}
     examples, _, form = read_examples(Source(path=str(file), columns=columns), FORMATS)
     assert (form.name, examples[0].prompt, examples[0].completions) == ("pairs", "q", ("a", "b"))
-    with pytest.raises(DataError, match=r"no column 'godo' to read chosen from; did you mean 'good'"):
+    with refused(DataError, "data-row", at="rows.jsonl:1"):
         read_examples(Source(path=str(file), columns=columns | {"chosen": "godo"}), FORMATS)
 
 
@@ -85,9 +85,9 @@ def test_sets_are_named_and_weighed() -> None:
     one, two = named([Source.model_validate("data/a.jsonl@2"), Source.model_validate("org/set@0.5")])
     assert (one.path, one.name, one.weight, two.name, two.weight) == ("data/a.jsonl", "a", 2, "set", 0.5)
     assert Source.model_validate("org/set@main").path == "org/set@main"
-    with pytest.raises(DataError, match="two sets are called 'a'"):
+    with refused(DataError, "duplicate-key", at="data"):
         named([Source(path="x/a.jsonl"), Source(path="y/a.jsonl")])
-    with pytest.raises(DataError, match="the set 'b' has no weight"):
+    with refused(DataError, "missing-key", at="data"):
         named([Source(path="a.jsonl", weight=1), Source(path="b.jsonl")])
 
 
@@ -97,13 +97,13 @@ def test_a_folder_of_files_is_read_by_split(tmp_path: Path) -> None:
         pa.parquet.write_table(pa.Table.from_pylist(part), tmp_path / f"{name}-of-00002.parquet")
     assert [row for row, _ in read_rows(str(tmp_path))] == ROWS[:4]
     assert [row for row, _ in read_rows(str(tmp_path), "test")] == ROWS[4:]
-    with pytest.raises(DataError, match="has no split 'tran'; did you mean 'train'"):
+    with refused(DataError, "not-found"):
         list(read_rows(str(tmp_path), "tran"))
 
 
 def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("nothing\n")
-    with pytest.raises(DataError, match="holds no data"):
+    with refused(DataError, "data-format", theirs=r"(?<=no data: ).*?(?=;)"):
         list(read_rows(str(tmp_path)))
 
 
@@ -115,9 +115,9 @@ def test_what_the_system_refuses_is_one_message(tmp_path: Path, monkeypatch: pyt
         file = written(tmp_path, ending)
         with monkeypatch.context() as patch:
             patch.setattr(Path, opened, refuse)
-            with pytest.raises(DataError, match="cannot be read: Permission denied"):
+            with refused(DataError, "not-found", at=f"rows{ending}"):
                 list(read_rows(file))
-    with pytest.raises(DataError, match="cannot be read: File name too long"):
+    with refused(DataError, "not-found", at="x" * 300 + ".jsonl"):
         list(read_rows("x" * 300 + ".jsonl"))
 
 
@@ -126,24 +126,26 @@ def test_damage_inside_a_gzip_file_is_named(tmp_path: Path) -> None:
     damaged = bytearray(file.read_bytes())
     damaged[10] = 0b111  # behind the header: a kind of block that there is not
     file.write_bytes(damaged)
-    with pytest.raises(DataError, match=r"rows\.jsonl\.gz: the file is damaged"):
+    with refused(DataError, "data-row", at="rows.jsonl.gz", theirs=r"Error -3.*?(?= \[)"):
         list(read_rows(str(file)))
 
 
 def test_a_damaged_datasets_folder_is_named(tmp_path: Path) -> None:
     for name in ("dataset_info.json", "state.json"):
         (tmp_path / name).write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with refused(DataError, "data-format", theirs=r"(?<=read: ).*?(?=;)"):
         list(read_rows(str(tmp_path)))
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".json"])
-@pytest.mark.parametrize(("text", "said"), [('{"prompt": "a\\ud83d"}', "half a character"), (f'{{"score": 1{"0" * 5000}}}', "not JSON")])
-def test_json_that_no_tokenizer_takes_is_named(ending: str, text: str, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ["half a character", "not JSON"])
+def test_json_that_no_tokenizer_takes_is_named(ending: str, case: str, tmp_path: Path) -> None:
+    text = {"half a character": '{"prompt": "a\\ud83d"}', "not JSON": f'{{"score": 1{"0" * 5000}}}'}[case]
     file = tmp_path / f"rows{ending}"
     whole = r'{"prompt": "\ud83d\ude00"}'
     file.write_text(f"[{whole}, {text}]" if ending == ".json" else f"{whole}\n{text}\n")
-    with pytest.raises(DataError, match=said):
+    place = {".jsonl": ":2", ".json": " row 2" if case == "half a character" else ""}[ending]  # a list is read as a whole
+    with refused(DataError, "data-row", at=f"{file.name}{place}", theirs=r"Exceeds .*?(?=; (each|one) )"):
         list(read_rows(str(file)))
 
 

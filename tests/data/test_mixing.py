@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
 from halo.data.mixing import WINDOW, Mix, grouped
 from halo.errors import DataError
@@ -42,9 +43,9 @@ def test_without_a_seed_each_set_keeps_its_order() -> None:
     assert epoch != list(range(40))
 
 
-@pytest.mark.parametrize(("weights", "said"), [({"a": 1, "c": 1}, "no example of the set 'c'"), ({"a": 1, "b": 1e-9}, "not one of the 40")])
-def test_a_set_that_would_never_be_seen_is_an_error(weights: dict[str, float], said: str) -> None:
-    with pytest.raises(DataError, match=said):
+@pytest.mark.parametrize("weights", [{"a": 1, "c": 1}, {"a": 1, "b": 1e-9}], ids=["there is none", "too light"])
+def test_a_set_that_would_never_be_seen_is_an_error(weights: dict[str, float]) -> None:
+    with refused(DataError, "no-rows", at="data"):
         Mix(SETS, 3, weights)
 
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from refusals import refused_command
 
 from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
@@ -63,8 +64,10 @@ def test_the_lines_of_a_sketch_pass_through_the_curve(name: str) -> None:
 def test_bad_places_are_refused_before_anything_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "README.md").write_text("mine\n")
     (tmp_path / "file").write_text("")
-    for arguments in ([], [str(tmp_path)], [str(tmp_path / "file")], [str(tmp_path / "no" / "where")], [str(tmp_path / "new"), "nosuch"]):
-        assert main(["gallery", *arguments]) == 2
+    refused_command(capsys, "missing-key", "gallery")
+    refused_command(capsys, "output-folder", "gallery", str(tmp_path), at="FOLDER")
+    refused_command(capsys, "wrong-value", "gallery", str(tmp_path / "file"), at="FOLDER")
+    refused_command(capsys, "not-found", "gallery", str(tmp_path / "no" / "where"), at="FOLDER")
+    refused_command(capsys, "not-found", "gallery", str(tmp_path / "new"), "nosuch")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["README.md", "file"]
     assert (tmp_path / "README.md").read_text() == "mine\n"
-    assert capsys.readouterr().err.count("halo: ") == 5

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+from refusals import refused, refused_command
 
 from halo.cli.main import main
 from halo.compiler.pipeline import CompiledObjective, compile_source
@@ -119,7 +120,7 @@ def test_against_the_gap_the_optimum_of_ipo_is_half_of_one_over_tau() -> None:
 
 
 def test_a_gap_that_data_scales_is_refused() -> None:
-    with pytest.raises(SettingsError, match="is no fixed number"):
+    with refused(SettingsError, "wrong-value", at="--against"):
         lines("rdpo", against="gap")
 
 
@@ -288,27 +289,27 @@ def test_svg_stands_inside_a_page() -> None:
     assert "<!DOCTYPE" not in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["dpo", "--out", "a.pdf"], "--out: 'a.pdf' ends in neither .png nor .svg"),
-        (["dpo", "--out", "a"], "--out: 'a' ends in neither .png nor .svg"),
-        (["dpo"], "--out: where should the figure go?"),
-        (["--out", "a.svg"], "expected an objective, got 0"),
-        (["dpo", "--out", "no/where.svg"], "--out: there is no folder no"),
-        (["dpo", "--out", "folder.svg"], "--out: folder.svg is a folder"),
-        (["dpo", "--out", "a.svg", "--from", "3", "--to", "3"], "--from: the range from 3 to 3 is empty"),
-        (["dpo", "--out", "a.svg", "--from", "low"], "--from: 'low' is not a number"),
-        (["dpo", "--out", "a.svg", "--to", "inf"], "--to: 'inf' is not a number"),
-        (["dpo", "--out", "a.svg", "--against", "gab"], "--against: 'gab' is neither z nor gap; did you mean 'gap'?"),
-        (["dpo", "ipo", "--out", "a.svg", "--set", "bet=1"], "--set: none of dpo, ipo has a parameter 'bet'; did you mean 'beta'?"),
-        (["dpo", "ktoo", "--out", "a.svg"], "there is no objective named 'ktoo'"),
-        (["dpo", "--out", "a.svg", "--set", "beta=-1"], "dpo.yaml: beta = -1 is outside its domain"),
-        (["only.yaml", "--out", "a.svg"], "only is regularizers only and has no value function"),
-    ],
-)
+REFUSED = {  # the code, the place
+    "dpo --out a.pdf": ("wrong-value", "--out"),
+    "dpo --out a": ("wrong-value", "--out"),
+    "dpo": ("missing-key", "--out"),
+    "--out a.svg": ("missing-key", ""),
+    "dpo --out no/where.svg": ("not-found", "--out"),
+    "dpo --out folder.svg": ("not-found", "--out"),
+    "dpo --out a.svg --from 3 --to 3": ("wrong-value", "--from"),
+    "dpo --out a.svg --from low": ("wrong-value", "--from"),
+    "dpo --out a.svg --to inf": ("wrong-value", "--to"),
+    "dpo --out a.svg --against gab": ("wrong-value", "--against"),
+    "dpo ipo --out a.svg --set bet=1": ("unknown-name", "--set"),
+    "dpo ktoo --out a.svg": ("not-found", ""),
+    "dpo --out a.svg --set beta=-1": ("out-of-domain", "dpo.yaml"),
+    "only.yaml --out a.svg": ("wrong-value", ""),
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
 def test_a_wrong_command_writes_nothing(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.svg").mkdir()
@@ -316,8 +317,8 @@ def test_a_wrong_command_writes_nothing(
         "name: only\nfeedback: demonstrations\nregularizers:\n  nll: {role: completion, expression: -sum(logp)}\n"
     )
     before = sorted(tmp_path.rglob("*"))
-    assert main(["plot", *arguments]) == 2
-    assert capsys.readouterr().err.startswith(f"halo: {message}")
+    code, where = REFUSED[arguments]
+    refused_command(capsys, code, "plot", *arguments.split(), at=where)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -333,8 +334,7 @@ def test_a_file_that_was_there_outlives_a_failure(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    assert main(["plot", "dpo", "--out", str(file)]) == 2
-    assert "cannot be written: No space left on device" in capsys.readouterr().err
+    refused_command(capsys, "wrong-value", "plot", "dpo", "--out", str(file), at="--out")
     assert file.read_text() == "the old figure"
     assert list(tmp_path.iterdir()) == [file]
 

@@ -15,12 +15,14 @@ import tiny
 import torch
 from batches import EXTRA, batch
 from datasets import Dataset
+from refusals import refused
 from tolerances import LOGGED, RUN, assert_near
 from transformers import Trainer, TrainingArguments
 
 import halo
 from halo.compiler.pipeline import compile_source
 from halo.data.tokenizing import TokenizedExample
+from halo.errors import DataError, SettingsError
 from halo.interop.hf_trainer import Kit, for_trainer
 from halo.interop.parts import weighed_by
 from halo.loss.function import LossFunction
@@ -131,7 +133,7 @@ def test_accumulation_equals_one_batch(name: str, tmp_path: Path) -> None:
 def test_what_couples_a_batch_is_refused_in_parts_unless_accepted(tmp_path: Path) -> None:
     kit = kit_of("kto")
     data = kit.with_reference(kit.dataset(rows("kto", 4)), policy(moved=False))
-    with pytest.raises(halo.HaloError, match=r"kto has a quantity over the whole batch.*per_micro_batch=True"):
+    with refused(SettingsError, "wrong-value", at="gradient_accumulation_steps"):
         trained(kit, data, tmp_path, 4, parts=2)
     accepting = kit_of("kto", per_micro_batch=True)
     losses, _, _ = trained(accepting, data, tmp_path, 4, parts=2, steps=1)
@@ -209,7 +211,7 @@ def test_rows_are_read_as_from_a_file(tmp_path: Path) -> None:
     assert ids[0] == ids[1] == ids[2]
     assert 0 < len(ids[0]) < 7
     assert "longer than max_length" in said[0]
-    with pytest.raises(halo.HaloError, match="row:2: chosen is null"):
+    with refused(DataError, "data-row", at="row:2"):
         kit.dataset([rows("dpo")[0], {**rows("dpo")[1], "chosen": None}])
     hh = {"chosen": "\n\nHuman: sort 21\n\nAssistant: 12", "rejected": "\n\nHuman: sort 21\n\nAssistant: 21"}
     assert len(kit.dataset([hh])) == 1
@@ -223,19 +225,19 @@ def test_a_batch_goes_through_worker_processes() -> None:
     assert again["labels"][..., 1:].ne(-100).sum() == made["labels"]["weights"].numel() == 14
 
 
-MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
-    "raw rows": (lambda: kit_of("simpo").collate(rows("simpo")), "train_dataset=kit.dataset"),  # type: ignore[arg-type]
-    "no reference": (lambda: kit_of("dpo").collate(kit_of("dpo").dataset(rows("dpo"))), "dpo needs a reference; kit.with_reference"),
-    "a divergence ahead": (lambda: kit_of("tdpo1").with_reference([], policy()), "needs more of its reference"),
-    "a moving reference ahead": (lambda: kit_of("tr_dpo").with_reference([], policy()), "needs more of its reference"),
-    "no JSON": (lambda: kit_of("dpo").dataset([{**rows("dpo")[0], "x": object()}]), "no JSON object"),
+MISTAKES: dict[str, tuple[Callable[[], Any], type[halo.HaloError], str, str]] = {
+    "raw rows": (lambda: kit_of("simpo").collate(rows("simpo")), DataError, "data-format", ""),  # type: ignore[arg-type]
+    "no reference": (lambda: kit_of("dpo").collate(kit_of("dpo").dataset(rows("dpo"))), SettingsError, "missing-key", ""),
+    "a divergence ahead": (lambda: kit_of("tdpo1").with_reference([], policy()), SettingsError, "wrong-value", "with_reference"),
+    "a moving reference ahead": (lambda: kit_of("tr_dpo").with_reference([], policy()), SettingsError, "wrong-value", "with_reference"),
+    "no JSON": (lambda: kit_of("dpo").dataset([{**rows("dpo")[0], "x": object()}]), DataError, "data-row", ""),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_message(mistake: str) -> None:
-    call, message = MISTAKES[mistake]
-    with pytest.raises(halo.HaloError, match=message):
+    call, error, code, where = MISTAKES[mistake]
+    with refused(error, code, at=where):
         call()
 
 

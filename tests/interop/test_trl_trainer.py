@@ -11,10 +11,12 @@ import pytest
 import tiny
 import torch
 from datasets import Dataset
+from refusals import refused
 from tolerances import LOGGED, assert_near, roundings
 from torch.nn.functional import logsigmoid
 
 import halo
+from halo.errors import PluginError, SettingsError
 from halo.interop.trl_trainer import for_trl
 from halo.starter.defaults import FEEDBACK
 
@@ -116,31 +118,32 @@ def test_statistics_move_in_training_only(tmp_path: Path) -> None:
     assert run.halo_objective.statistics() == after
 
 
-MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "the other trainer": (lambda at: for_trl(trl.DPOTrainer, "kto"), r"DPOTrainer reads paired; for_trl\(KTOTrainer"),
-    "no trainer for lists": (lambda at: for_trl(trl.DPOTrainer, "rrhf"), "wants ranked feedback"),
-    "no such trainer": (lambda at: for_trl(trl.SFTTrainer, "sft"), "SFTTrainer is none of TRL's trainers that halo knows"),
-    "a column": (lambda at: for_trl(trl.DPOTrainer, "odpo"), "odpo needs score_gap"),
-    "the whole vocabulary": (lambda at: for_trl(trl.DPOTrainer, "wpo"), "wpo needs log_sum_sq_probs"),
-    "settings of TRL's loss": (
-        lambda at: made(for_trl(trl.DPOTrainer, "dpo"), at, beta=0.3, loss_type="ipo"),
-        "loss_type, beta: of TRL's loss",
-    ),
-    "one number a completion": (lambda at: made(for_trl(trl.DPOTrainer, "dpo"), at, precompute_ref_log_probs=True), "dpo reads tokens"),
-    "a batch in parts": (
-        lambda at: made(for_trl(trl.KTOTrainer, "kto"), at, gradient_accumulation_steps=2),
-        "kto has a quantity over the whole",
-    ),
-    "no mismatched": (lambda at: made(for_trl(trl.KTOTrainer, "kto"), at, loss_type="apo_zero_unpaired"), "needs mismatched completions"),
-    "a reference that rests": (lambda at: made(for_trl(trl.DPOTrainer, "tr_dpo"), at), "sync_ref_model"),
+MISTAKES: dict[str, Callable[[Path], Any]] = {  # of the choice of a trainer
+    "the other trainer": lambda at: for_trl(trl.DPOTrainer, "kto"),
+    "no trainer for lists": lambda at: for_trl(trl.DPOTrainer, "rrhf"),
+    "no such trainer": lambda at: for_trl(trl.SFTTrainer, "sft"),
+    "a column": lambda at: for_trl(trl.DPOTrainer, "odpo"),
+    "the whole vocabulary": lambda at: for_trl(trl.DPOTrainer, "wpo"),
+}
+SETTINGS: dict[str, Callable[[Path], Any]] = {  # of trl's settings, by which is wrong
+    "loss_type, beta": lambda at: made(for_trl(trl.DPOTrainer, "dpo"), at, beta=0.3, loss_type="ipo"),
+    "precompute_ref_log_probs": lambda at: made(for_trl(trl.DPOTrainer, "dpo"), at, precompute_ref_log_probs=True),
+    "gradient_accumulation_steps": lambda at: made(for_trl(trl.KTOTrainer, "kto"), at, gradient_accumulation_steps=2),
+    "loss_type": lambda at: made(for_trl(trl.KTOTrainer, "kto"), at, loss_type="apo_zero_unpaired"),
+    "sync_ref_model": lambda at: made(for_trl(trl.DPOTrainer, "tr_dpo"), at),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_message(mistake: str, tmp_path: Path) -> None:
-    call, message = MISTAKES[mistake]
-    with pytest.raises(halo.HaloError, match=message):
-        call(tmp_path)
+    with refused(PluginError, "plugin"):
+        MISTAKES[mistake](tmp_path)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_that_does_not_fit_is_one_message(setting: str, tmp_path: Path) -> None:
+    with refused(SettingsError, "wrong-value", at=setting):
+        SETTINGS[setting](tmp_path)
 
 
 def test_another_trl_is_named_with_the_version_that_was_tested(tmp_path: Path) -> None:

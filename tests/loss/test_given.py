@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import refused
 
 import halo
 from halo.errors import ObjectiveError
@@ -37,29 +38,27 @@ def wrong(x: torch.Tensor, at: int, value: float) -> torch.Tensor:
 
 FULL = torch.ones(B, T, dtype=torch.bool)
 LOGPS = torch.full((B, T), -1.0)
-WRONG: list[tuple[Callable[[], LossInputs], str]] = [
-    (lambda: inputs(token_logps=LOGPS[:, 1:]), r"chosen.token_logps has the shape \(3, 3\); \(3, 4\), as its mask has"),
-    (lambda: inputs(ref_token_logps=LOGPS[1:]), r"chosen.ref_token_logps has the shape \(2, 4\)"),
-    (lambda: inputs(token_logps=LOGPS[1:], mask=FULL[1:], ref_token_logps=LOGPS[1:]), r"rejected.mask has the shape \(3, 4\)"),
-    (lambda: inputs(mask=FULL[:, 0]), r"chosen.mask has the shape \(3,\); \(3, T\)"),
-    (lambda: inputs(mask=LOGPS), r"chosen.mask holds torch.float32; a mask is bool"),
-    (lambda: inputs(mask=wrong(FULL, 1, False)), "chosen.mask is false everywhere in an example"),
-    (lambda: inputs(token_logps=wrong(LOGPS, 0, torch.nan)), "chosen.token_logps is nan"),
-    (lambda: inputs(columns={"extra": torch.ones(B, T + 1)}), r"chosen.extra has the shape \(3, 5\)"),
-    (lambda: replace(inputs(), columns={"score_gap": torch.ones(B, 1)}), r"score_gap has the shape \(3, 1\); \(3,\), one for each"),
-    (lambda: replace(inputs(), columns={"score_gap": torch.full((B,), torch.nan)}), "score_gap is nan"),
-    (lambda: replace(inputs(), weights=torch.ones(B + 1)), r"weights has the shape \(4,\)"),
-    (lambda: replace(inputs(), weights=torch.tensor([1.0, -1.0, 1.0])), "weights hold a number below 0"),
-    (lambda: replace(inputs(), weights=torch.zeros(B)), "weights are all 0"),
-]
+WRONG: dict[str, Callable[[], LossInputs]] = {
+    "token_logps of another length": lambda: inputs(token_logps=LOGPS[:, 1:]),
+    "ref_token_logps of another batch": lambda: inputs(ref_token_logps=LOGPS[1:]),
+    "a role of another batch": lambda: inputs(token_logps=LOGPS[1:], mask=FULL[1:], ref_token_logps=LOGPS[1:]),
+    "a mask of one axis": lambda: inputs(mask=FULL[:, 0]),
+    "a mask of numbers": lambda: inputs(mask=LOGPS),
+    "a mask that is false everywhere": lambda: inputs(mask=wrong(FULL, 1, False)),
+    "token_logps that are nan": lambda: inputs(token_logps=wrong(LOGPS, 0, torch.nan)),
+    "a column of another length": lambda: inputs(columns={"extra": torch.ones(B, T + 1)}),
+    "a column of two axes": lambda: replace(inputs(), columns={"score_gap": torch.ones(B, 1)}),
+    "a column that is nan": lambda: replace(inputs(), columns={"score_gap": torch.full((B,), torch.nan)}),
+    "weights of another batch": lambda: replace(inputs(), weights=torch.ones(B + 1)),
+    "a weight below 0": lambda: replace(inputs(), weights=torch.tensor([1.0, -1.0, 1.0])),
+    "weights that are all 0": lambda: replace(inputs(), weights=torch.zeros(B)),
+}
 
 
-@pytest.mark.parametrize(("made", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
-def test_one_message(made: Callable[[], LossInputs], message: str) -> None:
-    with pytest.raises(ObjectiveError, match=message) as caught:
-        LOSS(made())
-    assert caught.value.code == "wrong-value"
-    assert str(caught.value).startswith("odpo: ")
+@pytest.mark.parametrize("case", WRONG)
+def test_one_message(case: str) -> None:
+    with refused(ObjectiveError, "wrong-value"):
+        LOSS(WRONG[case]())
 
 
 def test_padding_may_hold_anything_finite_and_nan_behind_the_mask_is_not_looked_at() -> None:

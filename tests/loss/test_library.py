@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import refused
 
 import halo
 from halo.errors import ObjectiveError
@@ -126,16 +127,16 @@ def test_torch_compile_without_a_graph_break(name: str) -> None:
 def test_missing_inputs_are_named() -> None:
     loss = halo.compile_objective("dpo")
     mask = torch.ones(1, 1, dtype=torch.bool)
-    with pytest.raises(ObjectiveError, match=r"rejected, chosen.ref_token_logps"):
+    with refused(ObjectiveError, "missing-key"):
         loss(LossInputs({"chosen": Completions(mask=mask, token_logps=torch.zeros(1, 1))}))
 
 
 def test_missing_columns_are_named() -> None:
-    for name, column in (("odpo", "score_gap"), ("sampo", "chosen.kept, rejected.kept")):
+    for name in ("odpo", "sampo"):
         loss = halo.compile_objective(name)
         held = inputs_for(loss, torch.float32)
         roles = {slot: Completions(mask=c.mask, token_logps=c.logp, ref_token_logps=c.ref_logp) for slot, c in held.completions.items()}
-        with pytest.raises(ObjectiveError, match=f"needs {column}, which"):
+        with refused(ObjectiveError, "missing-key"):
             loss(LossInputs(roles))
 
 
@@ -143,7 +144,7 @@ def test_sources_of_every_kind() -> None:
     text = "name: mine\nextends: dpo\nvalue: min(0, z)\n"
     for source in ("dpo", "objectives/dpo.yaml", text, {"name": "mine", "extends": "dpo", "value": "min(0, z)"}):
         assert halo.compile_objective(source, {"beta": 0.3}).objective_parameters == {"beta": 0.3}
-    with pytest.raises(ObjectiveError, match="outside its domain"):
+    with refused(ObjectiveError, "out-of-domain", at="dpo.yaml"):
         halo.compile_objective("dpo", {"beta": -1})
-    with pytest.raises(ObjectiveError, match="did you mean 'beta'"):
+    with refused(ObjectiveError, "unknown-name", at="dpo.yaml"):
         halo.compile_objective("dpo", {"bta": 1})

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from refusals import refused
 from torch import Tensor
 
 import halo
@@ -129,14 +130,14 @@ def test_transforms_over_log_probs(name: str) -> None:
 def test_parameters_that_cannot_be() -> None:
     loss = loss_of("dpo")
     inputs = inputs_of(loss)
-    with pytest.raises(ObjectiveError, match="outside its domain"):
+    with refused(ObjectiveError, "out-of-domain", at="dpo.yaml"):
         loss(inputs, {"beta": -1.0})
-    with pytest.raises(ObjectiveError, match="did you mean 'beta'"):
+    with refused(ObjectiveError, "unknown-name"):
         loss(inputs, {"bta": torch.tensor(1.0)})
-    with pytest.raises(ObjectiveError, match=r"shape \(2,\)"):
+    with refused(ObjectiveError, "wrong-value"):
         loss(inputs, {"beta": torch.ones(2)})
     outside = loss_of("dr_dpo")
-    with pytest.raises(ObjectiveError, match="outside of its items"):
+    with refused(ObjectiveError, "wrong-level"):
         outside(inputs_of(outside), {"beta_prime": torch.ones(3)})
 
 
@@ -213,7 +214,7 @@ def test_a_weight_has_a_gradient() -> None:
 @pytest.mark.parametrize("name", sorted(SORTS))
 def test_weights_without_a_meaning(name: str) -> None:
     loss = loss_of(name)
-    with pytest.raises(ObjectiveError, match="among which a weight has no meaning; repeat the rows"):
+    with refused(ObjectiveError, "wrong-value"):
         loss(replace(inputs_of(loss), weights=torch.ones(3)))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from refusals import refused
 
 from halo.data.examples import Example
 from halo.errors import Place, PluginError
@@ -89,7 +90,7 @@ def test_a_name_is_taken_for_a_kind() -> None:
     form = DataFormat("mine", "paired", ("question",), lambda row, place: example)  # type: ignore[arg-type]
     assert example.kind is form.kind is PAIRED
     assert example == Example(PAIRED, "2 + 2 =", (" 4", " 5"), Place("row"))
-    with pytest.raises(PluginError, match="'pairs' is no kind of feedback; did you mean 'paired'"):
+    with refused(PluginError, "plugin"):
         DataFormat("mine", "pairs", ("question",), lambda row, place: example)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import Field
+from refusals import refused
 
 from halo.cli.main import main
 from halo.data.reading import Source, read_examples
@@ -38,30 +39,16 @@ def test_both_forms_say_the_same() -> None:
     assert STRATEGY.with_options({}) == Mine()
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ("evry=2", "the reference mine has no option 'evry'; did you mean 'every'?"),
-        ("every=often", "every=often is not a whole number from 1; steps between updates, such as mine:every=64"),
-        ("every=0", "every=0 is not a whole number from 1"),
-        ("every=1.5", "every=1.5 is not a whole number from 1"),
-        ("share=2", "share=2 is not a number above 0, up to 1"),
-        ("share=nan", "share=nan is not a number above 0, up to 1"),
-        ("slow=often", "slow=often is not true or false"),
-        ("way=left", "way=left is not one of up, down"),
-    ],
-)
-def test_what_is_wrong_is_one_message(options: str, said: str) -> None:
-    with pytest.raises(SettingsError) as caught:
+@pytest.mark.parametrize("options", ["evry=2", "every=often", "every=0", "every=1.5", "share=2", "share=nan", "slow=often", "way=left"])
+def test_what_is_wrong_is_one_message(options: str) -> None:
+    with refused(SettingsError, "unknown-setting" if options == "evry=2" else "wrong-value", at="--reference"):
         STRATEGY.with_options(parts(f"mine:{options}")[1])
-    assert str(caught.value).startswith(f"--reference: {said}")
 
 
 @pytest.mark.parametrize("bad", ["moving:every", "moving:=2", "moving:every=1,every=2"])
 def test_a_text_that_cannot_be_taken_apart_is_refused_with_its_flag(bad: str) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with refused(SettingsError, "wrong-value", at="--reference"):
         read_settings(None, {"--reference": bad})
-    assert str(caught.value.place) == "--reference"
 
 
 def test_a_settings_file_may_hold_a_mapping(tmp_path: Path) -> None:
@@ -69,9 +56,8 @@ def test_a_settings_file_may_hold_a_mapping(tmp_path: Path) -> None:
     file.write_text("reference: {name: moving, every: 2}\nbackend: single\n")
     assert parts(read_settings(str(file), {}).reference) == ("moving", {"every": 2})
     file.write_text("seed: 1\nreference: {every: 2}\n")
-    with pytest.raises(SettingsError) as caught:
+    with refused(SettingsError, "wrong-value", at="settings.yaml:2:12"):
         read_settings(str(file), {})
-    assert str(caught.value.place) == "settings.yaml:2:12"
 
 
 def test_a_format_reads_with_its_options(tmp_path: Path) -> None:
@@ -87,14 +73,14 @@ def test_a_format_reads_with_its_options(tmp_path: Path) -> None:
     assert read_examples(path, [form])[0][0].prompt == "1"
     assert read_examples(path, [form], format_name="mine:before=Q ")[0][0].prompt == "Q 1"
     assert read_examples(Source(path=path, format={"name": "mine", "before": "P "}), [form])[0][0].prompt == "P 1"
-    with pytest.raises(SettingsError, match="the data format mine has no option 'behind'"):
+    with refused(SettingsError, "unknown-setting", at="--data-format"):
         read_examples(path, [form], format_name="mine:behind=Q")
 
 
 def test_a_backend_is_built_with_its_options() -> None:
     backend = Backend("mine", "", lambda context: None, options=Mine)
     assert backend.with_options({"every": "3"}) == Mine(every=3)
-    with pytest.raises(SettingsError, match=r"^--backend: the backend mine has no option 'evry'"):
+    with refused(SettingsError, "unknown-setting", at="--backend"):
         backend.with_options({"evry": "3"})
 
 

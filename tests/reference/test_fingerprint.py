@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from refusals import refused
 
 from halo.cli.main import main
 from halo.errors import ModelError
@@ -111,12 +112,12 @@ def test_a_hub_name_is_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     copied(repository / "snapshots" / "0123abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     assert weights_fingerprint("someone/tiny") == weights_fingerprint(str(POLICY))
-    with pytest.raises(ModelError, match="hf download someone/other"):
+    with refused(ModelError, "not-found"):
         weights_fingerprint("someone/other")
 
 
 def test_no_weights_are_a_message(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="holds no weights"):
+    with refused(ModelError, "model"):
         weights_fingerprint(str(tmp_path))
 
 

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from examined import EVIL, compiled, examination, refused
+from examined import EVIL, compiled, examination, refused_file
+from refusals import refused_command
 
 from halo.cli.main import main
 from halo.report.papers import PREAMBLE, as_paper, tex
@@ -48,7 +49,7 @@ def check_latex(text: str) -> None:
 @pytest.mark.parametrize("text", ["plain", EVIL])
 def test_latex_is_well_formed(text: str, verbose: bool) -> None:
     check_latex(as_paper(compiled(text), examination(text), "latex", verbose))
-    check_latex(as_paper(None, refused(), "latex", verbose))
+    check_latex(as_paper(None, refused_file(), "latex", verbose))
 
 
 def test_the_check_of_latex_can_fail() -> None:
@@ -66,7 +67,7 @@ def test_the_check_of_latex_can_fail() -> None:
 
 @pytest.mark.skipif(LATEX is None, reason="there is no pdflatex here")
 def test_latex_compiles(tmp_path: Path) -> None:
-    bodies = [as_paper(compiled(EVIL), examination(EVIL), "latex", True), as_paper(None, refused(), "latex", True)]
+    bodies = [as_paper(compiled(EVIL), examination(EVIL), "latex", True), as_paper(None, refused_file(), "latex", True)]
     text = "\\documentclass{article}\n" + PREAMBLE.removeprefix("% ") + "\n\\begin{document}\n" + "\n".join(bodies) + "\\end{document}\n"
     (tmp_path / "a.tex").write_text(text)
     command = [str(LATEX), "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "a.tex"]
@@ -113,7 +114,7 @@ def test_what_matters_most_comes_before_the_table() -> None:
         assert 0 < text.index(line) < text.index("| | check |")
     assert 0 < text.index("| **fails** | `halo` | expected to hold, it does not: v = ") < text.index("| holds |")
     assert "11/10" not in text
-    excerpt = as_paper(None, refused(), "md", False)
+    excerpt = as_paper(None, refused_file(), "md", False)
     assert "```text\n        reward: sum(logp) + mean(logp)\n                ^\n```" in excerpt
     assert "| **fails** | `units` | must hold, it does not: " in excerpt
 
@@ -125,6 +126,6 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.count("| | check | reason |") == 2
     assert "none failed" not in out
-    for arguments in (["--format", "pdf"], ["--format", "md", "--json"], ["--format", "md", "--report", "x"], ["--json", "--report", "x"]):
-        assert main(["check", "dpo", *arguments]) == 2
-        assert capsys.readouterr().err.startswith("halo: --")
+    wrong = {"--format pdf": "--format", "--format md --json": "--format", "--format md --report x": "--report", "--json --report x": "--report"}
+    for arguments, where in wrong.items():
+        refused_command(capsys, "wrong-value", "check", "dpo", *arguments.split(), at=where)

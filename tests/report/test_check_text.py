@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from examined import EVIL, compiled, examination, refused
+from examined import EVIL, compiled, examination, refused_file
 
 from halo.analysis.verdict import PROVED, Finding
 from halo.checks.results import Examination
@@ -126,7 +126,7 @@ def test_a_title_cannot_drive_the_terminal() -> None:
 
 
 def test_an_excerpt_keeps_its_caret() -> None:
-    lines = as_text(None, refused(), False, 60).splitlines()
+    lines = as_text(None, refused_file(), False, 60).splitlines()
     at = next(i for i, line in enumerate(lines) if "reward: sum(logp)" in line)
     assert lines[at + 1].index("^") - lines[at].index("reward") == 8
     assert "does not compile" in lines[0]

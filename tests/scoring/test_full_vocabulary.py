@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from refusals import refused
 from tolerances import RUN, assert_near
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -183,7 +184,7 @@ def test_both_paths_give_the_models_own_words() -> None:
 
 def test_a_comparison_needs_a_reference_of_the_same_vocabulary() -> None:
     policy = parts(torch.float32)
-    with pytest.raises(ModelError, match="kl_ref_policy"):
+    with refused(ModelError, "model"):
         policy.scored(("entropy", "kl_ref_policy"))
-    with pytest.raises(ModelError, match="one vocabulary with another"):
+    with refused(ModelError, "model"):
         policy.scored(("kl_policy_ref",), Uniform(TOKENS, VOCABULARY + 1, torch.device("cpu")))

@@ -45,7 +45,7 @@ def examination(text: str = "plain") -> Examination:
     return Examination("mine", findings, expectations, mistakes, relatives, ("lipschitz",))
 
 
-def refused() -> Examination:
+def refused_file() -> Examination:
     """Units that do not fit: nothing was compiled, and the reason has an excerpt."""
     reason = "mine.yaml:6:9: a sum and a mean; divide both [wrong-unit]\n    reward: sum(logp) + mean(logp)\n            ^"
     return Examination("mine", (Finding("units", REFUTED, reason),))

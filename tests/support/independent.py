@@ -1,12 +1,17 @@
-"""An evaluator of the language of its own, in many digits: it reads a file's texts, and knows nothing of graphs or vocabularies.
+"""The tests' own evaluator of the language, the only one: it reads texts, and knows nothing of graphs or vocabularies.
 
-`stop` is the value of the unperturbed batch (`frozen`). What is past all measure raises TooLarge: such a point says nothing.
+`valued` is a formula's value on the numbers of an `Arithmetic`: mpmath's, floats by the thousand, exact fractions, sympy's
+expressions. `Loss` is a whole file on a batch, in many digits. There, `stop` is the value of the unperturbed batch (`frozen`), and
+what is past all measure raises TooLarge: such a point says nothing.
 """
 
 from __future__ import annotations
 
 import copy
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from mpmath import mp, mpf
@@ -15,9 +20,130 @@ from halo.objective.formula import Formula, Name, Number, parse
 
 DIGITS, STEP, SLACK, ZERO = 120, mpf(10) ** -40, mpf(10) ** -30, mpf(0)
 
+COMPARED: dict[str, Callable[[Any, Any], Any]] = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge}
+
+
+class Arithmetic:
+    """What formulas are valued on: the numbers of an mpmath context. Others override what their numbers do otherwise.
+
+    A word that is not a method here is the function of that name of `m`.
+    """
+
+    def __init__(self, m: Any = mp) -> None:
+        self.m = m
+
+    def number(self, value: Fraction) -> Any:
+        return self.m.mpf(value.numerator) / value.denominator
+
+    def alike(self, xs: list[Any]) -> list[Any]:
+        """The arguments of one function, brought to one kind of number."""
+        return xs
+
+    def where(self, word: str, left: Any, right: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+        return yes() if COMPARED[word](left, right) else no()
+
+    def smallest(self, *xs: Any) -> Any:
+        return min(xs)
+
+    def quotient(self, x: Any, y: Any) -> Any:
+        return x / y
+
+    def power(self, x: Any, y: Any) -> Any:
+        return x**y  # 0**0 is 1, as in torch
+
+    def softplus(self, x: Any) -> Any:
+        return self.log(1 + self.exp(x))
+
+    def __getattr__(self, word: str) -> Any:
+        return getattr(self.m, word)
+
+
+MANY_DIGITS = Arithmetic()
+
+
+def valued(formula: Formula, at: Mapping[str, Any], m: Any = MANY_DIGITS) -> Any:
+    """The value of a formula of element-wise words, for values of its names."""
+    if isinstance(formula, Number):
+        return m.number(formula.value)
+    if isinstance(formula, Name):
+        return at[formula.name]
+    if formula.function == "where":
+        condition, yes, no = formula.arguments
+        left, right = (valued(side, at, m) for side in condition.arguments)  # type: ignore[union-attr]
+        return m.where(condition.function, left, right, lambda: valued(yes, at, m), lambda: valued(no, at, m))  # type: ignore[union-attr]
+    return applied(formula.function, [valued(a, at, m) for a in formula.arguments], m)
+
+
+def applied(word: str, arguments: Sequence[Any], m: Any = MANY_DIGITS) -> Any:
+    """One word's value, each word written out as a textbook does."""
+    x, *rest = m.alike(list(arguments))
+    match word:
+        case "add":
+            return x + rest[0]
+        case "sub":
+            return x - rest[0]
+        case "mul":
+            return x * rest[0]
+        case "div":
+            return m.quotient(x, rest[0])
+        case "pow":
+            return m.power(x, rest[0])
+        case "neg":
+            return -x
+        case "min":
+            return m.smallest(x, *rest)
+        case "max":
+            return -m.smallest(-x, *(-y for y in rest))
+        case "clip":
+            return m.smallest(-m.smallest(-x, -rest[0]), rest[1])
+        case "relu":
+            return -m.smallest(-x, m.number(Fraction(0)))
+        case "abs":
+            return -m.smallest(x, -x)
+        case "log1p":
+            return m.log(1 + x)
+        case "log1mexp":
+            return m.log(1 - m.exp(x))
+        case "expm1":
+            return m.exp(x) - 1
+        case "sigmoid":
+            return 1 / (1 + m.exp(-x))
+        case "logsigmoid":
+            return -m.softplus(-x)
+        case "softsign":
+            return m.quotient(x, 1 - m.smallest(x, -x))
+        case _:
+            return getattr(m, word)(x, *rest)
+
+
+def knows(word: str) -> bool:
+    """Whether a word is written out here, or is a function of mpmath's. Of a new word that is neither, the tests of single words are left out."""
+    try:
+        applied(word, [mpf(1) / 2] * 3)
+    except AttributeError:
+        return False
+    except TypeError:  # mpmath has it, and it takes fewer
+        return True
+    return True
+
+
+# -- a whole file ----------------------------------------------------------------------------------------------------------
+
 
 class TooLarge(Exception):
     """exp of more than anybody can hold."""
+
+
+class Bounded(Arithmetic):
+    """Many digits, but no exponential of what a batch can make large beyond all measure."""
+
+    def exp(self, x: mpf) -> mpf:
+        if abs(x) > 10**9:
+            raise TooLarge
+        return mp.exp(x)
+
+
+BOUNDED = Bounded()
 
 
 @dataclass
@@ -55,7 +181,9 @@ class Loss:
 
     def item(self, i: int, role: str) -> mpf:
         value = self.at(self.key("value", role, ""), i, role, {"z": self.z(i, role)})
-        return self.at(self.key("weight", role, 1), i, role) * int(self.key("sign", role, 0)) * value + self.at(self.key("constant", role, 0), i, role)
+        return self.at(self.key("weight", role, 1), i, role) * int(self.key("sign", role, 0)) * value + self.at(
+            self.key("constant", role, 0), i, role
+        )
 
     def key(self, name: str, role: str, default: Any) -> str:
         """What a key of the file says of a role."""
@@ -84,7 +212,7 @@ class Loss:
 
     def value(self, formula: Formula, i: int, role: str, more: dict[str, mpf]) -> Any:
         if isinstance(formula, Number):
-            return mpf(formula.value.numerator) / formula.value.denominator
+            return BOUNDED.number(formula.value)
         if isinstance(formula, Name):
             return self.name(formula, i, role, more)
         word = formula.function
@@ -94,7 +222,7 @@ class Loss:
             return mp.fsum(self.value(formula.arguments[0], j, role, more) for j in range(len(self.batch))) / len(self.batch)
         if word == "where":
             left, right = (self.value(side, i, role, more) for side in formula.arguments[0].arguments)  # type: ignore[union-attr]
-            holds = {"lt": left < right, "le": left <= right, "gt": left > right, "ge": left >= right}[formula.arguments[0].function]  # type: ignore[union-attr]
+            holds = COMPARED[formula.arguments[0].function](left, right)  # type: ignore[union-attr]
             return self.value(formula.arguments[1 if holds else 2], i, role, more)
         arguments = [self.value(a, i, role, more) for a in formula.arguments]
         if word in ("sum", "mean"):
@@ -102,8 +230,8 @@ class Loss:
             return total if word == "sum" else total / len(arguments[0])
         count = next((len(a) for a in arguments if isinstance(a, list)), 0)
         if count:
-            return [applied(word, [a[t] if isinstance(a, list) else a for a in arguments]) for t in range(count)]
-        return applied(word, arguments)
+            return [applied(word, [a[t] if isinstance(a, list) else a for a in arguments], BOUNDED) for t in range(count)]
+        return applied(word, arguments, BOUNDED)
 
     def name(self, formula: Name, i: int, role: str, more: dict[str, mpf]) -> Any:
         role = formula.role or role
@@ -124,51 +252,6 @@ class Loss:
             case "reward":
                 return self.reward(i, role)
         return self.at(self.file["let"][formula.name], i, role)
-
-
-def applied(word: str, arguments: list[mpf]) -> mpf:
-    x, *rest = arguments
-    match word:
-        case "add":
-            return x + rest[0]
-        case "sub":
-            return x - rest[0]
-        case "mul":
-            return x * rest[0]
-        case "div":
-            return x / rest[0]
-        case "pow":
-            return x ** rest[0]  # 0**0 is 1, as in torch
-        case "neg":
-            return -x
-        case "min":
-            return min(arguments)
-        case "max":
-            return max(arguments)
-        case "clip":
-            return min(max(x, rest[0]), rest[1])
-        case "relu":
-            return max(x, mpf(0))
-        case "sigmoid":
-            return 1 / (1 + exp(-x))
-        case "logsigmoid":
-            return -mp.log(1 + exp(-x))
-        case "softplus":
-            return mp.log(1 + exp(x))
-        case "abs":
-            return abs(x)
-        case "log1p":
-            return mp.log(1 + x)
-        case "exp":
-            return exp(x)
-        case _:
-            return getattr(mp, word)(x)
-
-
-def exp(x: mpf) -> mpf:
-    if abs(x) > 10**9:
-        raise TooLarge
-    return mp.exp(x)
 
 
 def slope(loss: Loss, i: int, role: str, t: int, frozen: Loss | None = None) -> mpf:

@@ -9,8 +9,8 @@ from math import inf
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
+from independent import valued
 from mpmath import mp, mpf
-from value_functions import valued
 
 from halo.analysis.ranges import Span
 from halo.objective.formula import parse
@@ -61,7 +61,12 @@ def formulas(letters: Sequence[str], depth: int = 3, words: Sequence[str] = WORD
 def value(text: str, at: dict[str, Fraction], digits: int = 60) -> mpf:
     """The value of a formula, by the tests' own evaluator."""
     with mp.workdps(digits):
-        return valued(parse(text), {name: mpf(x.numerator) / x.denominator for name, x in at.items()})
+        return valued(parse(text), {name: many(x) for name, x in at.items()})
+
+
+def many(x: Fraction | int) -> mpf:
+    """A fraction in the digits of the context."""
+    return mpf(x.numerator) / x.denominator
 
 
 def exact(x: mpf) -> Fraction:

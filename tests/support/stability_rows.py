@@ -15,32 +15,29 @@ same number. The proof has three parts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sympy
+from independent import Arithmetic, applied, valued
 from mpmath import mp
 
 from halo.compiler.stability import Row
 from halo.objective.formula import Call, Formula, Name, Number, parse
 
-EXPANSIONS: dict[str, Callable[..., Any]] = {
-    "add": lambda m, x, y: x + y,
-    "sub": lambda m, x, y: x - y,
-    "mul": lambda m, x, y: x * y,
-    "div": lambda m, x, y: x / y,
-    "neg": lambda m, x: -x,
-    "exp": lambda m, x: m.exp(x),
-    "log": lambda m, x: m.log(x),
-    "expm1": lambda m, x: m.exp(x) - 1,
-    "log1p": lambda m, x: m.log(1 + x),
-    "log1mexp": lambda m, x: m.log(1 - m.exp(x)),
-    "sigmoid": lambda m, x: 1 / (1 + m.exp(-x)),
-    "logsigmoid": lambda m, x: -m.log(1 + m.exp(-x)),
-    "softplus": lambda m, x: m.log(1 + m.exp(x)),
-}
-"""Every smooth word in exp and log: by definition, not by halo's vocabulary. `m` is sympy or an mpmath context."""
+
+class Symbolic(Arithmetic):
+    """sympy's expressions. Every smooth word is written out in these two: nothing else of sympy's is reached."""
+
+    def __init__(self) -> None:
+        self.exp, self.log = sympy.exp, sympy.log
+
+    def __getattr__(self, word: str) -> Any:
+        raise NotImplementedError(f"{word} is not written out in exp and log")
+
+
+SYMBOLIC = Symbolic()
 
 POINTS = (-11, -2.375, -0.3125, 0.4375, 1.625, 7)
 DIGITS, AGREE = 120, 50
@@ -76,25 +73,19 @@ def points(row: Row) -> Iterator[dict[str, Any]]:
 def real_value(formula: Formula, at: Mapping[str, Any], m: Any) -> Any:
     """The value in mpmath, or None where it is no real number."""
     try:
-        value = _value(formula, at, m)
+        value = valued(formula, {name: m.mpf(x) for name, x in at.items()}, Real(m))
     except (ArithmeticError, ValueError, TypeError):  # TypeError: complex numbers have no order
         return None
     return None if isinstance(value, m.mpc) or not m.isfinite(value) else value
 
 
-def _value(formula: Formula, at: Mapping[str, Any], m: Any) -> Any:
-    if isinstance(formula, Number):
-        return m.mpf(formula.value.numerator) / formula.value.denominator
-    if isinstance(formula, Name):
-        return m.mpf(at[formula.name])
-    arguments = [_value(a, at, m) for a in formula.arguments]
-    if any(isinstance(x, m.mpc) for x in arguments):
-        raise ValueError("not real")
-    if formula.function in SWAPPED:
-        return min(arguments) if formula.function == "min" else max(arguments)
-    if formula.function == "clip":
-        return min(max(arguments[0], arguments[1]), arguments[2])
-    return EXPANSIONS[formula.function](m, *arguments)
+class Real(Arithmetic):
+    """An mpmath context's numbers as long as they are real."""
+
+    def alike(self, xs: list[Any]) -> list[Any]:
+        if any(isinstance(x, self.m.mpc) for x in xs):
+            raise ValueError("not real")
+        return xs
 
 
 def _differing_point(row: Row, left: Formula, right: Formula) -> str | None:
@@ -137,13 +128,13 @@ def _form(formula: Formula) -> Any:
         return _Extreme("min", (_Extreme("max", parts[:2]), parts[2]))
     if any(isinstance(part, _Extreme) for part in parts):
         return _inside(formula.function, *parts)
-    return EXPANSIONS[formula.function](sympy, *parts)
+    return applied(formula.function, parts, SYMBOLIC)
 
 
 def _inside(word: str, form: Any) -> Any:
     """exp or minus of a min or max, passed down to its parts."""
     if not isinstance(form, _Extreme):
-        return EXPANSIONS[word](sympy, form)
+        return applied(word, [form], SYMBOLIC)
     if word not in ("exp", "neg"):
         raise NotImplementedError(f"{word} of a min or max")
     way = form.way if word == "exp" else SWAPPED[form.way]

@@ -1,14 +1,11 @@
-"""Value functions as text: known ones with their verdicts, random ones, and an evaluator of the test's own."""
+"""Value functions as text: known ones with their verdicts, and random ones."""
 
 from __future__ import annotations
 
 import random
 from fractions import Fraction
 
-from mpmath import mp, mpf
-
 from halo.analysis.ranges import POSITIVE, Span
-from halo.objective.formula import Formula, Name, Number
 
 BOX = {"b": POSITIVE, "e": Span(Fraction(0), Fraction(1, 2), False, True), "a": Span(Fraction(0), Fraction(1), True, True)}
 
@@ -25,29 +22,6 @@ KNOWN = {  # v: (non-decreasing, concave on gains), as in the papers and shared 
     "logsigmoid(clip(z, -2*b, 2*b))": "pp", "sigmoid(z)**2": "pr", "z*sigmoid(z)": "rr", "tanh(z)": "pp", "asinh(z)": "pp",
     "-abs(z-b)": "rp", "z/(1+abs(z))": "pp", "-b*z": "rp", "z": "pp", "-sigmoid(z)": "rr",
 }  # fmt: skip
-
-
-def valued(formula: Formula, at: dict[str, mpf]) -> mpf:
-    """An evaluator of the test's own: nothing of the vocabulary table."""
-    if isinstance(formula, Number):
-        return mpf(formula.value.numerator) / formula.value.denominator
-    if isinstance(formula, Name):
-        return at[formula.name]
-    if formula.function == "where":
-        left, right = (valued(side, at) for side in formula.arguments[0].arguments)  # type: ignore[union-attr]
-        word = formula.arguments[0].function  # type: ignore[union-attr]
-        holds = {"lt": left < right, "le": left <= right, "gt": left > right, "ge": left >= right}[word]
-        return valued(formula.arguments[1 if holds else 2], at)
-    x, *rest = [valued(a, at) for a in formula.arguments]
-    return {
-        "add": lambda: x + rest[0], "sub": lambda: x - rest[0], "mul": lambda: x * rest[0], "div": lambda: x / rest[0],
-        "pow": lambda: x ** rest[0], "neg": lambda: -x, "exp": lambda: mp.exp(x), "log": lambda: mp.log(x),
-        "sigmoid": lambda: 1 / (1 + mp.exp(-x)), "logsigmoid": lambda: -mp.log(1 + mp.exp(-x)), "softplus": lambda: mp.log(1 + mp.exp(x)),
-        "tanh": lambda: mp.tanh(x), "relu": lambda: max(x, mpf(0)), "abs": lambda: abs(x), "min": lambda: min(x, *rest),
-        "max": lambda: max(x, *rest), "sign": lambda: mp.sign(x), "asinh": lambda: mp.asinh(x),
-        "atan": lambda: mp.atan(x), "expm1": lambda: mp.expm1(x),
-        "clip": lambda: min(max(x, rest[0]), rest[1]),
-    }[formula.function]()  # fmt: skip
 
 
 def random_text(rng: random.Random, depth: int) -> str:

@@ -9,9 +9,9 @@ import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
-from sampled import QUICK, members, spans
+from sampled import QUICK, members, numbers, spans
 
-from halo.analysis.algebra.bernstein import Budget, constant_sign, evaluated
+from halo.analysis.algebra.bernstein import Budget, Spent, constant_sign, evaluated
 from halo.analysis.ranges import POSITIVE, REALS, Span
 
 F = Fraction
@@ -68,3 +68,29 @@ def test_what_would_cost_too_much_is_left_open() -> None:
     terms = {(a, b, c): F(1) for a in range(4) for b in range(4) for c in range(4)}
     assert constant_sign(terms, [POSITIVE] * 3, True, Budget(50)) is None
     assert constant_sign(terms, [POSITIVE] * 3, True, Budget()) == 1
+
+
+@QUICK
+@given(st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 3)), coefficients, min_size=1, max_size=6), numbers, numbers)
+def test_a_polynomial_has_sympys_value(terms: dict[tuple[int, int], int], x: Fraction, y: Fraction) -> None:
+    poly = sympy.Poly.from_dict(dict(terms), X, sympy.Symbol("y"))
+    there = poly.eval((sympy.Rational(x.numerator, x.denominator), sympy.Rational(y.numerator, y.denominator)))
+    assert evaluated({powers: F(c) for powers, c in terms.items()}, [x, y]) == F(int(there.p), int(there.q))
+
+
+@QUICK
+@given(st.dictionaries(st.tuples(st.integers(0, 2), st.integers(0, 2)), coefficients.filter(bool), min_size=1, max_size=4))
+def test_on_few_points_it_is_what_enumeration_says(terms: dict[tuple[int, int], int]) -> None:
+    """A box of two single numbers, and one that is a line: every value can be looked at."""
+    exact = {powers: F(c) for powers, c in terms.items()}
+    there = evaluated(exact, [F(2), F(-3)])
+    assert constant_sign(exact, [Span.point(2), Span.point(-3)], True, Budget()) == ((there > 0) - (there < 0) or None)
+
+
+def test_a_budget_is_spent_once() -> None:
+    budget = Budget(10)
+    budget.spend(7)
+    budget.spend(3)
+    assert budget.left == 0
+    with pytest.raises(Spent):
+        budget.spend(1)

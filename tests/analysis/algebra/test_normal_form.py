@@ -99,3 +99,26 @@ def test_what_is_not_0_is_not_taken_for_0(other: str) -> None:
 def test_variables_are_found_inside_generators(text: str, made_of: str) -> None:
     algebra, form, letters = form_of(text)
     assert algebra.variables_in(form) == {letters[name] for name in made_of}
+
+
+def test_several_scalars_share_their_generators() -> None:
+    """exp(x) is the square of exp(x/2) only if both are written in the same one: the common denominator is found afterwards."""
+    s = Scalars()
+    x = s.variable("x")
+    algebra = Algebra({})
+    whole, half, third = algebra.normals([s.formula(text, x=x) for text in ("exp(x)", "exp(x/2)", "exp(x/3)")])
+    assert whole - half**2 == 0
+    assert whole - third**3 == 0
+    assert len(whole.free_symbols | half.free_symbols | third.free_symbols) == 1
+
+
+def test_the_functions_that_have_generators() -> None:
+    s = Scalars()
+    b, n = s.variable("b"), s.variable("n")
+    algebra = Algebra({b: POSITIVE, n: NEGATIVE})
+    p, q = (algebra.normal(node) for node in (b, n))
+    assert algebra.exp(algebra.log(p)) == p
+    assert algebra.log(algebra.exp(p)) == p
+    assert algebra.log(p**3) == 3 * algebra.log(p)
+    assert (algebra.relu(p), algebra.relu(q), algebra.relu(3 * p)) == (p, 0, 3 * p)
+    assert algebra.relu(p + q) - algebra.relu(-p - q) == p + q
