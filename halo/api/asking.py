@@ -51,11 +51,11 @@ def readable(source: Source, parameters: Mapping[str, float] | None) -> tuple[Co
 
 def known_beside(source: Source) -> Known | None:
     """The objectives among which relatives are looked for. None for one that is among them itself."""
-    from halo.relations.relatives import Known
-
     files = find_objective.files()
     if _is_one_of(source, files):
         return None
+    from halo.relations.relatives import Known  # loads the algebra
+
     return Known(files, find_objective)
 
 

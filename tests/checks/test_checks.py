@@ -224,6 +224,12 @@ def test_json_and_no_torch() -> None:
     assert all(set(finding) == keys for finding in report["findings"])
 
 
+def test_a_verdict_that_is_kept_needs_no_algebra() -> None:
+    examination_of("dpo")
+    script = "import sys; from halo.cli.main import main; code = main(['check', 'dpo']); sys.exit(code or 'sympy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(("text", "value"), [
     ("1 + exp(225) - exp(225)", 1), ("log(exp(200) + 1) - 200 - log(1 + exp(-200))", 0), ("exp(300) * (1 - (1 - exp(-300)))", 1),
     ("(exp(400) + 3) * (exp(400) - 3) - exp(800)", -9), ("1 / (exp(150) + 1 - exp(150))", 1),
