@@ -20,7 +20,7 @@ from transformers import Trainer, TrainingArguments
 
 import halo
 from halo.compiler.pipeline import compile_source
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenized import TokenizedExample
 from halo.interop.hf_trainer import Kit, for_trainer
 from halo.interop.parts import weighed_by
 from halo.loss.function import LossFunction

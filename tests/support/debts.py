@@ -10,7 +10,6 @@ LONG_FUNCTIONS: dict[str, int] = {}
 
 WIDE_LINES: dict[str, int] = {
     "halo/analysis/decide.py": 2,
-    "halo/backends/choosing.py": 1,
     "halo/checks/decomposition.py": 2,
     "halo/checks/gradients.py": 4,
     "halo/checks/invariance.py": 3,
@@ -29,21 +28,13 @@ WIDE_LINES: dict[str, int] = {
     "halo/compiler/graph.py": 1,
     "halo/compiler/lowering/levels.py": 1,
     "halo/compiler/units.py": 1,
-    "halo/data/columns.py": 2,
-    "halo/data/files.py": 2,
-    "halo/data/inspection.py": 4,
-    "halo/data/mixing.py": 1,
-    "halo/data/reading.py": 2,
     "halo/figures/sketch.py": 2,
     "halo/interop/trl_combinations.py": 6,
     "halo/interop/trl_config.py": 8,
-    "halo/interop/trl_trainer.py": 1,
     "halo/lint/diagnoses.py": 2,
     "halo/lint/rules.py": 7,
-    "halo/loss/validation.py": 1,
     "halo/objective/vocabulary.py": 1,
     "halo/plugin/registry.py": 1,
-    "halo/reference/fingerprint.py": 1,
     "halo/relations/closed_forms.py": 1,
     "halo/relations/exclusion.py": 4,
     "halo/relations/fitting.py": 1,
@@ -56,24 +47,6 @@ WIDE_LINES: dict[str, int] = {
     "halo/report/page.py": 2,
     "halo/report/papers.py": 1,
     "halo/testing/parts.py": 1,
-    "halo/training/data/datasets.py": 2,
-    "halo/training/model/loading.py": 2,
-    "halo/training/model/lora.py": 2,
-    "halo/training/run/estimate.py": 1,
-    "plugins/distributed/halo_distributed/deepspeed.py": 2,
-    "plugins/formats/halo_formats/alpaca.py": 1,
-    "plugins/formats/halo_formats/compared.py": 1,
-    "plugins/formats/halo_formats/openai.py": 1,
-    "plugins/formats/halo_formats/ranked.py": 2,
-    "plugins/formats/halo_formats/sharegpt.py": 4,
-    "plugins/formats/halo_formats/turns.py": 2,
-    "plugins/references/halo_references/adapter.py": 1,
-    "plugins/references/halo_references/cached.py": 1,
-    "plugins/references/halo_references/columns.py": 2,
-    "plugins/references/halo_references/command.py": 2,
-    "plugins/references/halo_references/filling.py": 1,
-    "plugins/references/halo_references/moving.py": 1,
-    "plugins/references/halo_references/store.py": 1,
 }
 """How many lines are too wide."""
 
@@ -84,17 +57,13 @@ NESTED_TERNARIES: dict[str, int] = {
     "halo/compiler/exact.py": 1,
     "halo/compiler/lowering/expressions.py": 2,
     "halo/compiler/lowering/whole.py": 1,
-    "halo/data/columns.py": 1,
-    "halo/data/files.py": 1,
     "halo/figures/curve.py": 1,
-    "halo/interop/trl_trainer.py": 1,
     "halo/notation/writing.py": 4,
     "halo/objective/formula.py": 1,
-    "halo/training/run/estimate.py": 1,
 }
 """How many ternaries stand within another one."""
 
-TERNARIES_NOW = 41.5
+TERNARIES_NOW = 34.0
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {
@@ -103,10 +72,8 @@ FULL_ROOMS: dict[str, int] = {
 """Modules. `halo/cli` has one for each command."""
 
 RETIRED_WORDS: dict[str, int] = {
-    "judge": 23,
-    "judged": 32,
-    "pull back": 12,
-    "pulled back": 10,
+    "judge": 14,
+    "judged": 2,
     "veiled": 4,
     "astray": 5,
     "eased": 3,

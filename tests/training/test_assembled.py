@@ -8,15 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from runs import assembled
 
-from halo.compiler.pipeline import compile_source
-from halo.data.tokenizing import TokenizedExample
-from halo.plugin.objectives import find_objective
-from halo.starter.defaults import FEEDBACK, POLICY
-from halo.training.run.assembly import assemble
+from halo.data.tokenized import TokenizedExample
 from halo.training.run.loop import train
 from halo.training.run.run import Run
-from halo.training.settings import Settings
 
 
 class Wandering:
@@ -39,14 +35,6 @@ class Wandering:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.at = state["at"]
-
-
-def assembled(folder: Path, **settings: Any) -> Run:
-    """A run of four pairs a step on the embedded policy, with a feed of its own."""
-    (folder / "rows.jsonl").write_text("".join(FEEDBACK.read_text().splitlines(keepends=True)[:32]))
-    common = {"model_name_or_path": str(POLICY), "data": str(folder / "rows.jsonl"), "backend": "single", "use_cpu": True, "max_steps": 6}
-    compiled = compile_source("dpo", None, find_objective)
-    return assemble(compiled, Settings.model_validate({**common, "learning_rate": 1e-3, **settings}), lambda line: None)
 
 
 def wandering(run: Run) -> Run:

@@ -20,7 +20,8 @@ from halo.cli.main import main
 from halo.scoring.scorer import Scorer
 from halo.training.data.schedule import Schedule, share
 from halo.training.settings import Settings
-from halo.training.step.step import Step, World
+from halo.training.step.step import Step
+from halo.training.step.world import World
 
 pytestmark = pytest.mark.xdist_group("ranks")  # what the fixture computes, one process computes once
 
@@ -84,7 +85,7 @@ class Start:
 
     def logps(self, batch: Any) -> torch.Tensor:
         self.passes += 1
-        return self.scorer(batch).detach()
+        return self.scorer(batch)["logp"].detach()
 
     def describe(self) -> str:
         return "the start"

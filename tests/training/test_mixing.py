@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halo.data.mixing import WINDOW, Mix, grouped
 from halo.errors import DataError
+from halo.training.data.mixing import WINDOW, Mix, grouped
 
 SETS = ["a"] * 30 + ["b"] * 10
 
