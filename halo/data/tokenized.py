@@ -44,7 +44,7 @@ class TokenizedExample:
     weight   how many times it stands in its batch
     round    of a recipe, in which it was sampled; 0 is data
     tensors  what the model reads beside ids, by the name of its argument: torch tensors, joined along their first dimension
-    ref_logps  the reference's log-probs where they are known beforehand, by slot, completion and scored token
+    ref_logps  what the reference gives where it is known beforehand, by slot and completion: `logp`, and words of its own, by token
     source   the set that the example is of, where several are mixed
     """
 
@@ -56,7 +56,7 @@ class TokenizedExample:
     ranks: tuple[int, ...] = ()
     columns: Mapping[str, float] = field(default_factory=dict)
     own: Mapping[str, tuple[Numbers, ...]] = field(default_factory=dict)
-    ref_logps: Mapping[str, tuple[tuple[float, ...], ...]] | None = None
+    ref_logps: Mapping[str, tuple[Mapping[str, tuple[float, ...]], ...]] | None = None
     source: str = ""
     id: str = ""
     origin: Origin = "text"

@@ -105,7 +105,7 @@ class Kit:
             flat = self._flat(_log_probs(model, labels), labels)
             numbers = {slot: iter(named[LOGP].tolist()) for slot, named in flat.items()}
             for example in chosen:
-                rows = {s: tuple(tuple(islice(numbers[s], n)) for n in scored_counts(example, s)) for s in self.needs.slots}
+                rows = {s: tuple({LOGP: tuple(islice(numbers[s], n))} for n in scored_counts(example, s)) for s in self.needs.slots}
                 result.append(replace(example, ref_logps=rows))
         model.train(training)
         return result
@@ -217,7 +217,7 @@ class Kit:
             return {}
         known: dict[str, Scored] = {}
         for slot in self.needs.slots:
-            flat = [logp for example in examples for logps in (example.ref_logps or {})[slot] for logp in logps]
+            flat = [logp for example in examples for own in (example.ref_logps or {})[slot] for logp in own[LOGP]]
             known[slot] = {LOGP: torch.tensor(flat)}
         return known
 

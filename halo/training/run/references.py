@@ -25,7 +25,7 @@ from halo.training.model.loading import check_same_vocabulary, load_model
 from halo.training.model.lora import trains_adapter
 from halo.training.run.run import Policy
 from halo.training.settings import Settings
-from halo.training.step.flat import Flat
+from halo.training.step.flat import Flat, part_of
 from halo.training.step.step import Step
 
 AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
@@ -202,11 +202,12 @@ def scored_ahead(step: Step, examples: Sequence[TokenizedExample], wanted: Seque
 
 
 def _with_logps(example: TokenizedExample, flat: Flat, cursor: dict[str, int]) -> TokenizedExample:
-    found: dict[str, tuple[tuple[float, ...], ...]] = {}
+    found: dict[str, tuple[dict[str, tuple[float, ...]], ...]] = {}
     for slot in cursor:
         rows = []
         for count in scored_counts(example, slot):
-            rows.append(tuple(flat[slot][LOGP][cursor[slot] : cursor[slot] + count].tolist()))
+            own = part_of(flat[slot], cursor[slot], cursor[slot] + count)
+            rows.append({name: tuple(numbers.tolist()) for name, numbers in own.items()})
             cursor[slot] += count
         found[slot] = tuple(rows)
     return replace(example, ref_logps=found)

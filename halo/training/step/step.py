@@ -14,7 +14,7 @@ whose share is smaller runs a filler example through, whose log-probs nothing re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -163,12 +163,15 @@ class Step:
             return {}
         if any(example.ref_logps is None for example in micro):
             return self._in_groups(micro, slots, self._reference)
-        return {slot: {LOGP: self._carried([(example.ref_logps or {})[slot] for example in micro])} for slot in slots}
+        return {slot: self._carried([own for example in micro for own in (example.ref_logps or {})[slot]]) for slot in slots}
 
-    def _carried(self, examples: Sequence[Sequence[Sequence[float]]]) -> Tensor:
-        """Log-probs by example, completion and token, flat."""
-        flat = [logp for completions in examples for logps in completions for logp in logps]
-        return torch.tensor(flat, dtype=self.dtype, device=self.device)
+    def _carried(self, completions: Sequence[Mapping[str, Sequence[float]]]) -> Scored:
+        """What was kept of completions, flat."""
+        found: Scored = {}
+        for name in (LOGP, *self.reference_words):
+            flat = [number for own in completions for number in own[name]]
+            found[name] = torch.tensor(flat, dtype=self.dtype, device=self.device)
+        return found
 
     def _policy(self, micro: Micro, group: Sequence[str], rows: RowBatch) -> Scored:
         if not self.needs.policy_words:
