@@ -31,6 +31,8 @@ def backend_name(asked: str, environment: Mapping[str, str], known: Collection[s
         return launched, "as accelerate launch is configured"
     launched_processes = environment.get("WORLD_SIZE", "1")
     if not launched_processes.isdecimal():
-        raise SettingsError("wrong-value", f"{launched_processes!r} is no number of processes", place=Place("WORLD_SIZE"), hint="unset it: a launcher sets it")
-    several = int(launched_processes) > 1
-    return ("ddp", "the launcher started several processes") if several else ("single", "one process")
+        message = f"{launched_processes!r} is no number of processes"
+        raise SettingsError("wrong-value", message, place=Place("WORLD_SIZE"), hint="unset it: a launcher sets it")
+    if int(launched_processes) > 1:
+        return "ddp", "the launcher started several processes"
+    return "single", "one process"

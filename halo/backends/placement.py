@@ -1,4 +1,4 @@
-"""The processes of a run and how the policy lies on their devices: laid there, pulled back into, updated, gathered for a file and loaded.
+"""The processes of a run and how the policy lies on their devices: laid there, trained, put together for a file or to write, and loaded.
 
 `Placement` itself is one process with plain torch. `Launched` is over the processes of a launcher, by accelerate, which only it knows.
 A backend that shards supplies a subclass. Halo calls each method on every process, in the same order, so that a method may talk to
@@ -8,8 +8,8 @@ the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from halo.backends.context import BackendContext
@@ -39,7 +39,8 @@ class Placement:
         import torch
 
         self.context = context
-        self.device = torch.device("cuda" if torch.cuda.is_available() and not context.cpu else "cpu")
+        on_gpu = torch.cuda.is_available() and not context.cpu
+        self.device = torch.device("cuda" if on_gpu else "cpu")
 
     # -- the processes ---------------------------------------------------------------------------------------------
 
@@ -102,11 +103,11 @@ class Placement:
         """Around every micro-batch of a step but the last: gradients need not be exchanged yet."""
         return nullcontext()
 
-    def pull_back(self, outputs: Sequence[Any], slopes: Sequence[Any]) -> None:
-        """Backpropagates `slopes` from what the module gave. Over a step the MEAN over the processes must arrive in the parameters."""
+    def backward(self, outputs: Sequence[Any], grads: Sequence[Any]) -> None:
+        """Backpropagates `grads` from what the module gave. Over a step the MEAN over the processes must arrive in the parameters."""
         import torch
 
-        torch.autograd.backward(list(outputs), list(slopes))
+        torch.autograd.backward(list(outputs), list(grads))
 
     def update(self, limit: float) -> float:
         """Clips the whole gradient to the norm `limit` (0: no clipping), takes the optimizer's step and forgets the gradient.
@@ -127,6 +128,33 @@ class Placement:
 
         return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
 
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def generating(self, model: Any) -> Iterator[Any]:
+        """The policy whole, without dropout and with its cache, for as long as this lasts: `with placement.generating(model) as policy`.
+
+        Every process must enter, and leaves with the policy as it was. Raises RunFailed for one that cannot be put together.
+        """
+        import torch
+
+        training, cache = model.training, model.config.use_cache
+        model.eval()
+        model.config.use_cache = True
+        try:
+            with self.gathered(model), self.autocast(), torch.no_grad():
+                yield model
+        finally:
+            model.train(training)
+            model.config.use_cache = cache
+
+    def gathered(self, model: Any) -> AbstractContextManager[Any]:
+        """Puts the policy's parameters together on every process, where they lie in parts."""
+        if self.sharded:
+            message = "the policy lies in parts on several processes, and this backend does not put it together to write with it"
+            raise RunFailed("self-test", message, hint="--backend ddp, which holds it whole")
+        return nullcontext()
+
     # -- files -----------------------------------------------------------------------------------------------------
 
     def whole(self, state: Any) -> Any:
@@ -138,7 +166,7 @@ class Placement:
         return tensor
 
     def weights(self, model: Any) -> dict[str, Any] | None:
-        """The model's whole state by name, for the main process to write. None: it can be read from the model itself."""
+        """What is exported: the model's whole state by name, for the main process. None: it can be read from the model itself."""
         return None
 
     def load_weights(self, model: Any, state: dict[str, Any]) -> None:
@@ -154,11 +182,16 @@ class Placement:
     def load_optimizer_state(self, state: Any) -> None:
         """Takes a state back; every process has been given the same."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        values = {
-            index: {key: self.laid(value, parameters[index]) if _fits(value, parameters[index]) else value for key, value in entry.items()}
-            for index, entry in state["state"].items()
-        }
+        values = {index: self._laid_entry(entry, parameters[index]) for index, entry in state["state"].items()}
         self.optimizer.load_state_dict({**state, "state": values})
+
+    def _laid_entry(self, entry: Mapping[str, Any], parameter: Any) -> dict[str, Any]:
+        """A parameter's state in the optimizer, laid as the parameter is."""
+        laid = dict(entry)
+        for key, value in entry.items():
+            if _fits(value, parameter):
+                laid[key] = self.laid(value, parameter)
+        return laid
 
 
 def _fits(value: Any, parameter: Any) -> bool:

@@ -15,7 +15,8 @@ from halo.cli.train import settings_of
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.data.inspection import PERCENTS, Inspection, inspect, parts_of
 from halo.data.template import Template
-from halo.data.tokenizing import Report, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Report
 from halo.errors import Place, SettingsError
 from halo.plugin.objectives import find_objective
 from halo.starter.defaults import borrowed

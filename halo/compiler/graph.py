@@ -156,7 +156,7 @@ class Needs:
     """What must be supplied to compute the loss.
 
     slots       the completions whose log-probs are read; `gradient` those the loss has a gradient in; `coupled` those
-                that a quantity over the batch depends on, so that they must be known before anything is pulled back
+                that a quantity over the batch depends on, so that they must be known before anything goes backward
     reference_slots  the completions whose reference log-probs are read; `moving`: the reference must follow the policy
     vocab_size  whether the size of the model's vocabulary is read
     columns     the columns of the example; `own_columns` by slot those of its completions and tokens (`score` too)

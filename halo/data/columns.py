@@ -19,11 +19,12 @@ from typing import Any
 
 from halo.compiler.graph import Needs
 from halo.data.examples import Example
+from halo.data.tokenized import Numbers
 from halo.errors import DataError, Place
 from halo.objective.schema import Column, Interval
 
-Numbers = Mapping[str, float | tuple[float, ...]]
-"""A completion's columns by name: a number, or one for each scored token."""
+OLD_LOGP = "old_logp"
+"""The column of a completion's log-probs under the policy that sampled it."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,9 @@ class Wanted:
         if value is None and self.declared.default is not None:
             return float(self.declared.default)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else f"a {type(value).__name__}"
-            raise DataError("data-row", f"{key} is {shown}, not a number", place=place)
+            raise DataError("data-row", f"{key} is {_shown(value)}, not a number", place=place)
         if not abs(value) <= sys.float_info.max or value not in Interval.parse(self.declared.domain):
-            raise DataError("data-row", f"{key} is {value if isinstance(value, int) else f'{value:g}'}, outside its domain {self.declared.domain}", place=place)
+            raise DataError("data-row", f"{key} is {_shown(value)}, outside its domain {self.declared.domain}", place=place)
         return float(value)
 
     def numbers(self, value: Any, key: str, tokens: int, place: Place) -> tuple[float, ...]:
@@ -55,12 +55,25 @@ class Wanted:
         return tuple(self.number(x, f"{key}[{i}]", place) for i, x in enumerate(value))
 
 
+def _shown(value: Any) -> str:
+    """What stands where a number should, for a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if isinstance(value, int) else f"a {type(value).__name__}"
+
+
 def wanted_columns(declared: Mapping[str, Column], needs: Needs) -> tuple[Wanted, ...]:
-    """What an objective wants of a row: its declared columns, and the scores of scored feedback."""
+    """What an objective wants of a row: its declared columns, the scores of scored feedback, a sampler's log-probs."""
     own = sorted({name for names in needs.own_columns.values() for name in names})
     scores = Column(level="completion")
     found = [Wanted(name, declared[name], ("",)) for name in needs.columns]
     found += [Wanted(n, declared.get(n, scores), tuple(s for s, names in needs.own_columns.items() if n in names)) for n in own]
+    if needs.sampler:
+        found.append(Wanted(OLD_LOGP, Column(level="token"), needs.slots))
     return tuple(found)
 
 
@@ -83,31 +96,40 @@ def of_completion(
         if slot not in column.slots:
             continue
         key = column.name if slot in ("completion", "mismatched") else f"{slot}_{column.name}"
-        if slot == "mismatched":
-            value = (mismatched or {}).get(column.name)
-        elif slot in example.kind.completions:
-            value = example.own[index].get(column.name) if example.own else None
-        else:
-            value = example.columns.get(key)
-        value = _given(value, column, key, example)
+        value = _given(_value(example, slot, index, column, key, mismatched), column, key, example)
+        default = column.declared.default
         if column.declared.level == "completion":
             found[column.name] = column.number(value, key, example.place)
+        elif value is None and default is not None:
+            found[column.name] = (float(default),) * tokens
         else:
-            default = column.declared.default
-            found[column.name] = (float(default),) * tokens if value is None and default is not None else column.numbers(
-                value, key, tokens, example.place)  # fmt: skip
+            found[column.name] = column.numbers(value, key, tokens, example.place)
     return found
+
+
+def _value(example: Example, slot: str, index: int, column: Wanted, key: str, mismatched: Mapping[str, Any] | None) -> Any:
+    """What the row holds of a column for a slot's completion; None where it holds nothing."""
+    if slot == "mismatched":
+        return (mismatched or {}).get(column.name)
+    if slot not in example.kind.completions:
+        return example.columns.get(key)
+    return example.own[index].get(column.name) if example.own else None
+
+
+EACH = {"example": "a number", "completion": "a number for each completion", "token": "a number for each token"}
+"""What a column of a level holds, in words."""
 
 
 def _given(value: Any, column: Wanted, key: str, example: Example) -> Any:
     """The value, or None where the default stands for it. Raises DataError for a value that is missing."""
     if value is not None or column.declared.default is not None:
         return value
-    whole = example.columns.get(column.name)
-    if example.kind.is_list and column.declared.level != "example" and isinstance(whole, list) and len(whole) != len(example.completions):
-        message = f"{column.name} has {len(whole)} entries, the row has {len(example.completions)} completions"
+    name, level, whole = column.name, column.declared.level, example.columns.get(column.name)
+    if example.kind.is_list and level != "example" and isinstance(whole, list) and len(whole) != len(example.completions):
+        message = f"{name} has {len(whole)} entries, the row has {len(example.completions)} completions"
         raise DataError("data-row", message, place=example.place)
-    name, each = column.name, {"example": "a number", "completion": "a number for each completion", "token": "a number for each token"}
-    message = f"the objective needs the column {key!r}, {each[column.declared.level]}"
-    where = "" if column.declared.level == "example" else f"{name} beside one completion, chosen_{name} and rejected_{name} in pairs, a list {name} in lists; "
-    raise DataError("data-row", message, place=example.place, hint=f"{where}a `default` in the objective would stand for it")
+    where = ""
+    if level != "example":
+        where = f"{name} beside one completion, chosen_{name} and rejected_{name} in pairs, a list {name} in lists; "
+    message, hint = f"the objective needs the column {key!r}, {EACH[level]}", f"{where}a `default` in the objective would stand for it"
+    raise DataError("data-row", message, place=example.place, hint=hint)

@@ -34,7 +34,7 @@ def _read(source: str, split: str, subset: str | None, streaming: bool, texts: S
     path = Path(source)
     if path.is_dir():
         yield from _numbered(map(_without_nulls, _from_disk(path, split)), source)
-    elif reader := _table(partial(_csv, texts=texts)) if path.suffix == ".csv" else READERS.get(_ending(path)):
+    elif reader := _reader(path, texts):
         if not path.is_file():
             raise DataError("not-found", f"there is no data file {source}")
         yield from reader(path)
@@ -49,8 +49,17 @@ def _read(source: str, split: str, subset: str | None, streaming: bool, texts: S
         yield from _numbered(map(_without_nulls, _from_hub(source, split, subset, streaming)), source)
 
 
+def _reader(path: Path, texts: Sequence[str]) -> Callable[[Path], Iterator[Placed]] | None:
+    """What reads files of this ending."""
+    if path.suffix == ".csv":
+        return _table(partial(_csv, texts=texts))
+    return READERS.get(_ending(path))
+
+
 def _ending(path: Path) -> str:
-    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    if path.suffix == ".gz":
+        return "".join(path.suffixes[-2:])
+    return path.suffix
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -73,11 +82,20 @@ def _parsed(line: bytes, place: Place) -> Row:
     except UnicodeDecodeError as problem:
         raise DataError("data-row", f"not UTF-8 text (byte {problem.start})", place=place) from None
     except (ValueError, RecursionError) as problem:  # a ValueError that is no JSONDecodeError: a number of thousands of digits
-        what = problem.msg if isinstance(problem, json.JSONDecodeError) else "nested too deeply" if isinstance(problem, RecursionError) else problem
-        raise DataError("data-row", f"not JSON: {what}", place=place, hint="each line is one JSON object") from None
+        raise DataError("data-row", f"not JSON: {_wrong_with(problem)}", place=place, hint="each line is one JSON object") from None
     if not isinstance(row, dict):
         raise DataError("data-row", f"a {type(row).__name__}, not a JSON object", place=place)
-    return _whole(row, place) if _escaped(line) else row
+    if _escaped(line):
+        return _whole(row, place)
+    return row
+
+
+def _wrong_with(problem: Exception) -> str:
+    if isinstance(problem, json.JSONDecodeError):
+        return problem.msg
+    if isinstance(problem, RecursionError):
+        return "nested too deeply"
+    return str(problem)
 
 
 def _escaped(source: bytes) -> bool:
@@ -91,7 +109,8 @@ def _whole(row: Row, place: Place) -> Row:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError as problem:
         half = f"\\u{ord(problem.object[problem.start]):04x}"
-        raise DataError("data-row", f"{half} is half a character", place=place, hint="escapes from \\ud800 to \\udfff come in pairs") from None
+        hint = "escapes from \\ud800 to \\udfff come in pairs"
+        raise DataError("data-row", f"{half} is half a character", place=place, hint=hint) from None
     return row
 
 
@@ -106,7 +125,9 @@ def _json_array(path: Path) -> Iterator[Placed]:
         raise DataError("data-row", "a .json file holds one array of objects", place=Place(str(path)), hint="one object per line is .jsonl")
     escaped = _escaped(source)
     for row, place in _numbered(rows, str(path)):
-        yield _whole(row, place) if escaped else row, place
+        if escaped:
+            _whole(row, place)
+        yield row, place
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -205,12 +226,16 @@ def _from_disk(path: Path, split: str) -> Iterable[Any]:
         try:
             loaded = datasets.load_dataset(str(path), streaming=True)
         except Exception as problem:  # whatever datasets makes of files that are none of data
-            first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+            first = _first_line(problem)
             hint = "give a file, a save_to_disk folder or a folder of data files"
             raise DataError("data-format", f"the folder {path} holds no data: {first}", hint=hint) from None
     except ValueError as problem:  # JSON beside the rows that is damaged
         raise DataError("data-format", f"the folder {path} cannot be read: {problem}", hint="save it again") from None
     return _split(loaded, split, str(path))
+
+
+def _first_line(problem: Exception) -> str:
+    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
 
 
 def _from_hub(name: str, split: str, subset: str | None, streaming: bool) -> Iterable[Any]:
@@ -219,7 +244,7 @@ def _from_hub(name: str, split: str, subset: str | None, streaming: bool) -> Ite
     try:
         loaded = datasets.load_dataset(name, subset, streaming=streaming)
     except Exception as problem:  # the hub's own errors: no network, no such set, gated, ...
-        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        first = _first_line(problem)
         raise DataError("not-found", f"{name!r} is no file here and cannot be had from the hub: {first}") from None
     return _split(loaded, split, name)
 

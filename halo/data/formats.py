@@ -29,15 +29,32 @@ def text_of(row: Row, column: str, place: Place) -> Text:
 
 def is_messages(value: Any) -> bool:
     """Whether this is a list of chat messages; a turn that only calls tools may have no content."""
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(m, Mapping) and isinstance(m.get("role"), str) and (isinstance(m.get("content"), str) or bool(m.get("tool_calls")))
-        for m in value
-    )  # fmt: skip
+    return isinstance(value, list) and bool(value) and all(map(_is_message, value))
+
+
+def _is_message(turn: Any) -> bool:
+    if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
+        return False
+    return _is_content(turn.get("content")) or bool(turn.get("tool_calls"))
+
+
+def _is_content(value: Any) -> bool:
+    """A text, or a list of parts, each of a type."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in value)
+    return isinstance(value, str)
 
 
 def _message(turn: Mapping[str, Any]) -> dict[str, Any]:
     """What the turn holds, without the nulls that a table puts where a turn lacks what another has."""
-    return {"content": ""} | {key: value for key, value in turn.items() if value is not None}
+    held = {"content": ""} | _without_nulls(turn)
+    if isinstance(held["content"], list):
+        held["content"] = tuple(map(_without_nulls, held["content"]))
+    return held
+
+
+def _without_nulls(held: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in held.items() if value is not None}
 
 
 def prompt_of(row: Row, place: Place) -> Text:
@@ -54,9 +71,11 @@ def answer_of(row: Row, column: str, prompt: Text, place: Place) -> Text:
     if isinstance(text, str):
         return text
     whole = (*messages_of(prompt, "user"),)
-    rest = text[len(whole) :] if [_spoken(m) for m in text[: len(whole)]] == [_spoken(m) for m in whole] else text
+    rest = text
+    if [_spoken(message) for message in text[: len(whole)]] == [_spoken(message) for message in whole]:
+        rest = text[len(whole) :]
     if not rest or rest[0]["role"] != "assistant":
-        what = "nothing" if not rest else f"a turn of the {rest[0]['role']}"
+        what = next((f"a turn of the {message['role']}" for message in rest), "nothing")
         hint = "a completion begins with a turn of the assistant; before it there may be the prompt again, turn by turn"
         raise DataError("data-row", f"{column} has {what} after the prompt", place=place, hint=hint)
     return rest
@@ -64,11 +83,17 @@ def answer_of(row: Row, column: str, prompt: Text, place: Place) -> Text:
 
 def messages_of(text: Text, role: str) -> tuple[Message, ...]:
     """The text as messages; a plain text is one turn of that role."""
-    return ({"role": role, "content": text},) if isinstance(text, str) else text
+    if isinstance(text, str):
+        return ({"role": role, "content": text},)
+    return text
 
 
 def _spoken(message: Message) -> tuple[str, str]:
-    return message["role"], str(message["content"]).strip()
+    """Who said what; of parts, all that they hold."""
+    content = message["content"]
+    if isinstance(content, str):
+        return message["role"], content.strip()
+    return message["role"], str(content)
 
 
 def tools_of(row: Row, place: Place) -> tuple[Mapping[str, Any], ...]:
@@ -161,7 +186,7 @@ def _last_turn(row: Row, column: str, place: Place) -> tuple[Text, str]:
     if not isinstance(transcript, str):
         raise DataError("data-row", f"{column} is a list of messages", place=place, hint="a transcript of Human and Assistant turns")
     parts = HH_TURN.split(transcript)[1:]
-    roles = ["user" if name == "Human" else "assistant" for name in parts[::2]]
+    roles = [{"Human": "user", "Assistant": "assistant"}[name] for name in parts[::2]]
     contents = [content.strip() for content in parts[1::2]]
     if len(roles) < 2 or roles[-1] != "assistant":
         raise RowLeftOut("data-row", "the transcript does not end with an Assistant turn", place=place)

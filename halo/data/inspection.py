@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from halo.data.template import Template
-from halo.data.tokenizing import Tail, TokenizedExample
+from halo.data.tokenized import Tail, TokenizedExample
 from halo.objective.feedback import Feedback
 
 PERCENTS = (50, 90, 99, 100)
@@ -52,16 +52,15 @@ def inspect(
     feedback: Feedback,
     epoch: Sequence[TokenizedExample] | None = None,
 ) -> Inspection:
-    """Looks at every example. `parameters` are the objective's; `epoch` is what an epoch sees, if weights make that another selection."""
+    """Looks at every example. `parameters` are the objective's; `epoch` is what an epoch sees, if shares make that another selection."""
     tails = [tail for example in examples for tails in example.tails.values() for tail in tails]
     sizes = [len(e.prefix) + sum(len(tail.ids) for tails in e.tails.values() for tail in tails) for e in examples]
     tokens = sum(sizes)
     seen = examples if epoch is None else epoch
     labels = sum(bool(e.desirable) for e in seen), sum(e.desirable is False for e in seen)
     scored = sum(sum(tail.scored) for tail in tails)
-    found = Inspection(
-        len(examples), len({e.prompt_key for e in examples}), _lengths(examples), labels, scored / max(1, tokens), tokens, percentiles(sizes)[2]
-    )
+    prompts, heavy = len({e.prompt_key for e in examples}), percentiles(sizes)[2]
+    found = Inspection(len(examples), prompts, _lengths(examples), labels, scored / max(1, tokens), tokens, heavy)
     _check_ends(found, examples, template.tokenizer)
     if epoch is not None:
         shares = Counter(example.source for example in epoch)
@@ -70,7 +69,10 @@ def inspect(
         _check_labels(found, parameters)
     if feedback.has_ranks:
         ties = sum(len(set(e.ranks)) < 2 for e in examples)
-        _say(found.problems if ties == len(examples) else found.notes, ties, "lists of ties only, from which nothing is learned")
+        said = found.notes
+        if ties == len(examples):
+            said = found.problems
+        _say(said, ties, "lists of ties only, from which nothing is learned")
     _say(found.notes, sum(_same(e) for e in examples), "examples whose completions are the same once tokenized")
     _say(found.notes, found.repeated, "examples share their prompt with an earlier one")
     return found
@@ -94,19 +96,28 @@ def percentiles(values: Sequence[int]) -> tuple[int, ...]:
 
 
 def _check_ends(found: Inspection, examples: Sequence[TokenizedExample], tokenizer: Any) -> None:
-    """Every completion ends with the end-of-sequence token, scored; every row has one BOS, at its beginning, or none."""
+    """Every completion ends with the end-of-sequence token, scored, but what was cut; every row has one BOS, at its beginning, or none."""
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     wants = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
     counts: Counter[str] = Counter()
     for example in examples:
         rows = [(*example.prefix, *tail.ids) for tails in example.tails.values() for tail in tails]
         ends = [tail for tails in example.tails.values() for tail in tails]
-        counts["lost"] += any(tail.ids[-1] != eos or not tail.scored[-1] for tail in ends)
+        cut = [tail for tail in ends if tail.finish == "length"]
+        whole = [tail for tail in ends if tail.finish != "length"]
+        counts["ids"] += example.origin == "ids"
+        counts["cut"] += len(cut)
+        counts["taught"] += any(tail.ids[-1] == eos and tail.scored[-1] for tail in cut)
+        counts["lost"] += any(tail.ids[-1] != eos or not tail.scored[-1] for tail in whole)
         counts["double"] += bos is not None and any(row[:2] == (bos, bos) for row in rows)
         counts["none"] += wants and any(row[0] != bos for row in rows)
-    _say(found.problems, counts["lost"], f"examples do not end with the end-of-sequence token {tokenizer.eos_token!r}, so that no end is learned")
+    token, start = repr(tokenizer.eos_token), repr(tokenizer.bos_token)
+    _say(found.problems, counts["lost"], f"examples do not end with the end-of-sequence token {token}, so that no end is learned")
+    _say(found.problems, counts["taught"], f"examples were cut and end with {token} all the same, an end that nobody wrote")
     _say(found.problems, counts["double"], "examples begin with two BOS tokens: the template writes one and the text another")
-    _say(found.problems, counts["none"], f"examples do not begin with the BOS token {tokenizer.bos_token!r}, which the tokenizer is used with")
+    _say(found.problems, counts["none"], f"examples do not begin with the BOS token {start}, which the tokenizer is used with")
+    _say(found.notes, counts["ids"], "examples are trained on the ids that a sampler wrote")
+    _say(found.notes, counts["cut"], "completions were cut at their length, and are taught no end")
 
 
 def _check_labels(found: Inspection, parameters: Mapping[str, float]) -> None:
@@ -116,8 +127,8 @@ def _check_labels(found: Inspection, parameters: Mapping[str, float]) -> None:
     elif {"lambda_d", "lambda_u"} <= set(parameters):
         ratio = parameters["lambda_d"] * good / (parameters["lambda_u"] * bad)
         low, high = (bound * parameters["lambda_u"] * bad / good for bound in WEIGHTS)
-        sentence = f"lambda_d n_d / (lambda_u n_u) is {ratio:.3g}; KTO's authors advise 1 to 4/3, such as lambda_d between {low:.3g} and {high:.3g}"
-        found.notes.append(sentence)
+        advice = f"KTO's authors advise 1 to 4/3, such as lambda_d between {low:.3g} and {high:.3g}"
+        found.notes.append(f"lambda_d n_d / (lambda_u n_u) is {ratio:.3g}; {advice}")
 
 
 def _same(example: TokenizedExample) -> bool:

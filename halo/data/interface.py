@@ -44,4 +44,6 @@ class DataFormat:
     def configured(self, given: Mapping[str, Any]) -> DataFormat:
         """The format as it reads with these options, validated. Raises SettingsError for one that is unknown or not as it must be."""
         chosen = validated(self.options, given, "data format", self.name, Place("--data-format"))
-        return replace(self, read=partial(self.read, options=chosen)) if self.options.model_fields else self
+        if not self.options.model_fields:
+            return self
+        return replace(self, read=partial(self.read, options=chosen))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from halo.data.examples import Example
-from halo.data.tokenizing import Preparation, Report, TokenizedExample, tokenize
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation, Report, tokenize
 from halo.errors import DataError
 
 TRIES = 50  # draws before giving up: enough for a set in which a few rows in a hundred will do
@@ -31,7 +32,7 @@ def prepare(examples: Sequence[Example], how: Preparation) -> tuple[list[Tokeniz
         raise DataError(
             "no-rows",
             f"no example is left to train on ({report})",
-            place=examples[0].place if examples else None,
+            place=next((example.place for example in examples), None),
             hint="raise --max-length, or look at the data",
         )
     if not how.draws:
@@ -66,7 +67,7 @@ class Draws:
             if other is None:
                 message = "a mismatched completion needs a second prompt, and all examples have the same"
                 raise DataError("no-rows", message, place=example.place, hint="the reference point is measured on answers to other prompts")
-            drawn = (other.completions[0], other.own[0] if other.own else {})
+            drawn = (other.completions[0], next(iter(other.own), {}))
             joined = tokenize(example, self.how, drawn)
             if not isinstance(joined, str):
                 return joined

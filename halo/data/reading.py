@@ -24,7 +24,9 @@ class Source(BaseModel):
 
     path: str = Field(min_length=1, description="file, datasets folder or hub name")
     name: str = Field("", description="what metrics call it; left out: the file's name")
-    weight: float | None = Field(None, gt=0, allow_inf_nan=False, description="its share of the examples seen, against the other sets' weights; left out: its size")
+    weight: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="its share of the examples seen, against the other sets' weights; left out: its size"
+    )
     format: Named | None = Field(None, description="a format's name, if it cannot be told from the columns")
     columns: dict[str, str] = Field({}, description="column a format knows -> column that the rows have")
     split: str | None = None
@@ -36,7 +38,9 @@ class Source(BaseModel):
         if not isinstance(value, str):
             return value
         path, at, weight = value.rpartition("@")
-        return {"path": path, "weight": float(weight)} if at and _is_number(weight) else {"path": value}
+        if at and _is_number(weight):
+            return {"path": path, "weight": float(weight)}
+        return {"path": value}
 
     @property
     def label(self) -> str:
@@ -75,7 +79,9 @@ class Reader:
             self._read = self.format.configured(self._options).read
         _check_format(row, place, self.format, self._first, self._formats if self._name is None else ())
         example = self._read(row, place)
-        return replace(example, source=self._label) if self._label else example
+        if not self._label:
+            return example
+        return replace(example, source=self._label)
 
     def examples(self, rows: Iterable[Placed], left_out: Callable[[RowLeftOut, Place], None]) -> Iterator[Example]:
         """The examples of all rows; each row that nothing can be learnt from is given to `left_out` with its reason. Raises DataError."""
@@ -156,7 +162,8 @@ def _format(first: Placed, formats: Sequence[DataFormat], name: str | None) -> D
         message = f"the columns {', '.join(row)} fit several formats: {names}"
         raise DataError("data-format", message, place=place, hint="--data-format says which")
     known = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in sorted(formats, key=lambda form: -_likeness(form, row))[:3])
-    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=f"nearest are {known}; --data-columns KNOWN=YOURS,... renames yours")
+    hint = f"nearest are {known}; --data-columns KNOWN=YOURS,... renames yours"
+    raise DataError("data-format", f"the columns {', '.join(row)} are of no known format", place=place, hint=hint)
 
 
 def _likeness(form: DataFormat, row: Row) -> float:
@@ -180,9 +187,9 @@ def _check_format(row: Row, place: Place, form: DataFormat, first: Placed, forma
         other = _format((row, place), formats, None)
     except DataError:
         other = form
-    lacking = f"the column {missing[0]!r} is missing" if missing else ""
+    lacking = [f"the column {column!r} is missing" for column in missing[:1]]
     if other is not form and (missing or not form.fits(row) or other.kind is not form.kind):
-        message = f"{lacking}{', and ' if lacking else ''}this row is of format {other.name}, the first ({first[1]}) of {form.name}"
+        message = ", and ".join([*lacking, f"this row is of format {other.name}, the first ({first[1]}) of {form.name}"])
         raise DataError("data-format", message, place=place, hint="a set holds rows of one format")
     if missing:
-        raise DataError("data-row", lacking, place=place, hint=nearest(missing[0], row))
+        raise DataError("data-row", lacking[0], place=place, hint=nearest(missing[0], row))

@@ -14,7 +14,8 @@ from halo.data.conversion import Change, converter
 from halo.data.interface import DataFormat
 from halo.data.preparing import Draws, Kept, usable
 from halo.data.reading import Reader, Source, rows_of
-from halo.data.tokenizing import Preparation, Report, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation, Report
 from halo.errors import DataError, Place, RowLeftOut
 
 

@@ -6,12 +6,12 @@ or the last one; what a tool or the user says in between never is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from halo.data.examples import Message, Text
+from halo.data.examples import Message, Part, Text
 from halo.data.formats import messages_of
 from halo.errors import DataError, ModelError
 
@@ -26,11 +26,16 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Template:
-    """How texts become model input: the tokenizer, whether prompts go through its chat template, which turns are scored."""
+    """How texts become model input: the tokenizer, whether prompts go through its chat template, which turns are scored.
+
+    tensors  what reads the parts of messages that are no text: a conversation's -> what the model takes beside ids, by the name of its
+             argument, as `TokenizedExample.tensors`. None: the model reads text
+    """
 
     tokenizer: Any
     chat: bool
     loss_on: Literal["all", "last"] = "all"
+    tensors: Callable[[Sequence[Part]], Mapping[str, Any]] | None = None
 
     @classmethod
     def of(cls, tokenizer: Any, mode: str, loss_on: Literal["all", "last"] = "all") -> Template:
@@ -53,9 +58,10 @@ class Template:
         asked = messages_of(prompt, "user")
         turns = (*asked, *(self._unended(turn) for turn in messages_of(completion, "assistant")))
         scored = [k for k in range(len(asked), len(turns)) if turns[k]["role"] == "assistant"]
-        scored = scored[-1:] if self.loss_on == "last" else scored
+        if self.loss_on == "last":
+            scored = scored[-1:]
         whole = self._conversation(turns, tools).rstrip()
-        whole = whole if whole.endswith(eos) else whole + eos
+        whole = whole.removesuffix(eos) + eos
         spans = [self._span(whole, turns, k, tools) for k in scored]
         spans[-1] = (spans[-1][0], inf)
         if control:
@@ -65,8 +71,10 @@ class Template:
 
     def _unended(self, turn: Message) -> Message:
         """The turn without an end-of-sequence token of its own: the template writes one, or it is added."""
-        content, eos = turn.get("content"), self.tokenizer.eos_token
-        return {**turn, "content": content.removesuffix(eos)} if isinstance(content, str) and turn["role"] == "assistant" else turn
+        content = turn.get("content")
+        if not isinstance(content, str) or turn["role"] != "assistant":
+            return turn
+        return {**turn, "content": content.removesuffix(self.tokenizer.eos_token)}
 
     def _span(self, whole: str, turns: Sequence[Message], k: int, tools: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
         """The characters of an assistant's turn: behind what asks for it, with the mark that ends it."""
@@ -89,12 +97,13 @@ class Template:
             raise ModelError("model", f"the chat template does not write this conversation ({roles}): {problem}") from None
         return text
 
-    def prompt(self, prompt: Text) -> str:
-        """The text after which the model is to answer."""
-        if not self.chat:
-            assert isinstance(prompt, str)
+    def prompt(self, prompt: Text, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """The text after which the model is to answer. Raises DataError for messages where there is no chat template."""
+        if self.chat:
+            return self._conversation(messages_of(prompt, "user"), tools, add_generation_prompt=True)
+        if isinstance(prompt, str):
             return prompt
-        return self._conversation(messages_of(prompt, "user"), (), add_generation_prompt=True)
+        raise DataError("data-format", "the data holds chat messages", hint="use a tokenizer with a chat template")
 
     def ids(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids and the characters of each, with one BOS if the tokenizer is used with one."""

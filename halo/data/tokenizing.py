@@ -8,50 +8,17 @@ is too long is left out, with a count.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.columns import Numbers, Wanted, of_completion, of_example, wanted_columns
-from halo.data.examples import Example, Text
+from halo.data.columns import Wanted, of_completion, of_example, wanted_columns
+from halo.data.examples import Example, Message, Text, pictured, written
 from halo.data.template import Template
+from halo.data.tokenized import Numbers, Tail, TokenizedExample
 from halo.errors import DataError, ModelError, Place
 from halo.objective.feedback import Feedback
-
-
-@dataclass(frozen=True)
-class Tail:
-    """One completion: its ids start with the last token of the shared prefix; `scored` marks what counts."""
-
-    ids: tuple[int, ...]
-    scored: tuple[bool, ...]
-
-
-@dataclass(frozen=True)
-class TokenizedExample:
-    """An example as ids. A whole row is `prefix + tail.ids`. `tails` maps a slot to its completions (several in a list).
-
-    columns: the example's numbers that the objective wants; own: by slot, for each completion its own.
-    ref_logps: the reference's log-probs where they are known beforehand, by slot, completion and scored token.
-    source: the set that the example is of, where several are mixed.
-    """
-
-    prefix: tuple[int, ...]
-    tails: Mapping[str, tuple[Tail, ...]]
-    place: Place
-    prompt_key: str
-    desirable: bool | None = None
-    ranks: tuple[int, ...] = ()
-    columns: Mapping[str, float] = field(default_factory=dict)
-    own: Mapping[str, tuple[Numbers, ...]] = field(default_factory=dict)
-    ref_logps: Mapping[str, tuple[tuple[float, ...], ...]] | None = None
-    source: str = ""
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest row."""
-        return len(self.prefix) + max(len(tail.ids) for tails in self.tails.values() for tail in tails)
 
 
 @dataclass(frozen=True)
@@ -109,7 +76,9 @@ class Report:
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {why}" for why, count in self.dropped.most_common())
-        return f"{self.kept} examples" + (f"; left out: {reasons}" if reasons else "")
+        if not reasons:
+            return f"{self.kept} examples"
+        return f"{self.kept} examples; left out: {reasons}"
 
 
 def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping[str, Any]] | None = None) -> TokenizedExample | str:
@@ -117,6 +86,9 @@ def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping
 
     Raises DataError for a column that is wanted and that the row lacks, or that is not what was declared.
     """
+    beside = _tensors(example, how.template)
+    if not example.completions:
+        return _prompt_alone(example, how, beside)
     texts = _texts_by_slot(example, how.slots)
     if mismatched is not None:
         texts["mismatched"] = (mismatched[0],)
@@ -130,15 +102,40 @@ def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping
                 return "with a completion of which the chat template writes nothing"
             rows.setdefault(slot, []).append(row)
     flat = [row for group in rows.values() for row in group]
-    limit = how.max_length
-    if limit is not None and max(len(row.ids) for row in flat) > limit:
-        what = "longer" if min(row.first for row in flat) < limit else "with a prompt longer"
-        return f"{what} than max_length {limit}"
-    result = _shared(example, rows, flat)
+    if why := _too_long(max(len(row.ids) for row in flat), min(row.first for row in flat), how.max_length):
+        return why
+    result = _shared(example, rows, flat, beside)
     if not how.columns:
         return result
     other = mismatched[1] if mismatched is not None else None
     return replace(result, columns=of_example(example, how.columns), own=_own_columns(example, how, rows, len(result.prefix), other))
+
+
+def _prompt_alone(example: Example, how: Preparation, beside: Mapping[str, Any]) -> TokenizedExample | str:
+    """A prompt that a sampler is to answer: exactly the ids that a completion would follow in training."""
+    ids, _ = how.template.ids(how.template.prompt(example.prompt, example.tools))
+    if why := _too_long(len(ids), len(ids), how.max_length):
+        return why
+    return TokenizedExample(tuple(ids), {}, example.place, example.prompt_key, source=example.source, id=example.id, tensors=beside)
+
+
+def _too_long(longest: int, prompt: int, limit: int | None) -> str:
+    """Why an example is left out whose longest row, and whose prompt, have so many tokens; or nothing."""
+    if limit is None or longest <= limit:
+        return ""
+    what = "longer" if prompt < limit else "with a prompt longer"
+    return f"{what} than max_length {limit}"
+
+
+def _tensors(example: Example, template: Template) -> Mapping[str, Any]:
+    """What the model reads beside ids. Raises DataError for images and the like that it does not read."""
+    parts = [part for text in (example.prompt, *example.completions) for part in pictured(text)]
+    if not parts:
+        return {}
+    if template.tensors is None:
+        hint = "leave these parts out, or take a model that reads them"
+        raise DataError("data-row", f"a message holds {parts[0]['type']}, and the model reads text", place=example.place, hint=hint)
+    return template.tensors(parts)
 
 
 def _own_columns(
@@ -146,7 +143,8 @@ def _own_columns(
 ) -> dict[str, tuple[Numbers, ...]]:
     """By slot, for each completion its own numbers; the prompt has so many scored tokens."""
     counts = {slot: [sum(row.scored) for row in group] for slot, group in rows.items()}
-    counts |= {"prompt": [prompt]} if "prompt" in how.slots else {}
+    if "prompt" in how.slots:
+        counts["prompt"] = [prompt]
     own: dict[str, tuple[Numbers, ...]] = {}
     for slot, sizes in counts.items():
         found = []
@@ -179,12 +177,14 @@ def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[
 
 def _unusable(completion: Text, eos: str) -> str:
     """Why a completion cannot be trained on, or nothing."""
-    if isinstance(completion, str):
-        return "" if completion.removesuffix(eos).strip() else "with an empty completion"
-    last = completion[-1] if completion else {"role": "assistant", "content": ""}
+    last: Message = {"role": "assistant", "content": completion}
+    if not isinstance(completion, str):
+        last = next(reversed(completion), {"role": "assistant", "content": ""})
     if last["role"] != "assistant":
         return "with a completion that does not end with the assistant"
-    return "" if str(last["content"]).removesuffix(eos).strip() or last.get("tool_calls") else "with an empty completion"
+    if written(last["content"]).removesuffix(eos).strip() or last.get("tool_calls"):
+        return ""
+    return "with an empty completion"
 
 
 @dataclass(frozen=True)
@@ -205,14 +205,18 @@ def _row(template: Template, example: Example, completion: Text, control: str) -
     # a token that straddles the boundary is scored: it is what the model must produce
     scored = [any(high > begin and low < end for begin, end in rendered.spans) for low, high in places]
     scored[0] = False
-    return _Row(ids, scored, scored.index(True) if True in scored else len(ids))
+    first = next((place for place, counts in enumerate(scored) if counts), len(ids))
+    return _Row(ids, scored, first)
 
 
-def _shared(example: Example, rows: Mapping[str, list[_Row]], flat: list[_Row]) -> TokenizedExample:
+def _shared(
+    example: Example, rows: Mapping[str, list[_Row]], flat: Sequence[_Row], beside: Mapping[str, Any]
+) -> TokenizedExample:
     """Splits off the longest common prefix; its last token is repeated at the head of every tail."""
     limit = min(row.first for row in flat)
     common = next((i for i in range(limit) if len({tuple(row.ids[i : i + 1]) for row in flat}) > 1), limit)
     cut = max(common - 1, 0)
     tails = {slot: tuple(Tail(tuple(row.ids[cut:]), tuple(row.scored[cut:])) for row in group) for slot, group in rows.items()}
     prefix, key = tuple(flat[0].ids[:cut]), example.prompt_key
-    return TokenizedExample(prefix, tails, example.place, key, example.desirable, example.ranks, source=example.source)
+    marks: dict[str, Any] = {"desirable": example.desirable, "ranks": example.ranks, "source": example.source, "id": example.id}
+    return TokenizedExample(prefix, tails, example.place, key, tensors=beside, **marks)

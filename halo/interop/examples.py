@@ -16,7 +16,8 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.data.conversion import gather
 from halo.data.preparing import prepare
 from halo.data.template import Template
-from halo.data.tokenizing import Preparation, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation
 from halo.errors import DataError, Place
 from halo.plugin.registry import supplied
 

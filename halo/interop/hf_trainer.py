@@ -1,6 +1,6 @@
 """A halo objective as the loss of transformers' `Trainer`.
 
-    kit = for_trainer("simpo", tokenizer, {"gamma": 0.5})
+    kit = for_trainer(halo.compile_objective("simpo", {"gamma": 0.5}), tokenizer)
     Trainer(model, args, train_dataset=kit.dataset(rows), data_collator=kit.collate, compute_loss_func=kit.loss)
 
 The Trainer runs the model on whole rows; the loss takes the scored tokens' log-probs from the logits that come back. Given a
@@ -19,22 +19,22 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-import halo
-from halo.data.tokenizing import TokenizedExample
-from halo.errors import DataError, ModelError, Place, PluginError, SettingsError
+from halo.data.tokenized import TokenizedExample
+from halo.errors import DataError, ModelError, Place, SettingsError
 from halo.interop.examples import Reader, Rows
-from halo.interop.parts import check_whole, processes, weighed_by
+from halo.interop.parts import check_whole, compiled_loss, processes, weighed_by
 from halo.loss.function import LossFunction
-from halo.scoring.distributions import SUMS
-from halo.scoring.rows import scored_counts
-from halo.training.step.batch import EffectiveBatch, Facts, logp_of
+from halo.scoring.distributions import LOGP, SUMS, Scored, sums_of
+from halo.scoring.head import wide
+from halo.scoring.rows import PROMPT, scored_counts
+from halo.training.step.batch import EffectiveBatch, Facts
 from halo.training.step.metrics import Sums, added, means, measure
 
 IGNORED = -100
 
 
 def for_trainer(
-    source: Any,
+    loss: Any,
     tokenizer: Any,
     parameters: Mapping[str, float] | None = None,
     *,
@@ -45,14 +45,15 @@ def for_trainer(
     per_micro_batch: bool = False,
     say: Callable[[str], None] = print,
 ) -> Kit:
-    """Compiles an objective (see `halo.compile_objective`) for use in a `Trainer`. Raises HaloError.
+    """A loss, or the source of an objective (see `halo.compile_objective`), for use in a `Trainer`. Raises HaloError.
 
+    parameters       those of an objective that is compiled here; a loss has its own
     reference        a model, scored beside the policy in every step; `Kit.with_reference` scores ahead instead
     per_micro_batch  accepts that means, sorts and statistics over a batch are over one micro-batch of one process
     max_length, chat_template and seed are those of `halo train`.
     """
     reader = Reader(tokenizer, chat_template, max_length, seed, say)
-    return Kit(halo.compile_objective(source, parameters), reader, reference, per_micro_batch)
+    return Kit(compiled_loss(loss, parameters), reader, reference, per_micro_batch)
 
 
 class Labels(dict[str, Any]):
@@ -63,7 +64,9 @@ class Labels(dict[str, Any]):
     """
 
     def __getitem__(self, key: Any) -> Any:
-        return super().__getitem__(key) if isinstance(key, str) else self
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        return self
 
     def ne(self, ignored: int) -> Tensor:
         """(B,) the weight of each example."""
@@ -81,8 +84,6 @@ class Kit:
         self.weighed = weighed_by(objective.compiled.graph)
         self._reference_words = tuple(word.removeprefix("ref_") for word in self.needs.words if word not in self.needs.policy_words)
         self._sums: Sums = {}
-        if self.needs.sampler:
-            raise PluginError("plugin", f"{self.name} needs old_logp, the log-probs of a sampler, which a Trainer does not have")
 
     def dataset(self, rows: Rows, data_format: str | None = None) -> list[TokenizedExample]:
         """Rows as the examples that `collate` takes; what is too long is left out, never cut. Raises DataError or ModelError."""
@@ -102,9 +103,9 @@ class Kit:
             chosen = examples[start : start + batch_size]
             labels = send_to_device(self._labels(chosen), next(model.parameters()).device)
             flat = self._flat(_log_probs(model, labels), labels)
-            numbers = {slot: iter(logp_of(x).tolist()) for slot, x in flat.items()}
+            numbers = {slot: iter(named[LOGP].tolist()) for slot, named in flat.items()}
             for example in chosen:
-                rows = {s: tuple(tuple(islice(numbers[s], n)) for n in scored_counts(example, s)) for s in self.needs.slots}
+                rows = {s: tuple({LOGP: tuple(islice(numbers[s], n))} for n in scored_counts(example, s)) for s in self.needs.slots}
                 result.append(replace(example, ref_logps=rows))
         model.train(training)
         return result
@@ -116,8 +117,21 @@ class Kit:
         if self.needs.reference and self.reference is None and any(example.ref_logps is None for example in examples):
             hint = "kit.with_reference(kit.dataset(rows), model), or for_trainer(..., reference=model)"
             raise SettingsError("missing-key", f"{self.name} needs a reference", hint=hint)
+        for example in examples:
+            self._check(example)
         labels = self._labels(examples)
         return {**labels["inputs"], "labels": labels}
+
+    def _check(self, example: TokenizedExample) -> None:
+        """Raises ObjectiveError for a weight without a meaning, DataError for what the Trainer's own pass over rows does not know."""
+        if example.weight != 1.0:
+            self.objective.check_weights()
+        asks = list(example.tensors)
+        if any(tail.temperature != 1.0 for tails in example.tails.values() for tail in tails):
+            asks.append("a temperature")
+        if asks:
+            message = f"the example has {', '.join(asks)} beside its ids, and a Trainer scores ids"
+            raise DataError("data-row", message, place=example.place, hint="halo train knows them")
 
     def loss(self, outputs: Any, labels: Labels, num_items_in_batch: Any = None) -> Tensor:
         """This micro-batch's share of the loss of a step; a `compute_loss_func`. Raises SettingsError."""
@@ -127,7 +141,9 @@ class Kit:
             with torch.no_grad():
                 log_q = _log_probs(self.reference, labels)
         policy = self._flat(_scored(outputs.logits, labels), labels, self.needs.policy_words, log_q)
-        reference = labels["reference"] if log_q is None else self._flat(log_q, labels, self._reference_words)
+        reference = labels["reference"]
+        if log_q is not None:
+            reference = self._flat(log_q, labels, self._reference_words)
         device, vocabulary = outputs.logits.device, outputs.logits.shape[-1]
         inputs = EffectiveBatch(labels["facts"], self.needs, self.objective.feedback, device, vocabulary).inputs(policy, reference)
         share = self._share(labels, num_items_in_batch)
@@ -165,8 +181,10 @@ class Kit:
         places: dict[str, list[int]] = {slot: [] for slot in slots}
         cursor = 0
         for example in examples:
-            prompt = {"prompt": list(range(1, len(example.prefix) + 1))} if "prompt" in slots else {}
-            for slot, tail in ((name, tail) for name in slots if name != "prompt" for tail in example.tails[name]):
+            prompt = {}
+            if PROMPT in slots:
+                prompt[PROMPT] = list(range(1, len(example.prefix) + 1))
+            for slot, tail in ((name, tail) for name in slots if name != PROMPT for tail in example.tails[name]):
                 ids = torch.tensor([*example.prefix, *tail.ids])
                 scored = {**prompt, slot: [len(example.prefix) + i for i, counts in enumerate(tail.scored) if counts]}
                 prompt = {}  # scored in the first row of its example
@@ -178,9 +196,8 @@ class Kit:
                 rows.append(ids)
                 targets.append(target)
         real = [torch.ones_like(ids) for ids in rows]
-        weights = [sum(scored_counts(example, self.weighed)) if self.weighed in slots else 1 for example in examples]
         return Labels(
-            weights=torch.tensor(weights),
+            weights=torch.tensor([example.weight * self._size(example) for example in examples]),
             inputs={"input_ids": pad_sequence(rows, True), "attention_mask": pad_sequence(real, True)},
             targets=pad_sequence(targets, True, IGNORED),
             places={slot: torch.tensor(where, dtype=torch.long) for slot, where in places.items()},
@@ -188,23 +205,29 @@ class Kit:
             facts=[Facts.of(example, slots) for example in examples],
         )
 
-    def _known(self, examples: Sequence[TokenizedExample]) -> dict[str, Tensor]:
+    def _size(self, example: TokenizedExample) -> int:
+        """What an example weighs among the others: itself, or its scored tokens of a slot."""
+        if self.weighed in self.needs.slots:
+            return sum(scored_counts(example, str(self.weighed)))
+        return 1
+
+    def _known(self, examples: Sequence[TokenizedExample]) -> dict[str, Scored]:
         """Reference log-probs that the examples carry, flat by slot."""
         if not self.needs.reference or any(example.ref_logps is None for example in examples):
             return {}
-        return {s: torch.tensor([x for e in examples for row in (e.ref_logps or {})[s] for x in row]) for s in self.needs.slots}
+        known: dict[str, Scored] = {}
+        for slot in self.needs.slots:
+            flat = [logp for example in examples for own in (example.ref_logps or {})[slot] for logp in own[LOGP]]
+            known[slot] = {LOGP: torch.tensor(flat)}
+        return known
 
-    def _flat(self, log_p: Tensor, labels: Labels, words: Sequence[str] = (), log_q: Tensor | None = None) -> dict[str, Tensor]:
-        """By slot (n, 1 + words): log-probs of the scored tokens, and the full-vocabulary words beside them."""
+    def _flat(self, log_p: Tensor, labels: Labels, words: Sequence[str] = (), log_q: Tensor | None = None) -> dict[str, Scored]:
+        """By slot, log-probs of the scored tokens, and the full-vocabulary words beside them."""
         targets = labels["targets"][:, 1:]
         if log_q is None and any(SUMS[word].compares for word in words):
             raise ModelError("model", f"{', '.join(words)} needs the reference's distributions: for_trainer(..., reference=model)")
-        columns = [log_p.gather(-1, targets[targets != IGNORED][:, None])[:, 0]]
-        for word in words:
-            value = SUMS[word].value(log_p, log_q)
-            columns.append(value + (value.clamp(SUMS[word].low, SUMS[word].high) - value).detach())
-        table = torch.stack(columns, -1)
-        return {slot: table[where] for slot, where in labels["places"].items()}
+        named = sums_of(log_p, targets[targets != IGNORED], words, log_q)
+        return {slot: {name: x[where] for name, x in named.items()} for slot, where in labels["places"].items()}
 
 
 def _log_probs(model: Any, labels: Labels) -> Tensor:
@@ -214,4 +237,4 @@ def _log_probs(model: Any, labels: Labels) -> Tensor:
 def _scored(logits: Tensor, labels: Labels) -> Tensor:
     """(n, V) log-probs, in float32 or float64, at the positions that predict a scored token."""
     chosen = logits[:, :-1][labels["targets"][:, 1:] != IGNORED]
-    return torch.log_softmax(chosen if chosen.dtype == torch.float64 else chosen.float(), -1)
+    return torch.log_softmax(chosen.to(wide(chosen.dtype)), -1)

@@ -1,17 +1,32 @@
-"""When a batch is judged in parts: whether the loss of the whole is a weighted mean of the losses of its parts."""
+"""What both trainers need: a loss, and whether that of a whole batch is a weighted mean of the losses of its parts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
+import halo
 from halo.compiler.graph import LossGraph, Node, topological
 from halo.errors import Place, SettingsError
+from halo.loss.function import LossFunction
+
+
+def compiled_loss(source: Any, parameters: Mapping[str, float] | None) -> LossFunction:
+    """The loss that is given, or that of an objective's source (see `halo.compile_objective`). Raises HaloError."""
+    if not isinstance(source, LossFunction):
+        return halo.compile_objective(source, parameters)
+    if parameters:
+        hint = "halo.compile_objective(source, parameters)"
+        raise SettingsError("wrong-value", "a loss has its parameters already", place=Place("parameters"), hint=hint)
+    return source
 
 
 def weighed_by(graph: LossGraph) -> str | None:
     """What the parts of a batch are weighed by: `examples`, or the slot whose scored tokens count; None if by nothing.
 
-    Halo's own trainer judges the whole effective batch at once and needs no such answer. None stands for what couples
+    Halo's own trainer evaluates the whole effective batch at once and needs no such answer. None stands for what couples
     examples (a quantity over the batch, a running statistic, an outer function) and for terms of different denominators.
     """
     if graph.statistics or any(node.batch for node in topological([graph.loss])):

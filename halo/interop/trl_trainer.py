@@ -1,6 +1,6 @@
 """A halo objective as the loss of TRL's `DPOTrainer` or `KTOTrainer`.
 
-    Trainer = for_trl(DPOTrainer, "simpo", {"gamma": 0.5})
+    Trainer = for_trl(DPOTrainer, halo.compile_objective("simpo", {"gamma": 0.5}))
     Trainer(model=model, args=DPOConfig(...), train_dataset=rows)       # everything else is TRL's
 
 TRL runs its own loss for what it logs; the per-token log-probs of policy and reference are overheard with forward hooks, and
@@ -11,16 +11,15 @@ the objective's loss of them is what is trained on. Relied upon are public names
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
 from torch import Tensor
 
-import halo
 from halo.errors import Place, PluginError, SettingsError
-from halo.interop.parts import check_whole, processes, weighed_by
+from halo.interop.parts import check_whole, compiled_loss, processes, weighed_by
 from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
 from halo.objective.feedback import LABELLED, PAIRED
@@ -29,31 +28,35 @@ from halo.training.step.metrics import Sums, added, means, measure
 TESTED = "1.16.0"
 KINDS = {"DPOTrainer": PAIRED, "KTOTrainer": LABELLED}
 """TRL's trainer -> the feedback it reads, of which it scores every slot."""
+SCORED_BY = {"KL_completion_mask": "mismatched", "completion_mask": "completion"}
+"""The masks of a batch, in the order in which TRL scores what they mark, and the slots of labelled feedback."""
 OF_THEIR_LOSS = (
     "loss_type", "loss_weights", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "discopop_tau",
     "use_weighting", "desirable_weight", "undesirable_weight",
 )  # fmt: skip
-"""Settings of the loss that is replaced. `loss_type` stays open to KTOTrainer, which takes from it whether mismatched completions are scored."""
+"""Settings of the loss that is replaced. `loss_type` stays open to KTOTrainer, which takes from it whether it scores mismatched
+completions."""
 
 
-def for_trl(base: Any, source: Any, parameters: Mapping[str, float] | None = None, *, per_micro_batch: bool = False) -> Any:
+def for_trl(base: Any, loss: Any, parameters: Mapping[str, float] | None = None, *, per_micro_batch: bool = False) -> Any:
     """A subclass of TRL's `DPOTrainer` or `KTOTrainer` (or of a subclass of theirs) whose loss is the objective's.
 
-    parameters       those of the objective; `beta` of TRL's configuration is not among them
+    loss             a loss, or the source of an objective (see `halo.compile_objective`)
+    parameters       those of an objective that is compiled here; `beta` of TRL's configuration is not among them
     per_micro_batch  accepts that means, sorts and statistics over a batch are over one micro-batch of one process
     Raises HaloError: here for what such a trainer cannot supply, and when it is made for settings that would have no effect.
     """
-    objective = halo.compile_objective(source, parameters)
+    objective = compiled_loss(loss, parameters)
     name = objective.compiled.graph.name
     kind = next((kind.__name__ for kind in base.__mro__ if kind.__name__ in KINDS and kind.__module__.startswith("trl.")), None)
     if kind is None:
         raise PluginError("plugin", f"{base.__name__} is none of TRL's trainers that halo knows", hint=f"known: {', '.join(KINDS)}")
     _check_needs(objective, name, kind)
     state = {"halo_objective": objective, "halo_kind": kind, "halo_per_micro_batch": per_micro_batch, "__module__": __name__}
-    return type(f"{base.__name__}_{name}", (_Judged, base), state)
+    return type(f"{base.__name__}_{name}", (_WithObjective, base), state)
 
 
-class _Judged:
+class _WithObjective:
     """Before a TRL trainer in the order of classes: its loss is `halo_objective`'s, its logs get halo's metrics under `halo/`."""
 
     halo_objective: LossFunction
@@ -69,18 +72,25 @@ class _Judged:
         with _overheard(self.model, self.ref_model) as heard:
             theirs = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
         batch = _inputs(self.halo_kind, inputs, heard, self.halo_objective)
-        prefix = "" if self.model.training else "eval_"
+        prefix = _prefix(self.model)
         if not prefix:
             self.halo_objective.update_statistics(batch)
         output = self.halo_objective(batch)
         self.halo_sums[prefix] = added([self.halo_sums[prefix], measure(output, batch, self.halo_objective.feedback)])
-        return (output.loss, theirs[1]) if return_outputs else output.loss
+        if return_outputs:
+            return output.loss, theirs[1]
+        return output.loss
 
     def log(self: Any, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        prefix = "" if self.model.training else "eval_"
+        prefix = _prefix(self.model)
         logs |= {f"{prefix}halo/{name}": value for name, value in means(self.halo_sums[prefix]).items()}
         self.halo_sums[prefix] = Sums()
         super().log(logs, *args, **kwargs)  # type: ignore[misc]
+
+
+def _prefix(model: Any) -> str:
+    """What TRL puts before the names of its metrics."""
+    return "" if model.training else "eval_"
 
 
 @contextmanager
@@ -102,7 +112,7 @@ def _overheard(*models: Any) -> Iterator[list[Tensor]]:
 
 def _inputs(kind: str, inputs: Mapping[str, Any], heard: list[Tensor], objective: LossFunction) -> LossInputs:
     """TRL's batch and what was overheard of it as the inputs of the loss."""
-    names = [name for name in ("KL_completion_mask", "completion_mask") if name in inputs]  # in this order TRL scores them, if both
+    names = [name for name in SCORED_BY if name in inputs]
     passes = len(heard) // max(len(names), 1)
     if "completion_mask" not in names or len(heard) not in (len(names), 2 * len(names)) or passes <= bool(objective.needs.reference):
         raise _unknown("gives no per-token log-probs of policy and reference that halo could overhear")
@@ -110,19 +120,23 @@ def _inputs(kind: str, inputs: Mapping[str, Any], heard: list[Tensor], objective
     for index, name in enumerate(names):
         mask = inputs[name][:, 1:].bool()
         logp, *ref = (x[:, -mask.shape[1] :] for x in heard[index :: len(names)])  # prompt-tuning puts virtual tokens before
-        completions = Completions(token_logps=logp, mask=mask, ref_token_logps=ref[0] if ref else None)
-        found |= (
-            _halves(completions) if kind == "DPOTrainer" else {"completion" if name == "completion_mask" else "mismatched": completions}
-        )
-    return LossInputs(found, desirable=inputs["label"] if kind == "KTOTrainer" else None)
+        completions = Completions(token_logps=logp, mask=mask, ref_token_logps=next(iter(ref), None))
+        if KINDS[kind].is_pair:
+            found |= _halves(completions)
+        else:
+            found[SCORED_BY[name]] = completions
+    return LossInputs(found, desirable=inputs.get("label"))
 
 
 def _halves(both: Completions) -> dict[str, Completions]:
     """A batch of pairs: the chosen completions, then the rejected ones."""
     masks, logps = both.mask.chunk(2), both.token_logps.chunk(2)
-    refs = both.ref_token_logps.chunk(2) if both.ref_token_logps is not None else (None, None)
+    refs: Sequence[Tensor | None] = (None, None)
+    if both.ref_token_logps is not None:
+        refs = both.ref_token_logps.chunk(2)
     return {
-        slot: Completions(token_logps=logps[i], mask=masks[i], ref_token_logps=refs[i]) for i, slot in enumerate(("chosen", "rejected"))
+        slot: Completions(token_logps=logp, mask=mask, ref_token_logps=ref)
+        for slot, logp, mask, ref in zip(PAIRED.completions, logps, masks, refs, strict=True)
     }
 
 
@@ -131,8 +145,8 @@ def _check_needs(objective: LossFunction, name: str, kind: str) -> None:
     feedback = KINDS[kind]
     needs = objective.needs
     if objective.feedback is not feedback:
-        other = next((other for other, wanted in KINDS.items() if wanted is objective.feedback), None)
-        hint = f"for_trl({other}, ...)" if other else "halo.interop.hf_trainer.for_trainer"
+        others = [f"for_trl({other}, ...)" for other, wanted in KINDS.items() if wanted is objective.feedback]
+        hint = next(iter(others), "halo.interop.hf_trainer.for_trainer")
         raise PluginError("plugin", f"{name} wants {objective.feedback} feedback, {kind} reads {feedback}", hint=hint)
     lacking = [slot for slot in needs.slots if slot not in feedback.slots] + [*needs.words, *needs.columns]
     lacking += [column for columns in needs.own_columns.values() for column in columns]
@@ -152,7 +166,7 @@ def _check_trainer(trainer: Any) -> None:
     name, graph, needs = objective.compiled.graph.name, objective.compiled.graph, objective.needs
     if not hasattr(trainer, "ref_model") or getattr(trainer, "loss_is_scaled_for_ga", None) is not False:
         raise _unknown(f"has another {kind} than halo relies on")
-    defaults = {f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory() for f in dataclasses.fields(args)}
+    defaults = {field.name: _default(field) for field in dataclasses.fields(args)}
     names = [field for field in OF_THEIR_LOSS if field in defaults and not (field == "loss_type" and kind == "KTOTrainer")]
     idle = [field for field in names if getattr(args, field) != defaults[field]]
     idle += ["beta"] if args.beta not in (defaults["beta"], objective.objective_parameters.get("beta")) else []
@@ -174,6 +188,12 @@ def _check_trainer(trainer: Any) -> None:
         raise SettingsError("wrong-value", f"{name} needs mismatched completions", place=Place("loss_type"), hint='leave it "kto"')
     if weighed_by(graph) != "examples" and not trainer.halo_per_micro_batch:
         check_whole(name, graph, args.gradient_accumulation_steps == 1 and processes() == 1)
+
+
+def _default(field: Any) -> Any:
+    if field.default_factory is dataclasses.MISSING:
+        return field.default
+    return field.default_factory()
 
 
 def _unknown(what: str) -> PluginError:

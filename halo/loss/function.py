@@ -37,7 +37,9 @@ class LossFunction(nn.Module):
         self.source = compiled.source
         self.needs: Needs = compiled.graph.needs
         self.feedback = compiled.graph.feedback
-        self.running = Running(compiled.graph.statistics) if compiled.graph.statistics else None
+        self.running: Running | None = None
+        if compiled.graph.statistics:
+            self.running = Running(compiled.graph.statistics)
         self._required = Required(compiled.graph)
         self._functions = {PLAIN: _executed(compiled.source, compiled.graph.name)}
         if validate:
@@ -56,11 +58,15 @@ class LossFunction(nn.Module):
         statistics  values to use in place of the running ones
         """
         self._required.check(inputs)
-        return self._called(inputs, parameters, self.statistics() if statistics is None else statistics)
+        if statistics is None:
+            statistics = self.statistics()
+        return self._called(inputs, parameters, statistics)
 
     def statistics(self) -> dict[str, Tensor]:
         """The running statistics as they are: 0-dimensional, float64, detached."""
-        return self.running.current() if self.running is not None else {}
+        if self.running is None:
+            return {}
+        return self.running.current()
 
     def update_statistics(self, inputs: LossInputs, parameters: Mapping[str, Parameter] | None = None) -> dict[str, Tensor]:
         """Takes one effective batch into the running statistics; their values after it."""
@@ -82,6 +88,10 @@ class LossFunction(nn.Module):
         variant, numbers = of_call(self.compiled, parameters, prepared)
         found: Tensor = self._of(variant)[f"observe_{name}"](prepared, **numbers, **_as_numbers_of(prepared, statistics))
         return found
+
+    def check_weights(self) -> None:
+        """Raises ObjectiveError if a weight of an example has no meaning in this objective."""
+        self._of(Variant(weighted=True))
 
     def extra_repr(self) -> str:
         return f"{self.compiled.graph.name}, {', '.join(f'{k}={v:g}' for k, v in self.objective_parameters.items())}"

@@ -96,9 +96,8 @@ class Required:
         for slot in self.needs.slots:
             own = inputs.completions[slot]
             mask = own.mask.bool()
-            there = mask.any(-1)
-            example = there.any(-1) if there.ndim > 1 else there
-            yield f"{slot}.mask is false everywhere in an example", "each example has a scored token", ~example.all()
+            there = mask.flatten(1).any(-1)
+            yield f"{slot}.mask is false everywhere in an example", "each example has a scored token", ~there.all()
             tensors = {"token_logps": own.token_logps, "ref_token_logps": own.ref_token_logps, "old_token_logps": own.old_token_logps}
             for name, x in {**tensors, **own.columns}.items():
                 if x is not None and x.is_floating_point():

@@ -42,8 +42,7 @@ class Completions:
         def ready(x: Tensor | None) -> Tensor | None:
             if x is None:
                 return None
-            wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-            return torch.where(mask, wide, PADDING)
+            return torch.where(mask, _wide(x), PADDING)
 
         logps = ready(self.token_logps)
         assert logps is not None
@@ -93,15 +92,22 @@ class Completions:
             raise AttributeError(f"these completions have no {name!r}") from None
 
 
+def _wide(x: Tensor) -> Tensor:
+    """Float32, or float64 that is it already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def _filled(x: Tensor, mask: Tensor) -> Tensor:
     """Half precision becomes float32; what is not there becomes the largest number that is, inside the domain whatever that is.
 
     Tokens may be missing, and completions of a list.
     """
-    wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    wide = _wide(x)
     if (x.ndim < mask.ndim and mask.ndim < 3) or not x.numel():
         return wide  # every completion of a pair is there
-    real = mask if x.ndim == mask.ndim else mask.any(-1)
+    real = mask
+    if x.ndim < mask.ndim:
+        real = mask.any(-1)
     largest = torch.where(real, wide.detach(), -torch.inf).amax()
     return torch.where(real, wide, torch.where(torch.isfinite(largest), largest, 0.0))
 
@@ -129,8 +135,11 @@ class LossInputs:
     def prepared(self) -> LossInputs:
         """See `Completions.prepared`."""
         ready = {slot: completions.prepared() for slot, completions in self.completions.items()}
-        desirable = self.desirable.bool() if self.desirable is not None else None
-        weights = self.weights.to(next(iter(ready.values())).token_logps) if self.weights is not None else None
+        desirable, weights = self.desirable, self.weights
+        if desirable is not None:
+            desirable = desirable.bool()
+        if weights is not None:
+            weights = weights.to(next(iter(ready.values())).token_logps)
         return LossInputs(
             ready, desirable=desirable, ranks=self.ranks, columns=self.columns, vocab_size=self.vocab_size, weights=weights
         )

@@ -51,8 +51,10 @@ class Running(nn.Module):
 
 def reduced(way: str, moments: Tensor) -> Tensor:
     """The mean, or the standard deviation with n - 1 (0 for one number), from count, mean and sum of squares."""
-    count, mean, squares = moments
-    return mean if way == "mean" else torch.sqrt(squares / torch.where(count > 1, count - 1, 1.0))
+    count, mean, squares = moments.unbind()
+    if way == "mean":
+        return mean
+    return torch.sqrt(squares / torch.where(count > 1, count - 1, 1.0))
 
 
 def joined(first: Tensor, second: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ Tolerance. Float64 keeps 16 digits and the words are good to a few units in the 
 that cancel a millionfold. It is relative to the number itself; for the loss and its terms to their largest item, for a
 slope to sum |g_i d_i|, because such sums may cancel to nothing.
 
-A mismatch is judged in three steps. With four times the digits it must stand. If the rewritten graph, in exact
+A mismatch is looked at in three steps. With four times the digits it must stand. If the rewritten graph, in exact
 arithmetic, does not give the declared number, a rewrite is wrong. Else the printed code is wrong, unless the formula is
 beyond float64 for any code: its rewritten form moves as much when each step is off by one rounding, or a number on the
 way leaves float64's range (for a slope, the root of that range: the product rule multiplies two of them).
@@ -97,10 +97,11 @@ class _Point:
         largest = self.largest(values)
         for name, tensor in _returned(output).items():
             node, numbers = named[name], tensor.detach().tolist()
-            for key, true in values[node].items() if node.axes else [((), values[node])]:
+            floor, indexed = (0, values[node]) if node.axes else (largest, {(): values[node]})
+            for key, true in indexed.items():
                 got, exactly = self.number(numbers, node, key), _value_of(self.batch.exact, name, key)
                 quantity = _Quantity(name + "".join(f"[{index}]" for index in key), name, got, exactly)
-                self.report.values += self.compare(quantity, true, max(abs(true), 0 if node.axes else largest))
+                self.report.values += self.compare(quantity, true, max(abs(true), floor))
         if self.defined(values[self.graph.loss]):
             self.check_slopes(values, output)
         if observe is not None:
@@ -120,7 +121,9 @@ class _Point:
 
     def returned_by(self, run: Callable[..., LossOutput]) -> LossOutput:
         try:
-            return run(self.batch.inputs, statistics=self.given()) if self.graph.statistics else run(self.batch.inputs)
+            if not self.graph.statistics:
+                return run(self.batch.inputs)
+            return run(self.batch.inputs, statistics=self.given())
         except HaloError:
             raise
         except Exception as error:
@@ -138,12 +141,12 @@ class _Point:
 
     def number(self, numbers: Any, node: Node, key: tuple[int, ...]) -> float:
         """The number of an output at an index; tokens lie where the sample put them."""
-        *outer, last = key if node.axes else (None,)
+        where = list(key)
         if node.axes and node.axes[-1] == "token":
-            last = self.places(node, key)[last]
-        for index in outer:
+            where[-1] = self.places(node, key)[where[-1]]
+        for index in where:
             numbers = numbers[index]
-        return float(numbers if last is None else numbers[last])
+        return float(numbers)
 
     def places(self, node: Node, key: tuple[int, ...]) -> Any:
         assert node.tokens is not None
@@ -152,7 +155,9 @@ class _Point:
         if axis:
             return rows[key[node.axes.index(axis)]]
         which = [n.data for n in topological([node]) if n.op == "select"]
-        return rows[self.evaluator.selected(str(which[0]), key[0])] if which else rows
+        if not which:
+            return rows
+        return rows[self.evaluator.selected(str(which[0]), key[0])]
 
     # -- slopes ----------------------------------------------------------------------------------------------------
 
@@ -160,7 +165,7 @@ class _Point:
         gradients: dict[Leaf, Any] = dict.fromkeys(self.batch.leaves)
         if output.loss.requires_grad:
             found = torch.autograd.grad(output.loss, list(self.batch.leaves.values()), allow_unused=True)
-            gradients = {leaf: None if g is None else g.tolist() for leaf, g in zip(self.batch.leaves, found, strict=True)}
+            gradients |= {leaf: grad.tolist() for leaf, grad in zip(self.batch.leaves, found, strict=True) if grad is not None}
         rng = Random(1)
         for b in range(self.batch.exact.examples):
             direction = _Direction(self.batch.exact, list(self.batch.leaves), b, rng)
@@ -172,30 +177,31 @@ class _Point:
                 self.report.kinks += 1
                 continue
             products = list(direction.products(gradients, self.batch.places))
-            finite = all(map(math.isfinite, products))
-            got, scale = (math.fsum(products), math.fsum(map(abs, products))) if finite else (math.nan, 0.0)
+            got, scale = math.nan, 0.0
+            if all(map(math.isfinite, products)):
+                got, scale = math.fsum(products), math.fsum(map(abs, products))
             quantity = _Quantity(f"slope of the loss in example {b}", "loss", got, _slope_of(direction, self.exponent), slope=True)
             self.report.slopes += self.compare(quantity, (left + right) / 2, scale)
 
-    # -- judging ---------------------------------------------------------------------------------------------------
+    # -- comparing -------------------------------------------------------------------------------------------------
 
     def compare(self, quantity: _Quantity, true: Any, scale: Any) -> bool:
         """Whether there was something to compare. Raises RunFailed if it differs."""
         if not self.defined(true):
             self.report.beyond += 1
             return False
-        tolerance = RELATIVE * scale + (self.floor if quantity.slope else 0)
+        tolerance = RELATIVE * scale + self.floor * quantity.slope
         if self.near(quantity.got, true, tolerance):
             return True
-        self.judge(quantity, tolerance)
+        self.look_closely(quantity, tolerance)
         self.report.beyond += 1
         return False
 
     def near(self, got: float, true: Any, tolerance: Any) -> bool:
         return math.isfinite(got) and bool(abs(true - got) <= tolerance + TINY)
 
-    def judge(self, quantity: _Quantity, tolerance: Any) -> None:
-        """A mismatch, looked at closely. Returns only if no float64 code could do better."""
+    def look_closely(self, quantity: _Quantity, tolerance: Any) -> None:
+        """Returns only if no float64 code could do better than this mismatch."""
         failure = None
         for digits in (self.digits, 4 * self.digits):
             failure = self.fault(quantity, tolerance, self.evaluator_with(digits))
@@ -219,10 +225,13 @@ class _Point:
     def leaves_float64(self, quantity: _Quantity, evaluator: Evaluator) -> bool:
         """Whether a number on the way, in the rewritten graph, overflows or underflows."""
         nodes = topological([_named(self.compiled.graph)[quantity.output]])
-        values = evaluator.values(nodes, self.batch.exact).values()
-        numbers = [x for v in values for x in (v.values() if isinstance(v, dict) else [v]) if not isinstance(x, bool)]
-        low, high = (TINY**0.5, HUGE**0.5) if quantity.slope else (TINY, HUGE)
-        return any(not abs(x) < high or 0 < abs(x) < low for x in numbers)
+        numbers: list[Any] = []
+        for value in evaluator.values(nodes, self.batch.exact).values():
+            numbers += value.values() if isinstance(value, dict) else [value]
+        low, high = TINY, HUGE
+        if quantity.slope:
+            low, high = TINY**0.5, HUGE**0.5
+        return any(not abs(x) < high or 0 < abs(x) < low for x in numbers if not isinstance(x, bool))
 
     def is_noise(self, quantity: _Quantity, evaluator: Evaluator, exact: Any) -> bool:
         """Whether the rewritten formula moves as much when every step of it is off by one rounding."""
@@ -248,19 +257,21 @@ class _Direction:
 
     def moved(self, by: Any) -> ExactBatch:
         """The batch a step along the direction, in the numbers of `by`."""
-        rows = dict(self.batch.rows)
+        rows: dict[str, Any] = dict(self.batch.rows)
         for (slot, name), all_steps in self.steps.items():
             there = rows[slot][self.b]
             new = [_moved(row, name, [by * step for step in steps]) for row, steps in zip(_rows_of(there), all_steps, strict=True)]
-            rows[slot] = [*rows[slot][: self.b], new[0] if isinstance(there, Row) else new, *rows[slot][self.b + 1 :]]
+            rows[slot] = list(rows[slot])
+            rows[slot][self.b] = new[0] if isinstance(there, Row) else new
         return replace(self.batch, rows=rows)
 
     def products(self, gradients: dict[Leaf, Any], places: dict[str, Any]) -> Iterator[float]:
         """g_i d_i for every token that has a gradient."""
         for (slot, name), steps in self.steps.items():
             if gradients[slot, name] is not None:
-                single = isinstance(self.batch.rows[slot][self.b], Row)
-                own, where = ([x[self.b]] if single else x[self.b] for x in (gradients[slot, name], places[slot]))
+                own, where = gradients[slot, name][self.b], places[slot][self.b]
+                if isinstance(self.batch.rows[slot][self.b], Row):
+                    own, where = [own], [where]
                 for row, row_places, row_steps in zip(own, where, steps, strict=False):
                     yield from (row[place] * step for place, step in zip(row_places, row_steps, strict=True))
 
@@ -327,8 +338,13 @@ GROUPS = ("terms", "items", "rewards", "reference_points")
 def _named(graph: LossGraph) -> dict[str, Node]:
     """Every output by a name that the declared and the rewritten graph share."""
     observed = {f"statistics[{name!r}]": running.observed for name, running in graph.statistics.items()}
-    return {"loss": graph.loss} | {f"{group}[{name!r}]": node for group in GROUPS for name, node in getattr(graph, group).items()} | observed
+    return _by_name(graph) | observed
 
 
 def _returned(output: LossOutput) -> dict[str, Any]:
-    return {"loss": output.loss} | {f"{group}[{name!r}]": value for group in GROUPS for name, value in getattr(output, group).items()}
+    return _by_name(output)
+
+
+def _by_name(whole: LossGraph | LossOutput) -> dict[str, Any]:
+    """The loss, and the members of every group, as the code names them."""
+    return {"loss": whole.loss} | {f"{group}[{name!r}]": one for group in GROUPS for name, one in getattr(whole, group).items()}

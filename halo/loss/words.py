@@ -66,7 +66,9 @@ def _extreme(pairwise: Any, plain: Any, clamp: str, values: tuple[Tensor | float
     result = tensors[0]
     for tensor in tensors[1:]:
         result = pairwise(result, tensor)
-    return torch.clamp(result, **{clamp: plain(numbers)}) if numbers else result
+    if not numbers:
+        return result
+    return torch.clamp(result, **{clamp: plain(numbers)})
 
 
 def clip(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
@@ -91,7 +93,9 @@ def pick(x: Tensor, index_B: Tensor) -> Tensor:
 
 def count(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """How many there are, as a number of x's type."""
-    dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    dtype = torch.get_default_dtype()
+    if x.is_floating_point():
+        dtype = x.dtype
     there = torch.ones_like(x, dtype=dtype)
     if weights is not None:
         there = there * weights
@@ -107,8 +111,11 @@ def one_if_none(number: Tensor) -> Tensor:
 
 def total(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Sum over what the mask holds."""
-    weighed = x if weights is None else x * weights
-    return _sum(weighed if mask is None else torch.where(mask, weighed, 0.0), dims)
+    if weights is not None:
+        x = x * weights
+    if mask is not None:
+        x = torch.where(mask, x, 0.0)
+    return _sum(x, dims)
 
 
 def mean(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
@@ -129,7 +136,9 @@ def std(x: Tensor, mask: Tensor | None, dims: Dims = None, weights: Tensor | Non
 
 def moments(x: Tensor, mask: Tensor | None, weights: Tensor | None = None) -> Tensor:
     """(3,) float64, detached: how many there are, their mean, and the sum of squares around it. Those of nothing are 0."""
-    x, weights = x.detach().double(), weights if weights is None else weights.detach().double()
+    x = x.detach().double()
+    if weights is not None:
+        weights = weights.detach().double()
     number = count(x, mask, None, weights)
     centre = total(x, mask, None, weights) / one_if_none(number)
     return torch.stack([number, centre, total((x - centre) ** 2, mask, None, weights)])
@@ -172,29 +181,41 @@ def sort(x_B: Tensor) -> Tensor:
 
 def any(mask: Tensor, _: None, dims: Dims = None, weights: Tensor | None = None) -> Tensor:
     """Whether the mask holds anywhere along `dims`."""
-    there = mask if weights is None else mask & (weights > 0)
-    return torch.amax(there, dim=_as_tuple(dims, there, None))
+    if weights is not None:
+        mask = mask & (weights > 0)
+    return torch.amax(mask, dim=_as_tuple(dims, mask, None))
 
 
 def _there(mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
     """The mask without what stands there no times."""
     if weights is None:
         return mask
-    return weights > 0 if mask is None else mask & (weights > 0)
+    if mask is None:
+        return weights > 0
+    return mask & (weights > 0)
 
 
 def _extremum(x: Tensor, mask: Tensor | None, dims: Dims, function: Any, nothing: float) -> Tensor:
     dims = _as_tuple(dims, x, mask)
-    result: Tensor = function(x if mask is None else torch.where(mask, x, nothing), dim=dims)
-    return torch.where(torch.isinf(result), 0.0, result) if mask is not None else result
+    if mask is None:
+        whole: Tensor = function(x, dim=dims)
+        return whole
+    result: Tensor = function(torch.where(mask, x, nothing), dim=dims)
+    return torch.where(torch.isinf(result), 0.0, result)
 
 
 def _sum(x: Tensor, dims: Dims) -> Tensor:
-    return x.sum() if dims is None else x.sum(dim=dims)
+    if dims is None:
+        return x.sum()
+    return x.sum(dim=dims)
 
 
 def _as_tuple(dims: Dims, x: Tensor, mask: Tensor | None) -> tuple[int, ...]:
-    if dims is None:
-        size = max(x.ndim, mask.ndim if mask is not None else 0)
-        return tuple(range(-size, 0))
-    return dims if isinstance(dims, tuple) else (dims,)
+    if isinstance(dims, tuple):
+        return dims
+    if dims is not None:
+        return (dims,)
+    size = x.ndim
+    if mask is not None:
+        size = max(size, mask.ndim)
+    return tuple(range(-size, 0))

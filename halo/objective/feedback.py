@@ -119,7 +119,9 @@ class Feedback:
 
     @property
     def count(self) -> tuple[int, float]:
-        """The least and the greatest number of completions of an example."""
+        """The least and the greatest number of completions of an example. One alone says something only by its score."""
+        if self.is_list and self.has_scores:
+            return 1, inf
         if self.is_list:
             return 2, inf
         return len(self.completions), len(self.completions)
@@ -247,16 +249,29 @@ SCORED = Feedback(
 )
 
 FEEDBACK: dict[str, Feedback] = {kind.name: kind for kind in (DEMONSTRATIONS, LABELLED, PAIRED, RANKED, SCORED)}
-"""By name."""
+"""By name, those that an objective can be of."""
+
+PROMPTS = Feedback(
+    name="prompts",
+    meaning="a prompt alone, which a sampler is to answer",
+    completions=(),
+    roles={},
+    default_role=None,
+    role_hint="there is no completion",
+)
+"""What an online feed is given, and no objective reads: its samples become examples of an objective's kind."""
+
+KINDS: dict[str, Feedback] = {**FEEDBACK, PROMPTS.name: PROMPTS}
+"""By name, what an example can be."""
 
 
 def kind_of(kind: Feedback | str) -> Feedback:
     """The kind itself, or the one of that name. Raises PluginError."""
     if isinstance(kind, Feedback):
         return kind
-    if kind not in FEEDBACK:
-        raise PluginError("plugin", f"{kind!r} is no kind of feedback", hint=nearest(kind, FEEDBACK))
-    return FEEDBACK[kind]
+    if kind not in KINDS:
+        raise PluginError("plugin", f"{kind!r} is no kind of feedback", hint=nearest(kind, KINDS))
+    return KINDS[kind]
 
 
 def data_kinds() -> tuple[Feedback, ...]:

@@ -2,6 +2,7 @@
 
 A fingerprint is the sha256 over the files that `from_pretrained` reads from a folder. What changes no log-prob is left out: names of
 folders, versions, the state of a trainer. The same weights in another form (.bin for .safetensors, other shards) have another fingerprint.
+Weights in memory, which no file holds yet, are told by their names, types, sizes and numbers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ LARGE = 2**20
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin", "pytorch_model-*-of-*.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 """Of each, the first that a folder has is what `from_pretrained` reads."""
-IDLE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "base_model_name_or_path", "revision", "inference_mode"}
+IDLE = {
+    "_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "base_model_name_or_path", "revision", "inference_mode",
+}  # fmt: skip
 """Entries of config.json and adapter_config.json that change no log-prob, or (the types, the base) are told elsewhere."""
 
 
@@ -37,6 +40,18 @@ def weights_fingerprint(name: str) -> str:
     if not parts:
         raise ModelError("model", f"{folder} holds no weights that can be fingerprinted", hint=f"known are {', '.join(WEIGHTS + ADAPTER)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def state_fingerprint(state: Mapping[str, Any]) -> str:
+    """64 hexadecimal digits for tensors by name, whatever their order and wherever they lie."""
+    import torch
+
+    result = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        own = tensor.detach().cpu().contiguous()
+        result.update(f"{name} {own.dtype} {tuple(own.shape)}\n".encode())
+        result.update(own.reshape(-1).view(torch.uint8).numpy())  # as bytes: numpy has no bfloat16
+    return result.hexdigest()
 
 
 def _folder(name: str) -> Path:

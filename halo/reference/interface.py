@@ -20,7 +20,7 @@ class Reference(Protocol):
     """A reference at work: log-probs of rows, without a gradient."""
 
     def logps(self, rows: RowBatch) -> Tensor:
-        """Flat log-probs of the scored tokens, in the order of `Scorer.forward`."""
+        """Flat log-probs of the scored tokens, at the rows' temperature, in the order of `Scorer.forward`."""
 
     def describe(self) -> str:
         """One line for the run's output: which reference this is."""
@@ -52,7 +52,7 @@ class ScoredModel(Protocol):
     """A model wrapped to score rows: called for flat log-probs, or asked for what they are made of."""
 
     def __call__(self, rows: RowBatch) -> Tensor:
-        """See `Scorer.forward`."""
+        """The `logp` of `Scorer.forward`."""
 
     def states(self, rows: RowBatch) -> Distributions:
         """See `Scorer.states`."""

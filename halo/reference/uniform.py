@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from halo.reference.interface import ReferenceContext
-from halo.scoring.distributions import Uniform
+from halo.scoring.distributions import LOGP, Uniform
 from halo.scoring.rows import RowBatch
 
 
@@ -16,11 +16,13 @@ class UniformReference:
         self._vocabulary = context.vocabulary
 
     def logps(self, rows: RowBatch) -> Tensor:
-        return self.states(rows).scored()
+        return self.states(rows).scored()[LOGP]
 
     def states(self, rows: RowBatch) -> Uniform:
-        prompt = int(rows.prefix_length.sum()) if rows.score_prefix else 0
-        return Uniform(int(rows.scored.sum()) + prompt, self._vocabulary, rows.tail_ids.device)
+        positions = int(rows.scored.sum())
+        if rows.score_prefix:
+            positions += int(rows.prefix_length.sum())
+        return Uniform(positions, self._vocabulary, rows.tail_ids.device)
 
     def describe(self) -> str:
         return "uniform over tokens"

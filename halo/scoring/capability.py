@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from halo.errors import ModelError
+from halo.scoring.distributions import LOGP
 from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch
 from halo.scoring.scorer import Scorer, whole_rows
@@ -20,23 +21,30 @@ def compare_with_logits(scorer: Scorer, rows: RowBatch, path: str) -> float:
     """The largest difference in log-prob between the scorer's path and the model's own logits on these rows."""
     before, scorer.path = scorer.path, path  # type: ignore[assignment]
     try:
-        ours = scorer(rows)
+        ours = scorer(rows)[LOGP]
     finally:
         scorer.path = before
-    return float((ours - own_logps(scorer.model, rows)).abs().max()) if len(ours) else 0.0
+    if not len(ours):
+        return 0.0
+    return float((ours - own_logps(scorer.model, rows)).abs().max())
 
 
 def own_logps(model: Any, rows: RowBatch) -> Tensor:
     """Log-probs of the scored tail tokens from the model's full logits, the slow and plain way."""
     ids, lengths, shift = whole_rows(rows)
     result = []
-    for row in range(len(ids)):
-        logits = model(input_ids=ids[row : row + 1, : int(lengths[row])], use_cache=False).logits[0]
-        logps = torch.log_softmax(logits.double(), -1)
+    for row, owner in enumerate(rows.owner.tolist()):
+        beside = {name: each[owner] for name, each in rows.tensors.items()}
+        logits = model(input_ids=ids[row : row + 1, : int(lengths[row])], use_cache=False, **beside).logits[0].double()
+        if rows.temperature is not None:
+            logits = logits / rows.temperature[row]
+        logps = torch.log_softmax(logits, -1)
         for column in torch.nonzero(rows.scored[row]).flatten().tolist():
             position = int(shift[row]) + column
             result.append(logps[position - 1, ids[row, position]])
-    return torch.stack(result) if result else torch.zeros(0)
+    if not result:
+        return torch.zeros(0)
+    return torch.stack(result)
 
 
 def choose_path(scorer: Scorer, rows: RowBatch, packing: bool, dtype: torch.dtype) -> str:
@@ -57,7 +65,9 @@ def choose_path(scorer: Scorer, rows: RowBatch, packing: bool, dtype: torch.dtyp
     try:
         register(scorer.model)
         packed = compare_with_logits(scorer, rows, "packed")
-        why = "" if packed <= limit else f"they differ by {packed:.3g} nats"
+        why = ""
+        if not packed <= limit:
+            why = f"they differ by {packed:.3g} nats"
     except Exception as problem:  # whatever a model with another attention raises: fall back and say so
         why = f"{type(problem).__name__}: {problem}".splitlines()[0]
     if why:

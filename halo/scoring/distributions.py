@@ -21,7 +21,26 @@ import torch
 from torch import Tensor
 
 from halo.errors import ModelError
-from halo.scoring.head import chunks, logits_of, token_logps
+from halo.scoring.head import (
+    chunks,
+    cooled,
+    log_probs_of,
+    logits_of,
+    of_targets,
+    part,
+    refuse_a_second_derivative,
+    there,
+    token_logps,
+    transformed,
+    wide,
+)
+
+LOGP = "logp"
+Scored = dict[str, Tensor]
+"""What scoring gives of N tokens: (N,) each, by name, differentiable in the weights they were computed from.
+
+`logp` is always there. The words that were asked for stand beside it, and what else a scorer has, such as a trained head.
+"""
 
 
 class Distributions(Protocol):
@@ -37,18 +56,22 @@ class Distributions(Protocol):
     def log_probs(self, at: slice) -> Tensor:
         """(n, V) in float32 or float64, nats; one number where all tokens are alike."""
 
-    def scored(self, words: Sequence[str] = ()) -> Tensor:
-        """(N,) log-probs of the tokens that came; with words (N, 1 + words), a column for each."""
+    def scored(self, words: Sequence[str] = ()) -> Scored:
+        """Log-probs of the tokens that came, and the words."""
 
 
 @dataclass(frozen=True)
 class States:
-    """What a model's head is given and is: hidden (N, H), targets (N) the tokens that came, weight (V, H), bias (V) or None."""
+    """What a model's head is given and is: hidden (N, H), targets (N) the tokens that came, weight (V, H), bias (V) or None.
+
+    temperature (N,) or None: what the logits are divided by, the head's own where there is none
+    """
 
     hidden: Tensor
     targets: Tensor
     weight: Tensor
     bias: Tensor | None = None
+    temperature: Tensor | None = None
 
     @property
     def vocabulary(self) -> int:
@@ -58,21 +81,38 @@ class States:
         return replace(self, weight=self.weight.to(self.hidden.dtype))
 
     def log_probs(self, at: slice) -> Tensor:
-        logits = logits_of(self.hidden[at], self.weight, self.bias)
+        logits = logits_of(self.hidden[at], self.weight, self.bias, part(self.temperature, at))
         return logits.sub_(torch.logsumexp(logits, -1, keepdim=True))  # as the policy's: equal weights give equal bits, and KL 0
 
-    def scored(self, words: Sequence[str] = (), reference: Distributions | None = None) -> Tensor:
+    def scored(self, words: Sequence[str] = (), reference: Distributions | None = None) -> Scored:
         """As the protocol says; differentiable in hidden states and head. Words that compare want the `reference`."""
         if not words:
-            return token_logps(self.hidden, self.targets, self.weight, self.bias)
+            return {LOGP: token_logps(self.hidden, self.targets, self.weight, self.bias, self.temperature)}
+        compared = self._compared(words, reference)
+        if transformed():
+            return self._plainly(words, compared)
+        table = _ChunkedSums.apply(self.hidden, self.targets, self.weight, self.bias, self.temperature, tuple(words), compared)
+        return dict(zip((LOGP, *words), table.unbind(-1), strict=True))
+
+    def _compared(self, words: Sequence[str], reference: Distributions | None) -> Distributions | None:
+        """The reference, if a word reads it. Raises ModelError if it is not there, or is over another vocabulary."""
         needs = [word for word in words if SUMS[word].compares]
-        if needs and reference is None:
+        if not needs:
+            return None
+        if reference is None:
             raise ModelError("model", f"{', '.join(needs)} needs the reference's distributions beside the policy's")
-        if needs and reference is not None and reference.vocabulary != self.vocabulary:
+        if reference.vocabulary != self.vocabulary:
             sizes = f"{self.vocabulary} tokens, the reference's {reference.vocabulary}"
             raise ModelError("model", f"{', '.join(needs)} compares one vocabulary with another: the policy's head has {sizes}")
-        result: Tensor = _ChunkedSums.apply(self.hidden, self.targets, self.weight, self.bias, tuple(words), reference if needs else None)
-        return result
+        return reference
+
+    def _plainly(self, words: Sequence[str], reference: Distributions | None) -> Scored:
+        """By plain operations on whole logits."""
+        log_p = log_probs_of(self.hidden, self.weight.to(self.hidden.dtype), self.bias, self.temperature)
+        log_q = None
+        if reference is not None:
+            log_q = reference.ready().log_probs(slice(0, len(self.targets)))
+        return sums_of(log_p, self.targets, words, log_q)
 
 
 @dataclass(frozen=True)
@@ -89,11 +129,10 @@ class Uniform:
     def log_probs(self, at: slice) -> Tensor:
         return torch.tensor(-math.log(self.vocabulary), dtype=torch.float64)  # of no dimension: takes the policy's type and device
 
-    def scored(self, words: Sequence[str] = ()) -> Tensor:
-        known = {"entropy": math.log(self.vocabulary), "log_sum_sq_probs": -math.log(self.vocabulary)}
-        columns = [-math.log(self.vocabulary), *(known[word] for word in words)]
-        flat = torch.tensor(columns, device=self.device).expand(self.positions, -1)
-        return flat if words else flat[:, 0]
+    def scored(self, words: Sequence[str] = ()) -> Scored:
+        nats = math.log(self.vocabulary)
+        known = {LOGP: -nats, "entropy": nats, "log_sum_sq_probs": -nats}
+        return {name: torch.full((self.positions,), known[name], device=self.device) for name in (LOGP, *words)}
 
 
 @dataclass(frozen=True)
@@ -135,6 +174,15 @@ SUMS: dict[str, _Sum] = {
 """The words a head computes. `ref_entropy` is the reference's own `entropy`."""
 
 
+def sums_of(log_p: Tensor, targets: Tensor, words: Sequence[str], log_q: Tensor | None = None) -> Scored:
+    """From whole log-probs (N, V) of policy and reference, by plain operations that have every derivative."""
+    found = {LOGP: of_targets(log_p, targets)}
+    for word in words:
+        value = SUMS[word].value(log_p, log_q)
+        found[word] = value + (value.clamp(SUMS[word].low, SUMS[word].high) - value).detach()
+    return found
+
+
 class _ChunkedSums(torch.autograd.Function):
     """(N, 1 + words): log-probs and words. Recomputes every chunk in the backward pass, whether the head is trained or not."""
 
@@ -145,39 +193,41 @@ class _ChunkedSums(torch.autograd.Function):
         targets: Tensor,
         weight: Tensor,
         bias: Tensor | None,
+        temperature: Tensor | None,
         words: tuple[str, ...],
         reference: Distributions | None,
     ) -> Tensor:
-        wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
-        columns = torch.empty(len(targets), 1 + len(words), dtype=wide, device=hidden.device)
-        norms = torch.empty(len(targets), dtype=wide, device=hidden.device)
+        columns = torch.empty(len(targets), 1 + len(words), dtype=wide(hidden.dtype), device=hidden.device)
+        norms = torch.empty(len(targets), dtype=columns.dtype, device=hidden.device)
         with torch.autocast(hidden.device.type, enabled=False):
-            cast, other = weight.to(hidden.dtype), reference.ready() if reference is not None else None
+            cast, other = weight.to(hidden.dtype), _ready(reference)
             for at in chunks(len(targets), len(weight)):
-                log_p = logits_of(hidden[at], cast, bias)
+                log_p = logits_of(hidden[at], cast, bias, part(temperature, at))
                 norms[at] = torch.logsumexp(log_p, -1)
                 log_p -= norms[at, None]
                 columns[at, 0] = log_p.gather(-1, targets[at, None]).squeeze(-1)
-                log_q = other.log_probs(at) if other is not None else None
+                log_q = _of(other, at)
                 for column, word in enumerate(words, 1):
                     columns[at, column] = SUMS[word].value(log_p, log_q)
-        ctx.save_for_backward(hidden, targets, norms, columns, weight, *([] if bias is None else [bias]))
-        ctx.words, ctx.reference = words, reference
+        ctx.save_for_backward(hidden, targets, norms, columns, weight, *there(bias))
+        ctx.words, ctx.reference, ctx.temperature = words, reference, temperature
         return _within_bounds(columns, words)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_a_second_derivative()
         hidden, targets, norms, columns, weight, *rest = ctx.saved_tensors
-        bias = rest[0] if rest else None
+        bias = next(iter(rest), None)
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         d_weight = torch.zeros_like(weight) if ctx.needs_input_grad[2] else None
         d_bias = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[3] else None
+        temperature = ctx.temperature
+        by_logit = cooled(upstream, temperature)
         with torch.autocast(hidden.device.type, enabled=False):
-            cast, other = weight.to(hidden.dtype), ctx.reference.ready() if ctx.reference is not None else None
+            cast, other = weight.to(hidden.dtype), _ready(ctx.reference)
             for at in chunks(len(targets), len(weight)):
-                log_p = logits_of(hidden[at], cast, bias).sub_(norms[at, None])
-                log_q = other.log_probs(at) if other is not None else None
-                slope = _slope(log_p, log_q, targets[at], columns[at], upstream[at], ctx.words)
+                log_p = logits_of(hidden[at], cast, bias, part(temperature, at)).sub_(norms[at, None])
+                slope = _slope(log_p, _of(other, at), targets[at], columns[at], by_logit[at], ctx.words)
                 if d_bias is not None:
                     d_bias += slope.sum(0).to(d_bias.dtype)
                 slope = slope.to(hidden.dtype)
@@ -185,7 +235,16 @@ class _ChunkedSums(torch.autograd.Function):
                     d_hidden[at] = slope @ cast
                 if d_weight is not None:
                     d_weight += (slope.T @ hidden[at]).to(weight.dtype)
-        return d_hidden, None, d_weight, d_bias, None, None
+        return d_hidden, None, d_weight, d_bias, None, None, None
+
+
+def _ready(reference: Distributions | None) -> Distributions | None:
+    return reference.ready() if reference is not None else None
+
+
+def _of(reference: Distributions | None, at: slice) -> Tensor | None:
+    """A chunk of the reference's log-probs, where a word reads them."""
+    return reference.log_probs(at) if reference is not None else None
 
 
 def _slope(log_p: Tensor, log_q: Tensor | None, targets: Tensor, values: Tensor, upstream: Tensor, words: tuple[str, ...]) -> Tensor:

@@ -1,7 +1,8 @@
 """Scorer: the module that turns rows into token log-probs. It alone is given to the backend.
 
 `forward` does backbone, selection of scored positions and the chunked head, so that a wrapper around it (DDP, FSDP) sees
-every use of the weights. Two exact paths: `packed` runs each prefix once for all its tails, without padding; `plain` runs
+every use of the weights. What it gives is named (`Scored`): a subclass that has more to say, such as a trained head, adds a name,
+and a step takes gradients for all of them. Two exact paths: `packed` runs each prefix once for all its tails, without padding; `plain` runs
 every row whole, padded, with the model's own attention.
 """
 
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from halo.scoring.distributions import Distributions, States
+from halo.scoring.distributions import Distributions, Scored, States
 from halo.scoring.packed import pack
 from halo.scoring.rows import RowBatch
 
@@ -23,24 +24,32 @@ LONG_ENOUGH = 64  # packed tokens of an example; below, attention one example at
 
 
 class Scorer(nn.Module):
-    """Wraps a causal language model. `path`: auto packs where that saves work."""
+    """Wraps a causal language model. `path`: auto packs where that saves work.
+
+    gives  the names of what it gives of its own accord, beside `logp` and the words that it is asked for
+    """
+
+    gives: tuple[str, ...] = ()
 
     def __init__(self, model: Any, path: Path = "auto") -> None:
         super().__init__()
         self.model = model
         self.path = path
 
-    def forward(self, rows: RowBatch, words: Sequence[str] = (), reference: Distributions | None = None) -> Tensor:
-        """Flat log-probs (float32) of the scored tokens: prefixes first if `rows.score_prefix`, then tails.
-
-        With full-vocabulary `words` (n, 1 + words): log-probs, then a column for each; `reference` at the same positions.
-        """
+    def forward(self, rows: RowBatch, words: Sequence[str] = (), reference: Distributions | None = None) -> Scored:
+        """Flat numbers of the scored tokens, prefixes first if `rows.score_prefix`, then tails: log-probs (float32) at the rows'
+        temperature, and the full-vocabulary `words` of the same distributions; `reference` is at the same positions."""
         return self.states(rows).scored(words, reference)
 
     def states(self, rows: RowBatch) -> States:
         """The hidden states that predict the scored tokens, in the same order, and the head they go to."""
-        packs = _worth_packing(rows) if self.path == "auto" else self.path == "packed"
-        return self._packed(rows) if packs else self._plain(rows)
+        return self._packed(rows) if self._packs(rows) else self._plain(rows)
+
+    def _packs(self, rows: RowBatch) -> bool:
+        """A model that reads more than ids is given whole rows: where in a packed one an image belongs is not known."""
+        if rows.tensors or self.path == "plain":
+            return False
+        return self.path == "packed" or _worth_packing(rows)
 
     def _packed(self, rows: RowBatch) -> States:
         ids, positions, packing, starts = pack(rows)
@@ -53,11 +62,11 @@ class Scorer(nn.Module):
             length = [end - start for start, end in packing.prefixes]
             inside = torch.cat([torch.arange(start, end, device=ids.device) for start, end in packing.prefixes])
             before, targets = torch.cat([inside, before]), torch.cat([_following(rows, max(length)), targets])
-        return self._head(hidden[before], targets)
+        return self._head(hidden[before], targets, rows)
 
     def _plain(self, rows: RowBatch) -> States:
         ids, lengths, shift = whole_rows(rows)
-        out = self._backbone(ids, _real(lengths, ids.shape[1]).long(), _positions(ids), use_cache=False)
+        out = self._backbone(ids, _real(lengths, ids.shape[1]).long(), _positions(ids), use_cache=False, **_beside(rows))
         width = ids.shape[1]
         column = shift[:, None] + _positions(rows.tail_ids)
         scored = torch.zeros(ids.shape[0], width + rows.tail_ids.shape[1], dtype=torch.bool, device=ids.device)
@@ -67,16 +76,34 @@ class Scorer(nn.Module):
             real = _real(rows.prefix_length, rows.prefix_ids.shape[1])
             before = out.last_hidden_state[_first_tail(rows)][:, : real.shape[1]][real[:, :width]]
             hidden, targets = torch.cat([before, hidden]), torch.cat([_following(rows, real.shape[1]), targets])
-        return self._head(hidden, targets)
+        return self._head(hidden, targets, rows)
 
     def _backbone(self, ids: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Any:
         return self.model.get_decoder()(input_ids=ids, attention_mask=mask, position_ids=positions, **more)
 
-    def _head(self, hidden: Tensor, targets: Tensor) -> States:
+    def _head(self, hidden: Tensor, targets: Tensor, rows: RowBatch) -> States:
         head = self.model.get_output_embeddings()
         if torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
-        return States(hidden, targets, head.weight, getattr(head, "bias", None))
+        return States(hidden, targets, head.weight, getattr(head, "bias", None), _temperatures(rows))
+
+
+def _temperatures(rows: RowBatch) -> Tensor | None:
+    """Of every scored token, in their order; those of a prefix are nobody's samples."""
+    if rows.temperature is None:
+        return None
+    tails = rows.temperature[:, None].expand(rows.scored.shape)[rows.scored]
+    if not rows.score_prefix:
+        return tails
+    return torch.cat([tails.new_ones(int(rows.prefix_length.sum())), tails])
+
+
+def _beside(rows: RowBatch) -> dict[str, Tensor]:
+    """What the model reads beside ids, for each tail that of its prefix."""
+    if not rows.tensors:
+        return {}
+    owners = rows.owner.tolist()
+    return {name: torch.cat([each[owner] for owner in owners]) for name, each in rows.tensors.items()}
 
 
 def whole_rows(rows: RowBatch) -> tuple[Tensor, Tensor, Tensor]:

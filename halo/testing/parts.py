@@ -17,11 +17,13 @@ from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.data.template import Template
-from halo.data.tokenizing import Preparation, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation
 from halo.objective.feedback import PAIRED, Feedback, kind_of
 from halo.plugin import ReferenceContext, ReferenceStrategy, parts
 from halo.plugin.objectives import find_objective
 from halo.plugin.registry import given
+from halo.scoring.distributions import LOGP
 from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
@@ -77,14 +79,27 @@ def rows_of(examples: Sequence[TokenizedExample], slots: tuple[str, ...] = ("cho
     return build_rows(examples, slots)[0]
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """A model wrapped as a run wraps it for a reference."""
+
+    scorer: Scorer
+
+    def __call__(self, rows: RowBatch) -> Any:
+        return self.scorer(rows)[LOGP]
+
+    def states(self, rows: RowBatch) -> Any:
+        return self.scorer.states(rows)
+
+
 def reference_context(strategy: ReferenceStrategy, options: str = "", model: Any = None) -> ReferenceContext:
     """What a run gives a strategy to build from, the embedded policy as `model`; `options` as typed after `--reference name:`."""
     start = policy() if model is None else model
     given = strategy.with_options(parts(f"{strategy.name}:{options}")[1])
 
-    def scorer(wrapped: Any) -> Scorer:
+    def scorer(wrapped: Any) -> _Scored:
         register(wrapped)
-        return Scorer(wrapped.eval(), "auto")
+        return _Scored(Scorer(wrapped.eval(), "auto"))
 
     context = ReferenceContext(policy, str(POLICY), scorer, start.get_output_embeddings().weight.shape[0], given)
     more = {"policy": scorer(start), "policy_model": start, "fingerprint": lambda: "the embedded policy", "numerics": "float32 on the CPU"}

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenized import TokenizedExample
 from halo.plugin import FollowingReference, FullReference, ReferenceStrategy
+from halo.scoring.distributions import LOGP
 from halo.scoring.rows import RowBatch, build_rows
 from halo.testing.parts import policy, reference_context, require, rows_of, tokenized, train_steps
 
@@ -129,18 +130,20 @@ def _check_states(reference: Any, model: Any, say: _Say) -> None:
     rows = rows_of(tokenized(count=4), SLOTS)
     states, flat, vocabulary = reference.states(rows), reference.logps(rows), model.get_output_embeddings().weight.shape[0]
     say.unless(states.vocabulary == vocabulary, f"states(rows) is over {states.vocabulary} tokens, the policy's head has {vocabulary}")
-    columns = states.scored(("entropy", "log_sum_sq_probs"))
-    right = columns.shape == (len(flat), 3)
-    say.unless(right, f"states(rows).scored of two words has the shape {tuple(columns.shape)}; {(len(flat), 3)} would be right")
+    words = ("entropy", "log_sum_sq_probs")
+    named = states.scored(words)
+    shapes = {name: tuple(x.shape) for name, x in named.items()}
+    right = dict.fromkeys((LOGP, *words), (len(flat),))
+    say.unless(shapes == right, f"states(rows).scored of two words gives {shapes}; {right} would be right")
     hint = "put @torch.no_grad() above it, and requires_grad_(False) on the model"
-    say.unless(not columns.requires_grad, f"states(rows) has a gradient; {hint}")
-    worst = float((columns[:, 0] - flat).abs().max())
+    say.unless(not any(x.requires_grad for x in named.values()), f"states(rows) has a gradient; {hint}")
+    worst = float((named[LOGP] - flat).abs().max())
     say.unless(worst <= NEAR, f"logps(rows) and states(rows) differ by {worst:.3g} nats in a token; they are of one distribution")
     log_p = states.ready().log_probs(slice(0, len(flat)))
     log_p = log_p if log_p.ndim else log_p.expand(1, vocabulary)  # one number where all tokens are alike
     off = float(torch.logsumexp(log_p, -1).abs().max())
     say.unless(off <= NEAR, f"the probabilities of states(rows) add up to exp({off:.3g}), not to 1")
-    entropy = float((columns[:, 1] + (log_p.exp() * log_p).sum(-1)).abs().max())
+    entropy = float((named["entropy"] + (log_p.exp() * log_p).sum(-1)).abs().max())
     say.unless(entropy <= NEAR, f"the entropy of states(rows) is {entropy:.3g} nats off that of its own probabilities")
 
 

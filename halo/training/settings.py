@@ -169,7 +169,7 @@ class Settings(BaseModel):
     @field_validator("lora_target_modules", mode="before")
     @classmethod
     def _as_names(cls, value: Any) -> Any:
-        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+        return _parts_of(value)
 
     @field_validator("load_in_8bit")
     @classmethod
@@ -183,13 +183,20 @@ class Settings(BaseModel):
     def _as_list(cls, value: Any) -> Any:
         if value in ("none", "None", None):
             return []
-        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+        return _parts_of(value)
+
+
+def _parts_of(value: Any) -> Any:
+    """A text with commas as a list."""
+    if isinstance(value, str):
+        return [part for part in value.split(",") if part]
+    return value
 
 
 def _parts(value: str | list[Source | str] | None) -> list[Source | str]:
-    if isinstance(value, str):
-        return [value] if _is_there(value) else [part for part in value.split(",") if part]
-    return value or []
+    if isinstance(value, str) and _is_there(value):
+        return [value]
+    return _parts_of(value) or []
 
 
 def _is_there(path: str) -> bool:
@@ -254,7 +261,7 @@ def _types(name: str) -> tuple[Any, ...]:
 
 
 def _typed(name: str, text: str | None, flag: str) -> Any:
-    """A flag's text as the type of its field; pydantic judges the rest."""
+    """A flag's text as the type of its field; pydantic checks the rest."""
     kinds = _types(name)
     if text is None:
         if bool not in kinds:
@@ -266,12 +273,10 @@ def _typed(name: str, text: str | None, flag: str) -> Any:
         if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise SettingsError("wrong-value", f"{text!r} is neither true nor false", place=Place(flag))
         return text.lower() in ("true", "1", "yes")
-    for kind in (int, float):
+    for kind, meaning in ((int, "a whole number"), (float, "a number")):
         if kind in kinds:
             try:
                 return kind(text)
             except ValueError:
-                raise SettingsError(
-                    "wrong-value", f"{text!r} is not {'a whole number' if kind is int else 'a number'}", place=Place(flag)
-                ) from None
+                raise SettingsError("wrong-value", f"{text!r} is not {meaning}", place=Place(flag)) from None
     return text

@@ -16,7 +16,8 @@ from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.tokenizing import Preparation, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation
 from halo.errors import DataError
 
 PAIR = {"prompt": "sort 312\n", "chosen": "123", "rejected": "3"}

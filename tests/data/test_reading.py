@@ -15,12 +15,12 @@ from halo.data.conversion import convert
 from halo.data.examples import Example
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
-from halo.data.mixing import order
 from halo.data.preparing import Draws, prepare, split, usable
 from halo.data.reading import read_examples
 from halo.data.tokenizing import Preparation
 from halo.errors import DataError, Place, RowLeftOut
 from halo.objective import feedback
+from halo.training.data.mixing import order
 
 
 def written(folder: Path, rows: list[Any], name: str = "data.jsonl") -> str:

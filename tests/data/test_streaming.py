@@ -14,7 +14,8 @@ from refusals import refused
 from halo.data.formats import FORMATS
 from halo.data.reading import Source
 from halo.data.streaming import Stream
-from halo.data.tokenizing import Preparation, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation
 from halo.errors import DataError
 from halo.objective.feedback import LABELLED
 

@@ -10,7 +10,8 @@ from refusals import refused
 
 from halo.data.examples import Example
 from halo.data.template import Template
-from halo.data.tokenizing import Preparation, TokenizedExample, tokenize
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation, tokenize
 from halo.errors import DataError, ModelError, Place
 from halo.objective.feedback import DEMONSTRATIONS, LABELLED
 

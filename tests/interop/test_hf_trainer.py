@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from transformers import Trainer, TrainingArguments
 
 import halo
 from halo.compiler.pipeline import compile_source
+<<<<<<< HEAD
 from halo.data.tokenizing import TokenizedExample
 from halo.errors import DataError, SettingsError
+=======
+from halo.data.tokenized import TokenizedExample
+>>>>>>> h_types
 from halo.interop.hf_trainer import Kit, for_trainer
 from halo.interop.parts import weighed_by
 from halo.loss.function import LossFunction
@@ -130,6 +135,22 @@ def test_accumulation_equals_one_batch(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.numeric
+@pytest.mark.parametrize("name", ["simpo", "sft"])
+def test_weights_count_in_each_part(name: str, tmp_path: Path) -> None:
+    """Weighed by examples and by tokens: three parts, each of which is a share of the step's weight."""
+    kit = kit_of(name)
+    data = [replace(example, weight=weight) for example, weight in zip(kit.dataset(rows(name)), (2.0, 1.0, 0.5, 3.0, 1.0, 0.0, 1.0), strict=True)]
+    assert_same(trained(kit, data, tmp_path, 3, parts=3)[:2], own(name, data), LOGGED)
+
+
+def test_a_loss_is_taken_as_it_is() -> None:
+    loss = halo.compile_objective("simpo", {"gamma": 0.5})
+    assert for_trainer(loss, tiny.template().tokenizer).objective is loss
+    with pytest.raises(halo.HaloError, match="a loss has its parameters already"):
+        for_trainer(loss, tiny.template().tokenizer, {"gamma": 0.7})
+
+
+@pytest.mark.numeric
 def test_what_couples_a_batch_is_refused_in_parts_unless_accepted(tmp_path: Path) -> None:
     kit = kit_of("kto")
     data = kit.with_reference(kit.dataset(rows("kto", 4)), policy(moved=False))
@@ -225,12 +246,25 @@ def test_a_batch_goes_through_worker_processes() -> None:
     assert again["labels"][..., 1:].ne(-100).sum() == made["labels"]["weights"].numel() == 14
 
 
+<<<<<<< HEAD
 MISTAKES: dict[str, tuple[Callable[[], Any], type[halo.HaloError], str, str]] = {
     "raw rows": (lambda: kit_of("simpo").collate(rows("simpo")), DataError, "data-format", ""),  # type: ignore[arg-type]
     "no reference": (lambda: kit_of("dpo").collate(kit_of("dpo").dataset(rows("dpo"))), SettingsError, "missing-key", ""),
     "a divergence ahead": (lambda: kit_of("tdpo1").with_reference([], policy()), SettingsError, "wrong-value", "with_reference"),
     "a moving reference ahead": (lambda: kit_of("tr_dpo").with_reference([], policy()), SettingsError, "wrong-value", "with_reference"),
     "no JSON": (lambda: kit_of("dpo").dataset([{**rows("dpo")[0], "x": object()}]), DataError, "data-row", ""),
+=======
+MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
+    "raw rows": (lambda: kit_of("simpo").collate(rows("simpo")), "train_dataset=kit.dataset"),  # type: ignore[arg-type]
+    "no reference": (lambda: kit_of("dpo").collate(kit_of("dpo").dataset(rows("dpo"))), "dpo needs a reference; kit.with_reference"),
+    "a divergence ahead": (lambda: kit_of("tdpo1").with_reference([], policy()), "needs more of its reference"),
+    "a moving reference ahead": (lambda: kit_of("tr_dpo").with_reference([], policy()), "needs more of its reference"),
+    "a weight among the sorted": (
+        lambda: kit_of("aot", per_micro_batch=True, reference=policy()).collate([replace(e, weight=2.0) for e in kit_of("aot").dataset(rows("dpo"))]),
+        "a weight has no meaning; repeat the rows",
+    ),
+    "no JSON": (lambda: kit_of("dpo").dataset([{**rows("dpo")[0], "x": object()}]), "no JSON object"),
+>>>>>>> h_types
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from math import inf
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +19,7 @@ from halo.objective.feedback import (
     FEEDBACK,
     LABELLED,
     PAIRED,
+    PROMPTS,
     RANKED,
     SCORED,
     Feedback,
@@ -94,9 +96,12 @@ def test_a_name_is_taken_for_a_kind() -> None:
         DataFormat("mine", "pairs", ("question",), lambda row, place: example)  # type: ignore[arg-type]
 
 
-def test_kinds_to_come_can_be_said() -> None:
-    """Prompts alone, and groups of sampled answers of varying size with a score each and no order given."""
-    prompts = Feedback(name="prompts", meaning="a prompt alone", completions=(), roles={}, default_role=None, role_hint="there is no completion")
+def test_kinds_of_samples() -> None:
+    """Prompts alone, of data and of no objective; groups of sampled answers of varying size with a score each, and no order given."""
+    prompts = PROMPTS
+    assert copy.deepcopy(prompts) is kind_of("prompts") is prompts
+    assert prompts.name not in FEEDBACK
+    assert (SCORED.count, RANKED.count) == ((1, inf), (2, inf))
     groups = Feedback(
         name="groups", meaning="sampled completions of one prompt", completions=("completion",), is_list=True, roles={"completion": "completion"},
         default_role=("completion",), has_scores=True,

@@ -40,7 +40,7 @@ def test_paths_agree_in_gradient_with_the_models_logits() -> None:
     gradients = []
     for path in ("plain", "packed", "own"):
         model = packed_policy()
-        flat = own_logps(model, rows) if path == "own" else Scorer(model, path)(rows)  # type: ignore[arg-type]
+        flat = own_logps(model, rows) if path == "own" else Scorer(model, path)(rows)["logp"]  # type: ignore[arg-type]
         (flat * torch.linspace(-1, 1, len(flat))).sum().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert_near(gradients[0], gradients[2], RUN)
@@ -53,7 +53,7 @@ def test_prompt_tokens_are_scored_but_the_first() -> None:
     rows, layout = build_rows(examples, (*SLOTS, "prompt"))
     model = packed_policy()
     for path in ("plain", "packed"):
-        flat = Scorer(model, path)(rows)[layout.flat["prompt"]]  # type: ignore[arg-type]
+        flat = Scorer(model, path)(rows)["logp"][layout.flat["prompt"]]  # type: ignore[arg-type]
         cursor = 0
         for example in examples:
             ids = torch.tensor([[*example.prefix, example.tails["chosen"][0].ids[0]]])
@@ -136,6 +136,6 @@ def test_packing_survives_gradient_checkpointing() -> None:
         model.train()
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        Scorer(model, "packed")(rows).sum().backward()
+        Scorer(model, "packed")(rows)["logp"].sum().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert torch.equal(*gradients)

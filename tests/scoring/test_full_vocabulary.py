@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from halo.errors import ModelError
-from halo.scoring.distributions import SUMS, States, Uniform
+from halo.scoring.distributions import SUMS, Scored, States, Uniform
 from halo.scoring.packed import register
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
@@ -25,6 +25,11 @@ TOKENS, HIDDEN, VOCABULARY, CHUNK = 41, 16, 37, 16
 @pytest.fixture(autouse=True)
 def _many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("halo.scoring.head.CHUNK_BYTES", 4 * VOCABULARY)  # the least there is: CHUNK tokens
+
+
+def table(named: Scored) -> Tensor:
+    """(N, 1 + words)."""
+    return torch.stack(list(named.values()), -1)
 
 
 def plainly(logits: Tensor, targets: Tensor, other: Tensor) -> Tensor:
@@ -72,7 +77,7 @@ def test_words_equal_full_logits_in_value_and_gradient(bias: bool, frozen: bool)
     if frozen:
         policy.weight.requires_grad_(False)
     leaves = [x for x in (policy.hidden, policy.weight, policy.bias) if x is not None and x.requires_grad]
-    ours, true = policy.scored(WORDS, other), plainly(logits(policy), policy.targets, logits(other))
+    ours, true = table(policy.scored(WORDS, other)), plainly(logits(policy), policy.targets, logits(other))
     assert_near(ours, true, RUN)
     upstream = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     for a, b in zip(torch.autograd.grad(ours, leaves, upstream), torch.autograd.grad(true, leaves, upstream), strict=True):
@@ -84,7 +89,7 @@ def test_each_word_passes_gradcheck(word: str) -> None:
     policy, other = parts(torch.float64, bias=True), reference(torch.float64)
 
     def scored(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return States(hidden, policy.targets, weight, bias).scored((word,), other)[:, 1]
+        return States(hidden, policy.targets, weight, bias).scored((word,), other)[word]
 
     assert policy.bias is not None
     assert torch.autograd.gradcheck(scored, (policy.hidden, policy.weight, policy.bias), atol=1e-7)
@@ -93,7 +98,7 @@ def test_each_word_passes_gradcheck(word: str) -> None:
 @pytest.mark.numeric
 def test_a_uniform_reference_is_closed_form() -> None:
     policy, uniform = parts(torch.float64), Uniform(TOKENS, VOCABULARY, torch.device("cpu"))
-    ours, true = policy.scored(WORDS, uniform), plainly(logits(policy), policy.targets, torch.zeros(TOKENS, VOCABULARY).double())
+    ours, true = table(policy.scored(WORDS, uniform)), plainly(logits(policy), policy.targets, torch.zeros(TOKENS, VOCABULARY).double())
     assert_near(ours, true, RUN)
     upstream = torch.ones_like(ours)
     for a, b in zip(
@@ -102,7 +107,7 @@ def test_a_uniform_reference_is_closed_form() -> None:
         strict=True,
     ):
         assert_near(a, b, RUN)
-    assert torch.allclose(uniform.scored(("entropy", "log_sum_sq_probs")), plainly(torch.zeros(TOKENS, VOCABULARY), policy.targets,
+    assert torch.allclose(table(uniform.scored(("entropy", "log_sum_sq_probs"))), plainly(torch.zeros(TOKENS, VOCABULARY), policy.targets,
                                                                                    torch.zeros(TOKENS, VOCABULARY))[:, :3])  # fmt: skip
 
 
@@ -114,7 +119,7 @@ def test_single_precision_and_bf16_autocast(products: torch.dtype) -> None:
     rounded = [States(s.hidden.detach().to(products), s.targets, s.weight, s.bias) for s in (policy, other)]
     rounded[0].hidden.requires_grad_()
     with torch.autocast("cpu", torch.bfloat16, enabled=products == torch.bfloat16):
-        ours = rounded[0].scored(WORDS, rounded[1])
+        ours = table(rounded[0].scored(WORDS, rounded[1]))
     assert ours.dtype == torch.float32
     whole = [(s.hidden @ s.weight.to(products).T).float() + (0 if s.bias is None else s.bias) for s in rounded]
     true = plainly(whole[0].double(), policy.targets, whole[1].double())
@@ -130,9 +135,9 @@ def test_equal_models_have_no_divergence_and_bounds_are_kept() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         policy = parts(dtype)
         same = States(policy.hidden.detach(), policy.targets, policy.weight.detach())
-        assert (policy.scored(("kl_ref_policy", "kl_policy_ref"), same)[:, 1:] == 0).all()
+        assert (table(policy.scored(("kl_ref_policy", "kl_policy_ref"), same))[:, 1:] == 0).all()
         sharp = States(policy.hidden * 100, policy.targets, policy.weight)
-        found = sharp.scored(WORDS, same)
+        found = table(sharp.scored(WORDS, same))
         assert (found[:, [1, 3, 4]] >= 0).all()
         assert (found[:, 2] <= 0).all()
 
@@ -155,7 +160,7 @@ class _Largest(TorchDispatchMode):
 def test_no_tensor_is_larger_than_a_chunk_of_logits() -> None:
     policy, other = parts(torch.float32), reference(torch.float32)
     with _Largest() as largest:
-        policy.scored(WORDS, other).sum().backward()
+        table(policy.scored(WORDS, other)).sum().backward()
     limit = max(CHUNK * VOCABULARY, TOKENS * HIDDEN, VOCABULARY * HIDDEN)
     assert largest.elements <= limit < TOKENS * VOCABULARY
     with _Largest() as whole:
@@ -179,7 +184,7 @@ def test_both_paths_give_the_models_own_words() -> None:
         register(single)
     for path in ("plain", "packed"):
         states = Scorer(other, path).states(rows)  # type: ignore[arg-type]
-        assert_near(Scorer(model, path)(rows, WORDS, states), torch.cat(own), RUN)  # type: ignore[arg-type]
+        assert_near(table(Scorer(model, path)(rows, WORDS, states)), torch.cat(own), RUN)  # type: ignore[arg-type]
 
 
 def test_a_comparison_needs_a_reference_of_the_same_vocabulary() -> None:

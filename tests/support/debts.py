@@ -10,7 +10,6 @@ LONG_FUNCTIONS: dict[str, int] = {}
 
 WIDE_LINES: dict[str, int] = {
     "halo/analysis/decide.py": 2,
-    "halo/backends/choosing.py": 1,
     "halo/cli/data.py": 2,
     "halo/cli/export.py": 3,
     "halo/cli/importing.py": 1,
@@ -21,19 +20,11 @@ WIDE_LINES: dict[str, int] = {
     "halo/compiler/graph.py": 1,
     "halo/compiler/lowering/levels.py": 1,
     "halo/compiler/units.py": 1,
-    "halo/data/columns.py": 2,
-    "halo/data/files.py": 2,
-    "halo/data/inspection.py": 4,
-    "halo/data/mixing.py": 1,
-    "halo/data/reading.py": 2,
     "halo/figures/sketch.py": 2,
     "halo/interop/trl_combinations.py": 6,
     "halo/interop/trl_config.py": 8,
-    "halo/interop/trl_trainer.py": 1,
-    "halo/loss/validation.py": 1,
     "halo/objective/vocabulary.py": 1,
     "halo/plugin/registry.py": 1,
-    "halo/reference/fingerprint.py": 1,
     "halo/relations/closed_forms.py": 1,
     "halo/relations/exclusion.py": 4,
     "halo/relations/fitting.py": 1,
@@ -42,24 +33,6 @@ WIDE_LINES: dict[str, int] = {
     "halo/relations/substitution.py": 2,
     "halo/report/papers.py": 1,
     "halo/testing/parts.py": 1,
-    "halo/training/data/datasets.py": 2,
-    "halo/training/model/loading.py": 2,
-    "halo/training/model/lora.py": 2,
-    "halo/training/run/estimate.py": 1,
-    "plugins/distributed/halo_distributed/deepspeed.py": 2,
-    "plugins/formats/halo_formats/alpaca.py": 1,
-    "plugins/formats/halo_formats/compared.py": 1,
-    "plugins/formats/halo_formats/openai.py": 1,
-    "plugins/formats/halo_formats/ranked.py": 2,
-    "plugins/formats/halo_formats/sharegpt.py": 4,
-    "plugins/formats/halo_formats/turns.py": 2,
-    "plugins/references/halo_references/adapter.py": 1,
-    "plugins/references/halo_references/cached.py": 1,
-    "plugins/references/halo_references/columns.py": 2,
-    "plugins/references/halo_references/command.py": 2,
-    "plugins/references/halo_references/filling.py": 1,
-    "plugins/references/halo_references/moving.py": 1,
-    "plugins/references/halo_references/store.py": 1,
 }
 """How many lines are too wide."""
 
@@ -69,17 +42,13 @@ NESTED_TERNARIES: dict[str, int] = {
     "halo/compiler/exact.py": 1,
     "halo/compiler/lowering/expressions.py": 2,
     "halo/compiler/lowering/whole.py": 1,
-    "halo/data/columns.py": 1,
-    "halo/data/files.py": 1,
     "halo/figures/curve.py": 1,
-    "halo/interop/trl_trainer.py": 1,
     "halo/notation/writing.py": 4,
     "halo/objective/formula.py": 1,
-    "halo/training/run/estimate.py": 1,
 }
 """How many ternaries stand within another one."""
 
-TERNARIES_NOW = 32.5
+TERNARIES_NOW = 25.5
 """For each 1,000 lines of halo. Lower it as they are unfolded."""
 
 FULL_ROOMS: dict[str, int] = {
@@ -88,10 +57,8 @@ FULL_ROOMS: dict[str, int] = {
 """Modules. `halo/cli` has one for each command."""
 
 RETIRED_WORDS: dict[str, int] = {
-    "judge": 15,
-    "judged": 32,
-    "pull back": 10,
-    "pulled back": 8,
+    "judge": 8,
+    "judged": 2,
     "to the bit": 7,
 }
 """Lines that still hold a word of the glossary's last table."""

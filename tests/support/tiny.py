@@ -16,7 +16,8 @@ from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
 from halo.data.template import Template
-from halo.data.tokenizing import Preparation, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation
 from halo.objective.feedback import Feedback, kind_of
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import FEEDBACK, POLICY
@@ -78,7 +79,7 @@ class Start:
 
     @torch.no_grad()
     def logps(self, rows: Any) -> torch.Tensor:
-        return self.scorer(rows)
+        return self.scorer(rows)["logp"]
 
     @torch.no_grad()
     def states(self, rows: Any) -> Any:

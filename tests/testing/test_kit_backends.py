@@ -48,8 +48,8 @@ def changed(**fields: Any) -> Callable[[BackendContext], Any]:
 class Accumulating(Launched):
     """Divides every gradient, as accelerate does where it is told to accumulate."""
 
-    def pull_back(self, outputs: Sequence[Any], slopes: Sequence[Any]) -> None:
-        super().pull_back(outputs, [slope / 4 for slope in slopes])
+    def backward(self, outputs: Sequence[Any], grads: Sequence[Any]) -> None:
+        super().backward(outputs, [grad / 4 for grad in grads])
 
 
 class Scaled(Launched):

@@ -8,15 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from runs import assembled
 
-from halo.compiler.pipeline import compile_source
-from halo.data.tokenizing import TokenizedExample
-from halo.plugin.objectives import find_objective
-from halo.starter.defaults import FEEDBACK, POLICY
-from halo.training.run.assembly import assemble
+from halo.data.tokenized import TokenizedExample
 from halo.training.run.loop import train
 from halo.training.run.run import Run
-from halo.training.settings import Settings
 
 
 class Wandering:
@@ -39,14 +35,6 @@ class Wandering:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.at = state["at"]
-
-
-def assembled(folder: Path, **settings: Any) -> Run:
-    """A run of four pairs a step on the embedded policy, with a feed of its own."""
-    (folder / "rows.jsonl").write_text("".join(FEEDBACK.read_text().splitlines(keepends=True)[:32]))
-    common = {"model_name_or_path": str(POLICY), "data": str(folder / "rows.jsonl"), "backend": "single", "use_cpu": True, "max_steps": 6}
-    compiled = compile_source("dpo", None, find_objective)
-    return assemble(compiled, Settings.model_validate({**common, "learning_rate": 1e-3, **settings}), lambda line: None)
 
 
 def wandering(run: Run) -> Run:
@@ -73,3 +61,12 @@ def test_a_run_is_frozen_and_its_reference_is_there_before_its_step(ahead: bool,
     for name in ("feed", "reference", "settings"):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(run, name, None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_a_reference_gave_ahead_has_the_type_of_the_run(dtype: str, tmp_path: Path) -> None:
+    """To the bit what it gives beside the policy, where rows are scored in the same groups."""
+    whole, ahead = (assembled(tmp_path, dtype=dtype, max_steps=8, precompute_ref_log_probs=is_ahead) for is_ahead in (False, True))
+    found, kept = (run.step.referenced(run.data.train[:4])["chosen"]["logp"] for run in (whole, ahead))
+    assert found.dtype == kept.dtype == getattr(torch, dtype)
+    assert torch.equal(found, kept)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tolerances import RUN
 
 from halo.cli.main import main
-from halo.data.tokenizing import Tail, TokenizedExample
+from halo.data.tokenized import Tail, TokenizedExample
 from halo.errors import Place
 from halo.training.data.feed import Table
 from halo.training.data.schedule import Schedule, share

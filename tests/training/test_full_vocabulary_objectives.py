@@ -123,7 +123,7 @@ class Frozen:
         self.scorer, self.rows = Scorer(tiny.policy()), 0
 
     def logps(self, rows: Any) -> Tensor:
-        return self.states(rows).scored()
+        return self.states(rows).scored()["logp"]
 
     def states(self, rows: Any) -> Any:
         self.rows += len(rows.owner)
@@ -211,7 +211,7 @@ def test_only_those_who_name_a_word_pay_for_it() -> None:
         loss, reference, asked = halo.compile_objective(source), Frozen(), []
         scorer = Scorer(tiny.policy(seed=1))
 
-        def score(*given: Any, scorer: Any = scorer, asked: list[Any] = asked) -> Tensor:
+        def score(*given: Any, scorer: Any = scorer, asked: list[Any] = asked) -> Any:
             asked.append(given[1:])
             return scorer(*given)
 

@@ -20,7 +20,8 @@ from halo.cli.main import main
 from halo.scoring.scorer import Scorer
 from halo.training.data.schedule import Schedule, share
 from halo.training.settings import Settings
-from halo.training.step.step import Step, World
+from halo.training.step.step import Step
+from halo.training.step.world import World
 
 COUPLED = ("beta_dpo", "bco", "aot")  # two running statistics with a batch mean, one over all of the data, a sort
 UNEVEN = {"kto": (labels, 11), "aot": (rows, 7)}  # by six: 6 and 5 examples, two and three passes; 6 and 1, none and one
@@ -82,7 +83,7 @@ class Start:
 
     def logps(self, batch: Any) -> torch.Tensor:
         self.passes += 1
-        return self.scorer(batch).detach()
+        return self.scorer(batch)["logp"].detach()
 
     def describe(self) -> str:
         return "the start"

@@ -47,7 +47,7 @@ class Reference:
         self.scorer = Scorer(tiny.policy())
 
     def logps(self, rows: Any) -> torch.Tensor:
-        return self.scorer(rows).detach()
+        return self.scorer(rows)["logp"].detach()
 
     def describe(self) -> str:
         return "the start"
@@ -61,7 +61,7 @@ def gradient(source: Any, micro: int) -> tuple[float, torch.Tensor, int]:
     examples = tiny.examples(loss.feedback, loss.needs.slots)
     forwards = 0
 
-    def counted(rows: Any) -> torch.Tensor:
+    def counted(rows: Any) -> Any:
         nonlocal forwards
         forwards += len(rows.owner)
         return scorer(rows)

@@ -19,13 +19,14 @@ from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.tokenizing import Preparation, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation
 from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
 from halo.plugin.objectives import find_objective
 from halo.scoring.scorer import Scorer
 from halo.starter.defaults import embedded_feedback
-from halo.training.step.step import Judged, Step
+from halo.training.step.step import Step, StepOutput
 
 SIZE, STEPS = 6, 10
 RATE = 1e-4
@@ -84,7 +85,7 @@ def leaves_of(inputs: LossInputs) -> LossInputs:
     return LossInputs(roles, desirable=inputs.desirable, ranks=inputs.ranks, columns=inputs.columns, vocab_size=inputs.vocab_size)
 
 
-def unfelt(loss: LossFunction, judged: Judged) -> list[str]:
+def unfelt(loss: LossFunction, judged: StepOutput) -> list[str]:
     """The completions that the objective is said to reach and whose log-probs have no gradient in this batch."""
     inputs = leaves_of(judged.inputs)
     loss(inputs).loss.backward()

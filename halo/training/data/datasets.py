@@ -14,7 +14,8 @@ from halo.data.preparing import prepare, split
 from halo.data.reading import Source
 from halo.data.streaming import Stream
 from halo.data.template import Template
-from halo.data.tokenizing import Preparation, Report, TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.data.tokenizing import Preparation, Report
 from halo.errors import Place, SettingsError
 from halo.plugin.registry import supplied
 from halo.training.data.feed import Feed, Flow, Table
@@ -45,7 +46,9 @@ def load_data(compiled: CompiledObjective, settings: Settings, template: Templat
     sources = settings.sources(settings.data)
     if settings.streaming:
         stream = _stream(compiled, settings, template, sources)
-        held_out = load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ") if settings.eval_data else []
+        held_out = []
+        if settings.eval_data:
+            held_out = load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ")
         say(f"data       {_names(sources)}: a stream, shuffled in a buffer of {stream.buffer}")
         return Data(list(islice(stream, PEEKED)), _held_out(held_out, compiled, settings, template, say), stream)
     examples, held_out = training_and_held_out(compiled, settings, say)
@@ -54,11 +57,16 @@ def load_data(compiled: CompiledObjective, settings: Settings, template: Templat
     return Data(train, _held_out(held_out, compiled, settings, template, say))
 
 
-def _held_out(examples: list[Example], compiled: CompiledObjective, settings: Settings, template: Template, say: Say) -> list[TokenizedExample]:
+def _held_out(
+    examples: list[Example], compiled: CompiledObjective, settings: Settings, template: Template, say: Say
+) -> list[TokenizedExample]:
     if not examples:
         return []
     found, report = tokenized(examples, compiled, settings, template)
-    say(f"data       held out: {report}" + ("; never evaluated: --eval-strategy is no" if settings.eval_strategy == "no" else ""))
+    said = f"data       held out: {report}"
+    if settings.eval_strategy == "no":
+        said += "; never evaluated: --eval-strategy is no"
+    say(said)
     return found
 
 
@@ -67,7 +75,9 @@ def training_and_held_out(compiled: CompiledObjective, settings: Settings, say: 
     examples = load_examples(compiled, settings, settings.sources(settings.data), say)
     if settings.eval_data:
         return examples, load_examples(compiled, settings, settings.sources(settings.eval_data), say, "held out: ")
-    return split(examples, settings.eval_fraction, settings.seed) if settings.eval_fraction else (examples, [])
+    if not settings.eval_fraction:
+        return examples, []
+    return split(examples, settings.eval_fraction, settings.seed)
 
 
 def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequence[Source], say: Say, what: str = "") -> list[Example]:
@@ -77,9 +87,12 @@ def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequ
         one = gather(source, formats(), compiled.graph.feedback, settings.data_split)
         if one.left_out:
             say(f"data       {len(one.left_out)} rows left out, the first: {one.left_out[0]}")
-        name = f"{source.name}: " if source.name else ""
-        became = f"; {one.sentence} ({len(one.examples)} examples)" if one.sentence else ""
-        say(f"data       {what}{name}{one.rows} rows of format {one.form.name}{became}")
+        said = f"{one.rows} rows of format {one.form.name}"
+        if source.name:
+            said = f"{source.name}: {said}"
+        if one.sentence:
+            said += f"; {one.sentence} ({len(one.examples)} examples)"
+        say(f"data       {what}{said}")
         found += one.examples
     return found
 
@@ -102,10 +115,13 @@ def _stream(compiled: CompiledObjective, settings: Settings, template: Template,
         raise SettingsError("missing-key", "a stream has no last example", place=place, hint="give --max-steps")
     for name in ("eval_fraction", "precompute_ref_log_probs", "group_by_length"):
         if getattr(settings, name):
-            raise SettingsError("wrong-value", f"{name} needs all examples, and a stream has not read them", place=place, hint="leave one out")
+            message = f"{name} needs all examples, and a stream has not read them"
+            raise SettingsError("wrong-value", message, place=place, hint="leave one out")
     if settings.eval_strategy == "epoch":
         raise SettingsError("wrong-value", "a stream has no epochs to evaluate after", place=place, hint="--eval-strategy steps")
-    buffer = settings.shuffle_buffer_size if settings.shuffle else 1
+    buffer = 1
+    if settings.shuffle:
+        buffer = settings.shuffle_buffer_size
     return Stream(sources, formats(), Preparation.of(compiled, template, settings.max_length, settings.seed), buffer, settings.data_split)
 
 

@@ -1,19 +1,24 @@
-"""What a run is fed with: a table of examples, or a stream that is read as training goes on."""
+"""What a run is fed with: a table of examples, a stream that is read as training goes on, or what the policy itself writes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from halo.data.streaming import Stream
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.errors import RunFailed
 from halo.training.data.schedule import Schedule
 
 
 class Feed(Protocol):
-    """Effective batches by step number. `total` steps; `per_epoch` steps, 0 where an epoch has no end that is known.
+    """Effective batches by step number. `total` steps, 0 where nobody knows: then the first batch without an example is the end.
+    `per_epoch` steps, 0 where an epoch has no end that is known.
 
     Its state is saved with every checkpoint and restored before the first batch that is asked for.
     """
@@ -37,19 +42,32 @@ class Feed(Protocol):
         """Takes a state back."""
 
 
-class _Stateless:
-    """Seed, settings and the step's number say all."""
+class PolicyView(Protocol):
+    """The policy as it is before a step, as far as a feed may look at it: every rank must, or none, since one that lies in parts is
+    put together by all of them."""
 
-    def state_dict(self) -> dict[str, Any]:
-        return {}
+    @property
+    def step(self) -> int:
+        """The steps that it has taken."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take."""
+    def fingerprint(self) -> str:
+        """Of its weights as they are (`state_fingerprint`)."""
+
+    def generating(self) -> AbstractContextManager[Any]:
+        """The model whole and ready to write, for as long as this lasts."""
+
+
+@runtime_checkable
+class OnlineFeed(Feed, Protocol):
+    """One whose examples come from the policy as it is: it is shown it before every batch that is asked for."""
+
+    def see(self, policy: PolicyView) -> None:
+        """Called before `batch` of every step."""
 
 
 @dataclass(frozen=True)
-class Table(_Stateless):
-    """Examples in memory, in the order of the schedule."""
+class Table:
+    """Examples in memory, in the order of the schedule. Its state is which examples these are: a resumed run goes on with the same."""
 
     examples: list[TokenizedExample]
     schedule: Schedule
@@ -72,9 +90,23 @@ class Table(_Stateless):
         """The examples that a run will see, by index."""
         return sorted({i for step in range(self.total) for i in self.schedule.indices(step)})
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"examples": self._digest}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises RunFailed for another table's state."""
+        if state.get("examples", self._digest) != self._digest:
+            message = "the data holds other examples than it did when the run was started, or in another order"
+            raise RunFailed("resume", message, hint="resume with the data as it was, or start another run")
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of all examples' ids in their order."""
+        return hashlib.sha256("\n".join(example.id for example in self.examples).encode()).hexdigest()
+
 
 @dataclass
-class Flow(_Stateless):
+class Flow:
     """A stream, `per_step` examples at a time. A step that lies further on is reached by reading what is before it."""
 
     stream: Stream
@@ -95,3 +127,10 @@ class Flow(_Stateless):
         skipped = (step - self._next) * self.per_step
         self._next = step + 1
         return list(islice(self._reading, skipped, skipped + self.per_step))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the stream is read again from its beginning."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take."""

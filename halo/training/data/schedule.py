@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from halo.data.mixing import Mix, grouped
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenized import TokenizedExample
+from halo.training.data.mixing import Mix, grouped
 from halo.training.settings import Settings
 
 T = TypeVar("T")
@@ -30,10 +30,12 @@ class Schedule:
         """The last step of an epoch may be smaller; `Step` fills up for ranks that have no example left."""
         per_step, size = step_size(settings, world), len(examples)
         per_epoch = math.ceil(size / per_step)
-        total = settings.max_steps if settings.max_steps > 0 else max(1, math.ceil(per_epoch * settings.num_train_epochs))
+        total = settings.max_steps
+        if total <= 0:
+            total = max(1, math.ceil(per_epoch * settings.num_train_epochs))
         weights = {one.name: one.weight for one in settings.sources(settings.data) if one.weight is not None and one.name}
         mix = Mix([e.source for e in examples], settings.seed if settings.shuffle else None, weights)
-        lengths = [e.longest for e in examples] if settings.group_by_length else ()
+        lengths = [e.longest for e in examples if settings.group_by_length]
         return cls(per_step, max(1, per_epoch), total, mix, lengths)
 
     def epoch(self, step: int) -> float:
@@ -49,7 +51,9 @@ class Schedule:
         if epoch not in self._epochs:
             self._epochs.clear()
             order = self.mix.epoch(epoch)
-            self._epochs[epoch] = grouped(order, self.lengths, self.per_step, self.mix.seed or 0, epoch) if self.lengths else order
+            if self.lengths:
+                order = grouped(order, self.lengths, self.per_step, self.mix.seed or 0, epoch)
+            self._epochs[epoch] = order
         return self._epochs[epoch]
 
 

@@ -33,7 +33,9 @@ def load_policy(name: str, settings: Settings) -> Any:
         raise ModelError("model", "quantised weights cannot be trained", hint="--use-peft trains an adapter in them")
     check_used(settings)
     model = load_model(name, settings)
-    return with_new_adapter(model, settings) if trains and not is_adapter(name) else model
+    if not trains or is_adapter(name):
+        return model
+    return with_new_adapter(model, settings)
 
 
 def load_model(name: str, settings: Settings) -> Any:
@@ -46,7 +48,9 @@ def load_model(name: str, settings: Settings) -> Any:
     _check_folder(name)
     if is_adapter(name):
         return _ready(with_adapter(load_model(base_of(name), settings), name))
-    options = {"attn_implementation": settings.attn_implementation} if settings.attn_implementation else {}
+    options: dict[str, Any] = {}
+    if settings.attn_implementation:
+        options["attn_implementation"] = settings.attn_implementation
     if settings.load_in_4bit or settings.load_in_8bit:
         options["quantization_config"] = _quantised(settings)
     try:
@@ -70,7 +74,8 @@ def _quantised(settings: Settings) -> Any:
     from transformers import BitsAndBytesConfig
 
     if find_spec("bitsandbytes") is None:
-        raise ModelError("model", "quantised weights need the package bitsandbytes, which is not installed", hint="pip install bitsandbytes")
+        message = "quantised weights need the package bitsandbytes, which is not installed"
+        raise ModelError("model", message, hint="pip install bitsandbytes")
     if settings.load_in_8bit:
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
@@ -84,7 +89,8 @@ def check_same_vocabulary(tokenizer: Any, name: str, settings: Settings) -> None
     differing = sorted(token for token in own.keys() | other.keys() if own.get(token) != other.get(token))
     if differing:
         token = differing[0]
-        message = f"the reference {name} has another vocabulary: {len(differing)} tokens differ, such as {token!r} ({own.get(token)} and {other.get(token)})"
+        such = f"such as {token!r} ({own.get(token)} and {other.get(token)})"
+        message = f"the reference {name} has another vocabulary: {len(differing)} tokens differ, {such}"
         raise ModelError("model", message, hint="log-probs of one model's tokens mean nothing to the other")
 
 

@@ -42,11 +42,12 @@ def check_used(settings: Settings) -> None:
     """Raises SettingsError for settings of a new adapter where none is made: all weights would be trained, or the adapter that is there."""
     if settings.use_peft and not is_adapter(settings.model_name_or_path):
         return
+    why, hint = "no adapter is trained", "--use-peft"
+    if is_adapter(settings.model_name_or_path):
+        why, hint = f"{settings.model_name_or_path} is an adapter with its own", "leave it out"
     for name in ("lora_r", "lora_alpha", "lora_target_modules"):
         if getattr(settings, name) != Settings.model_fields[name].default:
-            given = is_adapter(settings.model_name_or_path)
-            why = f"{settings.model_name_or_path} is an adapter with its own" if given else "no adapter is trained"
-            raise SettingsError("wrong-value", why, place=Place(f"--{name.replace('_', '-')}"), hint="leave it out" if given else "--use-peft")
+            raise SettingsError("wrong-value", why, place=Place(f"--{name.replace('_', '-')}"), hint=hint)
 
 
 def with_adapter(model: Any, folder: str) -> Any:
@@ -100,7 +101,7 @@ def is_peft(model: Any) -> bool:
 
 
 def _read_by_halo(model: Any, what: str) -> Any:
-    """The model, if no adapter lies on its head. Raises ModelError: the head's own weights are read in chunks, without what is added to them."""
+    """The model, if no adapter lies on its head. Raises ModelError: the head's weights are read in chunks, not what is added to them."""
     if hasattr(model.get_output_embeddings(), "base_layer"):
         hint = "leave the head out; the rest of the model is what all-linear names"
         raise ModelError("model", f"{what} lies on the model's head, where its log-probs would not hold it", hint=hint)

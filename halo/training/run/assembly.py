@@ -16,13 +16,14 @@ from halo.backends.interface import Backend
 from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.template import Template
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenized import TokenizedExample
 from halo.errors import SettingsError
 from halo.loss.function import LossFunction
 from halo.options import parts
 from halo.plugin.registry import choose, supplied
 from halo.reference.interface import Reference
 from halo.scoring.capability import choose_path
+from halo.scoring.head import wide
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
 from halo.training.data.datasets import Data, Say, load_data
@@ -82,7 +83,9 @@ def _policy(
 
 def _step(loss: LossFunction, policy: Policy, reference: Reference | None, filler: TokenizedExample) -> Step:
     placement = policy.placement
-    return Step(loss, placement.module, reference, placement.device, placement, policy.vocabulary, filler)
+    dtype = wide(getattr(torch, policy.settings.dtype))
+    gives = policy.scorer.gives
+    return Step(loss, placement.module, reference, placement.device, placement, policy.vocabulary, filler, gives, dtype)
 
 
 def _ahead(step: Step, data: Data, feed: Feed, settings: Settings) -> tuple[Data, Feed, TokenizedExample]:
@@ -92,7 +95,9 @@ def _ahead(step: Step, data: Data, feed: Feed, settings: Settings) -> tuple[Data
     size = settings.per_device_train_batch_size
     train = scored_ahead(step, data.train, feed.reached(), size)
     held_out = scored_ahead(step, data.held_out, range(len(data.held_out)), size)
-    filler = scored_ahead(step, [step.filler], [0], 1)[0] if step.world.size > 1 else step.filler
+    filler = step.filler
+    if step.world.size > 1:
+        filler = scored_ahead(step, [filler], [0], 1)[0]
     return Data(train, held_out), Table(train, feed.schedule), filler
 
 
@@ -128,12 +133,18 @@ def _placement(model: Any, settings: Settings, output: Path) -> tuple[Placement,
     placement = backend.build(context)
     check_moves(settings, name, placement)
     device = f"{placement.size} x {placement.device.type}, backend {name} ({because})"
-    return placement, f"{'bfloat16 autocast' if use else settings.dtype + ' products'} ({why}), {device}"
+    products = f"{settings.dtype} products"
+    if use:
+        products = "bfloat16 autocast"
+    return placement, f"{products} ({why}), {device}"
 
 
 def _sizes(model: Any) -> str:
-    whole, trained = (sum(p.numel() for p in model.parameters() if p.requires_grad or not only) for only in (False, True))
-    return f"{whole:,} parameters" + (f", of which {trained:,} are trained" if trained < whole else "")
+    whole = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if trained == whole:
+        return f"{whole:,} parameters"
+    return f"{whole:,} parameters, of which {trained:,} are trained"
 
 
 def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots: tuple[str, ...], say: Say) -> Scorer:

@@ -14,8 +14,8 @@ from halo.training.run.references import chosen_reference
 from halo.training.settings import Settings
 
 ACTIVATIONS = 26
-"""Numbers of the hidden size that a layer of a Llama-like model keeps of a token for its backward pass: 6 of two norms, 9 of queries, keys and
-values before and after their rotation and of the attention's output, 11 of a feed-forward part about three times as wide."""
+"""Numbers of the hidden size that a layer of a Llama-like model keeps of a token for its backward pass: 6 of two norms, 9 of queries,
+keys and values before and after their rotation and of the attention's output, 11 of a feed-forward part about three times as wide."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def estimate(name: str, settings: Settings, needs: Needs, tokens: int) -> Estima
     """For micro-batches of so many tokens. Raises ModelError for a model whose configuration cannot be read."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    name = base_of(name) if is_adapter(name) else name
+    if is_adapter(name):
+        name = base_of(name)
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=settings.trust_remote_code)
         with torch.device("meta"):
@@ -47,11 +48,18 @@ def estimate(name: str, settings: Settings, needs: Needs, tokens: int) -> Estima
         first = next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
         raise ModelError("model", f"the configuration of {name!r} cannot be read: {first.strip()}") from problem
     count, size = sum(p.numel() for p in model.parameters()), torch.empty(0, dtype=getattr(torch, settings.dtype)).element_size()
-    trained = _adapter_size(model, settings) if trains_adapter(settings) else count
-    held = count * (0.5 if settings.load_in_4bit else 1 if settings.load_in_8bit else size)
-    text = config.get_text_config()
-    kept = text.hidden_size * (text.num_hidden_layers if settings.gradient_checkpointing else text.num_hidden_layers * ACTIVATIONS)
-    width = 2 if settings.bf16 else size
+    trained, held, width, text = count, float(count * size), size, config.get_text_config()
+    if trains_adapter(settings):
+        trained = _adapter_size(model, settings)
+    if settings.load_in_8bit:
+        held = count
+    if settings.load_in_4bit:
+        held = count / 2
+    kept = text.hidden_size * text.num_hidden_layers
+    if not settings.gradient_checkpointing:
+        kept *= ACTIVATIONS
+    if settings.bf16:
+        width = 2
     second = needs.reference and "loads_model" in chosen_reference(settings)[0].abilities and not settings.precompute_ref_log_probs
     return Estimate(count, int(held), trained * size, 2 * trained * size, int(held) * second, tokens * kept * width)
 
@@ -59,6 +67,7 @@ def estimate(name: str, settings: Settings, needs: Needs, tokens: int) -> Estima
 def _adapter_size(model: Any, settings: Settings) -> int:
     """Numbers of an adapter on every linear layer but the head, or on those that are named."""
     head, names = model.get_output_embeddings(), settings.lora_target_modules or ["all-linear"]
-    layers = [m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head]
-    named = [m for name, m in model.named_modules() if name.rpartition(".")[2] in names]
-    return settings.lora_r * sum(m.in_features + m.out_features for m in (layers if names == ["all-linear"] else named))
+    layers = [m for name, m in model.named_modules() if name.rpartition(".")[2] in names]
+    if names == ["all-linear"]:
+        layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    return settings.lora_r * sum(int(m.in_features + m.out_features) for m in layers)

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Protocol
 
 import torch
 import yaml
 
+from halo.data.tokenized import TokenizedExample
+from halo.errors import Place, SettingsError
+from halo.reference.fingerprint import state_fingerprint
 from halo.reference.interface import FollowingReference
+from halo.training.data.feed import OnlineFeed
 from halo.training.data.schedule import share
 from halo.training.run.run import Run
 from halo.training.saving.card import model_card
 from halo.training.saving.checkpoints import Carried, find_checkpoint, restore, save_checkpoint, save_model
 from halo.training.saving.resuming import check_goes_on
 from halo.training.step.metrics import Sums, added, means, measure
+from halo.training.step.step import StepOutput
 
 
 class Observer(Protocol):
     """Sees a run's progress: the command line draws it, a test records it."""
 
     def progress(self, step: int, total: int, record: Mapping[str, float]) -> None:
-        """Called after every logged step, with what goes into metrics.jsonl."""
+        """Called after every logged step, with what goes into metrics.jsonl. A `total` of 0 is not known."""
 
 
 @dataclass
@@ -42,6 +49,26 @@ def train(run: Run, observer: Observer | None = None) -> Result:
     return _Loop(run, observer).run_all()
 
 
+@dataclass(frozen=True)
+class _View:
+    """What an online feed sees of the policy before a step."""
+
+    run: Run
+    step: int
+
+    def fingerprint(self) -> str:
+        """Of the trained model's parameters, each once; the main process has them whole, and tells the others."""
+        placement, model = self.run.placement, self.run.model
+        state, own = placement.weights(model), ""
+        if placement.is_main:
+            held = state or model.state_dict()
+            own = state_fingerprint({name: held[name] for name, _ in model.named_parameters()})
+        return str(placement.gather(own)[0])
+
+    def generating(self) -> AbstractContextManager[Any]:
+        return self.run.placement.generating(self.run.model)
+
+
 class _Loop:
     def __init__(self, run: Run, observer: Observer | None) -> None:
         self.run, self.observer, self.settings = run, observer, run.settings
@@ -50,46 +77,81 @@ class _Loop:
         self.carried = Carried(run.model, run.tokenizer, run.placement, self.scheduler, run.step.loss, run.feed, run.reference)
         self.sums: Sums = {}
         self.history: list[dict[str, float]] = []
+        self.rate = self.norm = 0.0  # of the last step
         self.started, self.tokens, self.mark = time.perf_counter(), 0, (time.perf_counter(), 0)
 
     def run_all(self) -> Result:
-        first = self._resume() if self.settings.resume_from_checkpoint else 0
+        first = 0
+        if self.settings.resume_from_checkpoint:
+            first = self._resume()
         self._open()
-        for step in range(first, self.feed.total):
-            self._one(step)
+        done = first
+        for step in self._steps(first):
+            batch = self._batch(step)
+            if not batch:
+                break
+            self._one(step, batch)
+            done = step + 1
+        if not self.feed.total:
+            self._end(done)
         self._close()
-        return Result(self.history[-1] if self.history else {}, str(self.run.output), time.perf_counter() - self.started, self.history)
+        return Result(self._last, str(self.run.output), time.perf_counter() - self.started, self.history)
+
+    @property
+    def _last(self) -> dict[str, float]:
+        """The metrics that were logged last."""
+        return next(reversed(self.history), {})
+
+    def _steps(self, first: int) -> Iterator[int]:
+        """Those that are left; without an end where the feed has none that is known."""
+        if not self.feed.total:
+            return count(first)
+        return iter(range(first, self.feed.total))
 
     # -- one step --------------------------------------------------------------------------------------------------
 
-    def _one(self, step: int) -> None:
+    def _batch(self, step: int) -> list[TokenizedExample]:
+        if isinstance(self.feed, OnlineFeed):
+            self.feed.see(_View(self.run, step))
+        return self.feed.batch(step)
+
+    def _one(self, step: int, batch: list[TokenizedExample]) -> None:
         run, settings = self.run, self.settings
         world = run.step.world
-        judged = run.step.run(share(self.feed.batch(step), world.rank, world.size, settings.per_device_train_batch_size))
-        rate = self.scheduler.get_last_lr()[0]
-        norm = run.placement.update(settings.max_grad_norm)
+        found = run.step.run(share(batch, world.rank, world.size, settings.per_device_train_batch_size))
+        self.rate = self.scheduler.get_last_lr()[0]
+        self.norm = run.placement.update(settings.max_grad_norm)
         self.scheduler.step()
         if isinstance(run.reference, FollowingReference):
             run.reference.follow(run.model, step + 1)
-        self.tokens += judged.tokens * run.step.world.size
-        self.sums = added([self.sums, measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources)])
+        self.tokens += found.tokens * run.step.world.size
+        self.sums = added([self.sums, measured(run, found)])
         done = step + 1
         if done % settings.logging_steps == 0 or done == self.feed.total:
-            self._log(done, {"grad_norm": norm, "learning_rate": rate})
-        if self._evaluates(done) and run.data.held_out:
-            self._evaluated({"step": done, "epoch": self.feed.epoch(done), **evaluate(run)})
-        if settings.save_steps and done % settings.save_steps == 0 and done < self.feed.total:
+            self._log(done)
+        if self._evaluates(done):
+            self._evaluate(done)
+        if settings.save_steps and done % settings.save_steps == 0 and done != self.feed.total:
             self._checkpoint(done)
 
+    def _end(self, done: int) -> None:
+        """What the last step of a feed does whose end was not known before."""
+        if self.sums:
+            self._log(done)
+        if self.settings.eval_strategy != "no" and not self._evaluates(done):
+            self._evaluate(done)
+
     def _evaluates(self, done: int) -> bool:
-        settings = self.settings
-        if settings.eval_strategy == "steps":
-            return done % settings.eval_steps == 0 or done == self.feed.total
-        return settings.eval_strategy == "epoch" and (done % self.feed.per_epoch == 0 or done == self.feed.total)
+        strategy, every = self.settings.eval_strategy, self.settings.eval_steps
+        if strategy == "epoch":
+            every = self.feed.per_epoch
+        if strategy == "no":
+            return False
+        return done == self.feed.total or (every > 0 and done % every == 0)
 
     # -- logging ---------------------------------------------------------------------------------------------------
 
-    def _log(self, done: int, more: Mapping[str, float]) -> None:
+    def _log(self, done: int) -> None:
         now = time.perf_counter()
         seconds, tokens = now - self.mark[0], self.tokens - self.mark[1]
         self.mark = (now, self.tokens)
@@ -97,7 +159,8 @@ class _Loop:
             "step": done,
             "epoch": self.feed.epoch(done),
             **means(self.sums),
-            **more,
+            "grad_norm": self.norm,
+            "learning_rate": self.rate,
             "tokens_per_second": tokens / max(seconds, 1e-9),
         }
         self.sums = {}
@@ -105,7 +168,11 @@ class _Loop:
         if self.observer and self.run.placement.is_main:
             self.observer.progress(done, self.feed.total, record)
 
-    def _evaluated(self, record: dict[str, float]) -> None:
+    def _evaluate(self, done: int) -> None:
+        """Of the held-out examples, if there are any."""
+        if not self.run.data.held_out:
+            return
+        record = {"step": done, "epoch": self.feed.epoch(done), **evaluate(self.run)}
         self._write(record)
         said = {name: record[f"eval_{name}"] for name in ("loss", "rewards/margins", "rewards/accuracies") if f"eval_{name}" in record}
         self.run.say(f"eval       step {record['step']:.0f}: " + ", ".join(f"{name} {value:.3f}" for name, value in said.items()))
@@ -163,22 +230,26 @@ class _Loop:
             run.model.config.use_cache = True
             save_model(run.model, run.tokenizer, run.output, weights)
             (run.output / "README.md").write_text(model_card(run.compiled, run.settings, self.history))
-            (run.output / "all_results.json").write_text(json.dumps(self.history[-1] if self.history else {}, indent=1))
+            (run.output / "all_results.json").write_text(json.dumps(self._last, indent=1))
         if self.settings.report_to:
             run.placement.close_trackers()
         run.placement.barrier()
 
 
+def measured(run: Run, found: StepOutput) -> Sums:
+    """The metrics of what a step saw."""
+    return measure(found.output, found.inputs, run.compiled.graph.feedback, found.sources, found.rounds)
+
+
 @torch.no_grad()
 def evaluate(run: Run) -> dict[str, float]:
     """The metrics on the held-out examples, under `eval_` names. Every rank sees all of them."""
-    size = run.settings.per_device_eval_batch_size * run.step.world.size
+    world = run.step.world
+    size = run.settings.per_device_eval_batch_size * world.size
     parts = []
     for start in range(0, len(run.data.held_out), size):
-        batch = run.data.held_out[start : start + size]
-        low, high = (len(batch) * r // run.step.world.size for r in (run.step.world.rank, run.step.world.rank + 1))
-        judged = run.step.run([batch[low:high]] if low < high else [], train=False)
-        parts.append(measure(judged.output, judged.inputs, run.compiled.graph.feedback, judged.sources))
+        own = share(run.data.held_out[start : start + size], world.rank, world.size, size)
+        parts.append(measured(run, run.step.run(own, train=False)))
     return {f"eval_{name}": value for name, value in means(added(parts)).items()}
 
 
@@ -186,6 +257,12 @@ def _scheduler(run: Run, optimizer: Any, total: int) -> Any:
     from transformers import get_scheduler
 
     settings = run.settings
-    warmup = settings.warmup_steps if settings.warmup_steps is not None else round(settings.warmup_ratio * total)
-    name = "constant_with_warmup" if settings.lr_scheduler_type == "constant" and warmup else settings.lr_scheduler_type
+    name, warmup = settings.lr_scheduler_type, settings.warmup_steps
+    if warmup is None:
+        warmup = round(settings.warmup_ratio * total)
+    if name == "constant" and warmup:
+        name = "constant_with_warmup"
+    if not total and name not in ("constant", "constant_with_warmup"):
+        message = f"the learning rate is to follow {name} to the run's last step, and nobody knows which that is"
+        raise SettingsError("wrong-value", message, place=Place("--lr-scheduler-type"), hint="constant, with --warmup-steps if at all")
     return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total)

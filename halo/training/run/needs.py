@@ -31,8 +31,6 @@ def check_needs(compiled: CompiledObjective, settings: Settings) -> None:
     needs = compiled.graph.needs
     if trains_adapter(settings):
         require_peft()
-    if needs.sampler:
-        raise PluginError("plugin", f"{compiled.graph.name} needs old_logp, the log-probs of a sampler, which nothing installed supplies")
     strategy, _ = chosen_reference(settings)
     if needs.reference:
         _check_gives(compiled.graph.name, needs, strategy, settings)
@@ -42,8 +40,8 @@ def check_needs(compiled: CompiledObjective, settings: Settings) -> None:
         raise SettingsError("wrong-value", message, place=Place("--precompute-ref-log-probs"), hint=hint)
     moves = "moves" in strategy.abilities
     if needs.moving and not moves:
-        moving = [s.name for s in supplied("reference") if "moves" in s.thing.abilities]
-        hint = f"--reference {moving[0]}" if moving else "the package halo-align-references has one"
+        moving = [f"--reference {s.name}" for s in supplied("reference") if "moves" in s.thing.abilities]
+        hint = next(iter(moving), "the package halo-align-references has one")
         message = f"{compiled.graph.name} needs a reference that follows the policy, and {strategy.name} does not"
         raise PluginError("plugin", message, hint=hint)
     if settings.reference_model_name_or_path and "loads_model" not in strategy.abilities:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from halo.backends.placement import Placement
-from halo.data.tokenizing import TokenizedExample
+from halo.data.tokenized import TokenizedExample
 from halo.errors import HaloError, Place, RunFailed, SettingsError
 from halo.options import Options, parts
 from halo.plugin.registry import choose, supplied
 from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
-from halo.scoring.distributions import States
+from halo.scoring.distributions import LOGP, Scored, States
 from halo.scoring.packed import register
 from halo.scoring.rows import RowBatch, scored_counts
 from halo.scoring.scorer import Scorer
@@ -25,7 +25,7 @@ from halo.training.model.loading import check_same_vocabulary, load_model
 from halo.training.model.lora import trains_adapter
 from halo.training.run.run import Policy
 from halo.training.settings import Settings
-from halo.training.step.batch import logp_of
+from halo.training.step.flat import Flat, part_of
 from halo.training.step.step import Step
 
 AGREEMENT = 1e-2  # nats per token that policy and reference may differ by before the first step, in bfloat16
@@ -35,8 +35,10 @@ def chosen_reference(settings: Settings) -> tuple[ReferenceStrategy, Options]:
     """The strategy of `--reference`, and its options. Raises PluginError, SettingsError."""
     name, options = parts(settings.reference)
     if name == "auto":
+        name = "frozen"
         under = trains_adapter(settings) and settings.reference_model_name_or_path is None
-        name = "adapter" if under and any(item.name == "adapter" for item in supplied("reference")) else "frozen"
+        if under and any(item.name == "adapter" for item in supplied("reference")):
+            name = "adapter"
     strategy: ReferenceStrategy = choose("reference", name)
     return strategy, strategy.with_options(options)
 
@@ -61,7 +63,10 @@ def build_reference(policy: Policy, say: Say) -> Reference | None:
     else:
         reference = strategy.build(context)
     assert reference is not None  # check_needs asked for one that gives log-probs
-    say(f"reference  {reference.describe()}{_weights(context) if strategy.abilities & {'loads_model', 'starts_as_policy'} else ''}")
+    weights = ""
+    if strategy.abilities & {"loads_model", "starts_as_policy"}:
+        weights = _weights(context)
+    say(f"reference  {reference.describe()}{weights}")
     return reference
 
 
@@ -93,12 +98,13 @@ def _numerics(policy: Policy) -> str:
     """Type of the weights, how a quantised base holds them, autocast, attention, path of the scorer, device."""
     settings, placement = policy.settings, policy.placement
     path = {"auto": "packed"}.get(policy.scorer.path, policy.scorer.path)
-    attention = "sdpa" if path == "packed" else policy.model.config._attn_implementation  # packed attention is made of sdpa's
-    precision = placement.context.mixed_precision
-    autocast = "" if precision == "no" else f"{precision}-autocast"
+    attention = {"packed": "sdpa"}.get(path, policy.model.config._attn_implementation)  # packed attention is made of sdpa's
+    autocast = {"bf16": "bf16-autocast"}.get(placement.context.mixed_precision, "")
     bits = ""
-    if settings.load_in_4bit or settings.load_in_8bit:
-        bits = "4-bit" if settings.load_in_4bit else "8-bit"
+    if settings.load_in_4bit:
+        bits = "4-bit"
+    elif settings.load_in_8bit:
+        bits = "8-bit"
     return " ".join(filter(None, [settings.dtype, bits, autocast, attention, path, placement.device.type]))
 
 
@@ -118,7 +124,7 @@ class _Scored:
     placement: Placement
 
     def __call__(self, rows: RowBatch) -> Tensor:
-        return self.states(rows).scored()
+        return self.states(rows).scored()[LOGP]
 
     def states(self, rows: RowBatch) -> States:
         with self.placement.autocast():
@@ -133,7 +139,7 @@ class _AtWork:
         self.policy = policy
 
     def __call__(self, rows: RowBatch) -> Tensor:
-        flat: Tensor = self.policy.placement.module(rows)
+        flat: Tensor = self.policy.placement.module(rows)[LOGP]
         return flat
 
     @torch.no_grad()
@@ -158,11 +164,11 @@ class _Start(_AtWork):
 class _Sums:
     """Distributions that exist within the prepared scorer alone: a sharded policy cannot be run around it."""
 
-    score: Callable[..., Tensor]
+    score: Callable[..., Scored]
     rows: RowBatch
 
     @torch.no_grad()
-    def scored(self, words: Sequence[str] = ()) -> Tensor:
+    def scored(self, words: Sequence[str] = ()) -> Scored:
         return self.score(self.rows, words)
 
 
@@ -176,9 +182,8 @@ def check_agreement(step: Step, examples: Sequence[TokenizedExample]) -> None:
     needs = step.needs
     policy = step.measured(examples, [s for s in needs.slots if s in (*step.reference_slots, *needs.vocabulary)])
     reference = step.referenced(examples)
-    gaps = [(logp_of(policy[slot]) - logp_of(reference[slot])).abs() for slot in step.reference_slots]
-    columns = [1 + needs.policy_words.index(word) for word in needs.divergences]
-    gaps += [flat[:, columns] for flat in policy.values()] if columns else []
+    gaps = [(policy[slot][LOGP] - reference[slot][LOGP]).abs() for slot in step.reference_slots]
+    gaps += [named[word] for named in policy.values() for word in needs.divergences]
     worst = max(float(gap.max()) for gap in gaps)
     if not worst <= AGREEMENT:
         raise RunFailed("self-test", f"policy and reference differ by {worst:.3g} nats in a token before the first step")
@@ -196,12 +201,13 @@ def scored_ahead(step: Step, examples: Sequence[TokenizedExample], wanted: Seque
     return found
 
 
-def _with_logps(example: TokenizedExample, flat: dict[str, Tensor], cursor: dict[str, int]) -> TokenizedExample:
-    found: dict[str, tuple[tuple[float, ...], ...]] = {}
+def _with_logps(example: TokenizedExample, flat: Flat, cursor: dict[str, int]) -> TokenizedExample:
+    found: dict[str, tuple[dict[str, tuple[float, ...]], ...]] = {}
     for slot in cursor:
         rows = []
         for count in scored_counts(example, slot):
-            rows.append(tuple(flat[slot][cursor[slot] : cursor[slot] + count].tolist()))
+            own = part_of(flat[slot], cursor[slot], cursor[slot] + count)
+            rows.append({name: tuple(numbers.tolist()) for name, numbers in own.items()})
             cursor[slot] += count
         found[slot] = tuple(rows)
     return replace(example, ref_logps=found)

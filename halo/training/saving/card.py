@@ -21,7 +21,7 @@ def model_card(compiled: CompiledObjective, settings: Settings, history: Sequenc
         number = f" (arXiv:{paper.arxiv})" if paper.arxiv else ""
         cited = f"\nPaper: {paper.title}{number}.\n"
     sets = ", ".join(f"`{source.path}`" for source in settings.sources(settings.data))
-    last = history[-1] if history else {}
+    last = next(reversed(history), {})
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in last.items())
     return (
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n"

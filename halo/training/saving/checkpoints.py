@@ -31,7 +31,8 @@ def save_model(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, A
     """
     draft = folder / ".model.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    model.save_pretrained(draft, state_dict=weights, **({"selected_adapters": [TRAINED]} if is_peft(model) else {}))
+    options = {"selected_adapters": [TRAINED]} if is_peft(model) else {}
+    model.save_pretrained(draft, state_dict=weights, **options)
     tokenizer.save_pretrained(draft)
     for file in draft.iterdir():
         os.replace(file, folder / file.name)
@@ -69,8 +70,9 @@ def save_checkpoint(output: Path, step: int, run: Carried, sums: Sums, limit: in
     (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
     shutil.rmtree(final, ignore_errors=True)
     os.replace(draft, final)
-    for old in checkpoints(output)[: -limit if limit else 0]:
-        shutil.rmtree(old)
+    if limit:
+        for old in checkpoints(output)[:-limit]:
+            shutil.rmtree(old)
     return final
 
 
@@ -115,7 +117,9 @@ def _restore_weights(checkpoint: Path, model: Any, placement: Placement) -> None
 
     weights = {name: tensor for file in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(file).items()}
     state = model.state_dict()
-    own = in_file(model) if is_peft(model) else {name: name for name in state}
+    own = {name: name for name in state}
+    if is_peft(model):
+        own = in_file(model)
     missing, unexpected = set(own) - set(weights), set(weights) - set(own)
     fits = not unexpected and all(state[own[name]].shape == tensor.shape for name, tensor in weights.items())
     if missing - set(getattr(model, "_tied_weights_keys", None) or ()) or not fits or (is_peft(model) and not weighs_as(model, checkpoint)):

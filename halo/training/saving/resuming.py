@@ -40,12 +40,16 @@ def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings,
 
 def _plain(value: Any) -> Any:
     """What a plugin supplies is the same named as a text or as a mapping."""
-    return as_text(value) if isinstance(value, dict) and "name" in value else value
+    if isinstance(value, dict) and "name" in value:
+        return as_text(value)
+    return value
 
 
 def _settings_of(folder: Path) -> Mapping[str, Any]:
     file = folder / "settings.yaml"
-    return yaml.safe_load(file.read_text()) or {} if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    return yaml.safe_load(file.read_text()) or {}
 
 
 def _steps_done(folder: Path) -> int | None:
@@ -53,5 +57,6 @@ def _steps_done(folder: Path) -> int | None:
     metrics = folder / "metrics.jsonl"
     if not metrics.is_file() or not list(folder.glob("*.safetensors")):
         return None
-    lines = metrics.read_text().splitlines()
-    return int(json.loads(lines[-1])["step"]) if lines else None
+    for line in reversed(metrics.read_text().splitlines()):
+        return int(json.loads(line)["step"])
+    return None

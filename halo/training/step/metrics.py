@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,37 +16,58 @@ Sums = dict[str, tuple[float, float]]
 
 
 @torch.no_grad()
-def measure(output: LossOutput, inputs: LossInputs, feedback: Feedback, sources: Sequence[str] = ()) -> Sums:
-    """The metrics of one effective batch. Which there are depends on the objective only, never on the batch.
+def measure(
+    output: LossOutput, inputs: LossInputs, feedback: Feedback, sources: Sequence[str] = (), rounds: Sequence[int] = ()
+) -> Sums:
+    """The metrics of one effective batch, in which an example counts as often as its weight says. Which there are depends on the
+    objective only, never on the batch.
 
-    Where the examples are of several named sets, those of each set stand under its name too (`rewards/margins/NAME`).
+    Where the examples are of several named sets, those of each set stand under its name too (`rewards/margins/NAME`); where they
+    were sampled in a recipe's rounds, `round` is the mean one.
     """
-    result: Sums = {"loss": (output.loss.item() * inputs.examples, inputs.examples)}
-    for name, term in output.terms.items():
-        if len(output.terms) > 1:
-            result[f"loss/{name}"] = (term.item() * inputs.examples, inputs.examples)
+    count = _count(inputs)
+
+    def of_batch(values: Mapping[str, Tensor]) -> Sums:
+        return {name: (value.item() * count, count) for name, value in values.items()}
+
+    result = of_batch({"loss": output.loss})
+    if len(output.terms) > 1:
+        result |= of_batch({f"loss/{name}": term for name, term in output.terms.items()})
     result |= _completions(output, inputs, feedback)
     for point in output.reference_points.values():
         if point.ndim == 0:
-            result["reference_point"] = (point.item() * inputs.examples, inputs.examples)
-    for name, value in output.statistics.items():
-        result[f"statistics/{name}"] = (value.item() * inputs.examples, inputs.examples)
+            result |= of_batch({"reference_point": point})
+    result |= of_batch({f"statistics/{name}": value for name, value in output.statistics.items()})
     mismatched = inputs.completions.get("mismatched")
     if mismatched is not None and mismatched.ref_token_logps is not None:
         ratio = torch.where(mismatched.mask, mismatched.token_logps - mismatched.ref_token_logps, 0.0).sum(-1)
-        result["kl"] = _mean_of(ratio)
+        result["kl"] = _mean_of(ratio, inputs.weights)
+    if any(rounds):
+        result["round"] = _mean_of(torch.tensor(rounds, dtype=torch.float64, device=output.loss.device), inputs.weights)
     for name in sorted(set(filter(None, sources))):
         rows = torch.tensor([i for i, source in enumerate(sources) if source == name], device=output.loss.device)
-        own = _completions(_rewards_of(output, rows), _rows_of(inputs, rows), feedback)
-        result |= {f"{metric}/{name}": value for metric, value in own.items()} | {f"examples/{name}": (float(len(rows)), 1.0)}
+        some = _rows_of(inputs, rows)
+        own = _completions(_rewards_of(output, rows), some, feedback)
+        result |= {f"{metric}/{name}": value for metric, value in own.items()} | {f"examples/{name}": (_count(some), 1.0)}
     return result
+
+
+def _count(inputs: LossInputs) -> float:
+    """How many examples there are."""
+    if inputs.weights is None:
+        return float(inputs.examples)
+    return float(inputs.weights.sum())
+
+
+def _some(x: Tensor | None, rows: Tensor) -> Tensor | None:
+    return x[rows] if x is not None else None
 
 
 def _rows_of(inputs: LossInputs, rows: Tensor) -> LossInputs:
     """Some examples of a batch, as far as metrics read them."""
     roles = {slot: Completions(token_logps=c.token_logps[rows], mask=c.mask[rows]) for slot, c in inputs.completions.items()}
-    desirable = inputs.desirable[rows] if inputs.desirable is not None else None
-    return LossInputs(roles, desirable=desirable, ranks=inputs.ranks[rows] if inputs.ranks is not None else None)
+    marks = {name: _some(getattr(inputs, name), rows) for name in ("desirable", "ranks", "weights")}
+    return LossInputs(roles, **marks)  # type: ignore[arg-type]
 
 
 def _rewards_of(output: LossOutput, rows: Tensor) -> LossOutput:
@@ -56,38 +77,39 @@ def _rewards_of(output: LossOutput, rows: Tensor) -> LossOutput:
 
 def _completions(output: LossOutput, inputs: LossInputs, feedback: Feedback) -> Sums:
     logps = {slot: torch.where(c.mask, c.token_logps, 0.0).sum(-1) for slot, c in inputs.completions.items() if slot != "mismatched"}
-    rewards = output.rewards
+    rewards, weights = output.rewards, inputs.weights
     if feedback.is_pair:
-        return _paired(logps, rewards)
+        return _paired(logps, rewards, weights)
     if feedback.labels and inputs.desirable is not None:
         good, bad = inputs.desirable, ~inputs.desirable
         sides = {"chosen": good, "rejected": bad}
-        result = {f"logps/{side}": _mean_of(logps["completion"], mask) for side, mask in sides.items()}
+        result = {f"logps/{side}": _mean_of(logps["completion"], weights, mask) for side, mask in sides.items()}
         if "completion" in rewards:
-            result |= {f"rewards/{side}": _mean_of(rewards["completion"], mask) for side, mask in sides.items()}
+            result |= {f"rewards/{side}": _mean_of(rewards["completion"], weights, mask) for side, mask in sides.items()}
         return result
     if feedback.has_ranks:
         return _ranked(logps["completion"], rewards.get("completion"), inputs)
-    return {f"logps/{slot}": _mean_of(value) for slot, value in logps.items()}
+    return {f"logps/{slot}": _mean_of(value, weights) for slot, value in logps.items()}
 
 
-def _paired(logps: dict[str, Tensor], rewards: dict[str, Tensor]) -> Sums:
-    result = {f"logps/{slot}": _mean_of(value) for slot, value in logps.items()}
+def _paired(logps: dict[str, Tensor], rewards: dict[str, Tensor], weights: Tensor | None) -> Sums:
+    values = {f"logps/{slot}": value for slot, value in logps.items()}
     if "chosen" in rewards:
         chosen, rejected = rewards["chosen"], rewards["rejected"]
-        result |= {"rewards/chosen": _mean_of(chosen), "rewards/rejected": _mean_of(rejected)}
-        result |= {"rewards/margins": _mean_of(chosen - rejected), "rewards/accuracies": _mean_of(_ahead(chosen - rejected))}
-    return result
+        values |= {"rewards/chosen": chosen, "rewards/rejected": rejected}
+        values |= {"rewards/margins": chosen - rejected, "rewards/accuracies": _ahead(chosen - rejected)}
+    return {name: _mean_of(value, weights) for name, value in values.items()}
 
 
 def _ranked(logps: Tensor, rewards: Tensor | None, inputs: LossInputs) -> Sums:
-    rows = torch.arange(inputs.examples, device=logps.device)
+    rows, weights = torch.arange(inputs.examples, device=logps.device), inputs.weights
     ends = {"chosen": inputs.best, "rejected": inputs.worst}
-    result = {f"logps/{side}": _mean_of(logps[rows, index]) for side, index in ends.items()}
+    result = {f"logps/{side}": _mean_of(logps[rows, index], weights) for side, index in ends.items()}
     if rewards is not None:
-        result |= {f"rewards/{side}": _mean_of(rewards[rows, index]) for side, index in ends.items()}
+        result |= {f"rewards/{side}": _mean_of(rewards[rows, index], weights) for side, index in ends.items()}
         gaps = rewards[:, :, None] - rewards[:, None, :]
-        result |= {"rewards/margins": _mean_of(gaps, inputs.pairs), "rewards/accuracies": _mean_of(_ahead(gaps), inputs.pairs)}
+        pairs = {"rewards/margins": gaps, "rewards/accuracies": _ahead(gaps)}
+        result |= {name: _mean_of(value, weights, inputs.pairs) for name, value in pairs.items()}
     return result
 
 
@@ -96,10 +118,19 @@ def _ahead(gap: Tensor) -> Tensor:
     return (torch.sign(gap) + 1) / 2
 
 
-def _mean_of(values: Tensor, mask: Tensor | None = None) -> tuple[float, float]:
+def _mean_of(values: Tensor, weights: Tensor | None = None, mask: Tensor | None = None) -> tuple[float, float]:
+    """The sum of what the mask holds, and how many that is; the first dimension of the values is that of the weights."""
+    if weights is not None:
+        return _weighed(values, weights.reshape(-1, *[1] * (values.ndim - 1)).expand(values.shape), mask)
     if mask is None:
         return values.sum().item(), float(values.numel())
     return torch.where(mask, values, 0.0).sum().item(), mask.sum().item()
+
+
+def _weighed(values: Tensor, weights: Tensor, mask: Tensor | None) -> tuple[float, float]:
+    if mask is not None:
+        weights = torch.where(mask, weights, 0.0)
+    return torch.where(weights > 0, values * weights, 0.0).sum().item(), weights.sum().item()
 
 
 def added(parts: Iterable[Sums]) -> Sums:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -27,7 +27,8 @@ def build(context: BackendContext) -> Engine:
     if find_spec("deepspeed") is None:
         raise PluginError("plugin", "--backend deepspeed needs the package deepspeed", hint="pip install deepspeed")
     if "LOCAL_RANK" not in os.environ:
-        raise RunFailed("self-test", "the backend deepspeed needs a launcher, even for one process", hint="accelerate launch -m halo train ...")
+        message = "the backend deepspeed needs a launcher, even for one process"
+        raise RunFailed("self-test", message, hint="accelerate launch -m halo train ...")
     return Engine(context)
 
 
@@ -43,7 +44,8 @@ def _configure(config: dict[str, Any], context: BackendContext) -> None:
         config.pop(key, None)
     zero = config["zero_optimization"]
     if int(zero.get("stage", 0)) == 0:
-        raise SettingsError("wrong-value", "it asks for ZeRO stage 0, which shards nothing", place=place, hint="stage 1, 2 or 3, or --backend ddp")
+        message = "it asks for ZeRO stage 0, which shards nothing"
+        raise SettingsError("wrong-value", message, place=place, hint="stage 1, 2 or 3, or --backend ddp")
     zero["stage3_gather_16bit_weights_on_model_save"] = True
     config |= {
         "gradient_accumulation_steps": 1,  # halo accumulates itself
@@ -113,9 +115,9 @@ class Engine(Launched):
         finally:
             self.module.set_gradient_accumulation_boundary(True)
 
-    def pull_back(self, outputs: Sequence[Any], slopes: Sequence[Any]) -> None:
-        """The engine takes a number: one whose slopes are these."""
-        number = torch.stack([(output * slope).sum() for output, slope in zip(outputs, slopes, strict=True)]).sum()
+    def backward(self, outputs: Sequence[Any], grads: Sequence[Any]) -> None:
+        """The engine takes a number: one whose gradients are these."""
+        number = torch.stack([(output * grad).sum() for output, grad in zip(outputs, grads, strict=True)]).sum()
         self.module.backward(number, scale_wrt_gas=False)
 
     def update(self, limit: float) -> float:
@@ -126,6 +128,14 @@ class Engine(Launched):
         if not math.isfinite(norm):
             raise RunFailed("non-finite", f"the gradient's norm was {norm}", hint="the weights are lost; lower the learning rate")
         return norm
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def gathered(self, model: Any) -> AbstractContextManager[Any]:
+        """Below stage 3 every process holds the weights whole."""
+        if self.stage < 3:
+            return nullcontext()
+        return super().gathered(model)
 
     # -- files -----------------------------------------------------------------------------------------------------
 

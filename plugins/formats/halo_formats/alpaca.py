@@ -51,7 +51,8 @@ def _fits_one(row: Row) -> bool:
 
 
 def _fits_pair(row: Row) -> bool:
-    return all(isinstance(row[c], str) for c in ("instruction", "chosen", "rejected")) and holds_no_other(row, *PROMPT, "chosen", "rejected")
+    texts = all(isinstance(row[column], str) for column in ("instruction", "chosen", "rejected"))
+    return texts and holds_no_other(row, *PROMPT, "chosen", "rejected")
 
 
 FORMATS = (

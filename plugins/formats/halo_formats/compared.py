@@ -66,12 +66,17 @@ def read_alpaca_eval(row: Row, place: Place) -> Example:
 def _sided(row: Row, better: int, worse: int) -> dict[str, Any]:
     """The row, with what it says of output 1 and 2 named after the sides: generator_2 becomes chosen_generator."""
     sides = {f"_{better}": "chosen_", f"_{worse}": "rejected_"}
-    return {sides[k[-2:]] + k[:-2] if k[-2:] in sides and k not in ALPACA_EVAL else k: v for k, v in row.items()}
+    named = {}
+    for column, value in row.items():
+        if column[-2:] in sides and column not in ALPACA_EVAL:
+            column = sides[column[-2:]] + column[:-2]
+        named[column] = value
+    return named
 
 
 FORMATS = (
     DataFormat("ultrafeedback-binarized", PAIRED, BINARIZED, read_binarized),
-    DataFormat("hh-prompt", PAIRED, HH, read_hh_prompt, lambda row: isinstance(row["prompt"], str) and row["prompt"].startswith("\n\nHuman:")),
+    DataFormat("hh-prompt", PAIRED, HH, read_hh_prompt, lambda row: str(row["prompt"]).startswith("\n\nHuman:")),
     DataFormat("shp", PAIRED, SHP, read_shp),
     DataFormat("alpaca-eval", PAIRED, ALPACA_EVAL, read_alpaca_eval),
 )

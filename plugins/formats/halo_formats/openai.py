@@ -63,6 +63,10 @@ def read_messages_pair(row: Row, place: Place) -> Example:
     return pair(row, MESSAGES_PAIR, prompt, chosen, rejected, place)
 
 
+def _has_single_turns(row: Row) -> bool:
+    return all(isinstance(row[side], Mapping) for side in MESSAGES_PAIR[1:])
+
+
 FORMATS = (
     DataFormat("openai-preference", PAIRED, PREFERENCE, read_preference, is_preference),
     DataFormat(
@@ -72,5 +76,5 @@ FORMATS = (
         "rejected-messages", PAIRED, ("messages", "rejected_messages"), read_rejected_messages, lambda row: is_messages(row["messages"])
     ),
     DataFormat("messages-labels", LABELLED, ("messages", "label"), read_messages_label, lambda row: is_messages(row["messages"])),
-    DataFormat("messages-pairs", PAIRED, MESSAGES_PAIR, read_messages_pair, lambda row: all(isinstance(row[c], Mapping) for c in MESSAGES_PAIR[1:])),
+    DataFormat("messages-pairs", PAIRED, MESSAGES_PAIR, read_messages_pair, _has_single_turns),
 )

@@ -49,7 +49,9 @@ def ranks_of(goodness: Sequence[float]) -> tuple[int, ...]:
     return tuple(1 + sum(other > one for other in goodness) for one in goodness)
 
 
-def ranked(row: Row, used: tuple[str, ...], prompt: Text, answers: Sequence[Text], ranks: tuple[int, ...], place: Place, **more: Any) -> Example:
+def ranked(
+    row: Row, used: tuple[str, ...], prompt: Text, answers: Sequence[Text], ranks: tuple[int, ...], place: Place, **more: Any
+) -> Example:
     """A ranked list, with what the row holds beside the columns `used`; `own` where the answers have numbers of their own."""
     return Example(RANKED, prompt, tuple(answers), place, ranks=ranks, tools=offered_tools(row, place), **extras(row, used), **more)
 
@@ -70,10 +72,13 @@ def read_ultrafeedback(row: Row, place: Place) -> Example:
 def _ratings(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What a completion of UltraFeedback was rated; a rating is a text, and N/A where there is none."""
     annotations = entry.get("annotations")
-    aspects = annotations if isinstance(annotations, Mapping) else {}
-    texts = {aspect: str(aspects[aspect].get("Rating")) for aspect in ASPECTS if isinstance(aspects.get(aspect), Mapping)}
-    fine = {"fine_grained_score": entry["fine-grained_score"]} if isinstance(entry.get("fine-grained_score"), int | float) else {}
-    return fine | {aspect: float(text) for aspect, text in texts.items() if text.isdecimal()}
+    found = {}
+    if isinstance(entry.get("fine-grained_score"), int | float):
+        found["fine_grained_score"] = entry["fine-grained_score"]
+    if isinstance(annotations, Mapping):
+        texts = {aspect: str(annotations[aspect].get("Rating")) for aspect in ASPECTS if isinstance(annotations.get(aspect), Mapping)}
+        found |= {aspect: float(text) for aspect, text in texts.items() if text.isdecimal()}
+    return found
 
 
 def read_nectar(row: Row, place: Place) -> Example:
@@ -111,8 +116,9 @@ def _of(row: Row, column: str, key: str) -> bool:
     return isinstance(entries, list) and bool(entries) and all(isinstance(entry, Mapping) and key in entry for entry in entries)
 
 
+ULTRAFEEDBACK = ("instruction", "completions")
 FORMATS = (
-    DataFormat("ultrafeedback", RANKED, ("instruction", "completions"), read_ultrafeedback, lambda row: _of(row, "completions", "response")),
+    DataFormat("ultrafeedback", RANKED, ULTRAFEEDBACK, read_ultrafeedback, lambda row: _of(row, "completions", "response")),
     DataFormat("nectar", RANKED, ("prompt", "answers"), read_nectar, lambda row: _of(row, "answers", "answer")),
     DataFormat("nemo-ranks", RANKED, ("context", "completions"), read_nemo, lambda row: _of(row, "completions", "completion")),
     DataFormat("ranks", RANKED, ("prompt", "completions", "ranks"), read_ranks, lambda row: holds_no_other(row, "prompt", "completions")),

@@ -33,7 +33,11 @@ ROLES = {
 
 def is_sharegpt(value: Any) -> bool:
     """Whether this is a list of {from, value} turns, whoever speaks."""
-    return isinstance(value, list) and bool(value) and all(isinstance(turn, Mapping) and "from" in turn and "value" in turn for turn in value)
+    return isinstance(value, list) and bool(value) and all(map(_is_turn, value))
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, Mapping) and "from" in turn and "value" in turn
 
 
 def turns_of(row: Row, place: Place) -> Turns:
@@ -50,16 +54,19 @@ def message_of(turn: Any, name: str, place: Place) -> Message:
         raise DataError("data-row", f"{name} is no turn with a text", place=place, hint='turns are {"from": "human", "value": "..."}')
     role = ROLES.get(str(turn["from"]))
     if role is None:
-        raise DataError("data-row", f"{name} is from {turn['from']!r}, an unknown role", place=place, hint=nearest(str(turn["from"]), ROLES))
+        message = f"{name} is from {turn['from']!r}, an unknown role"
+        raise DataError("data-row", message, place=place, hint=nearest(str(turn["from"]), ROLES))
     if role != "call":
         return {"role": role, "content": turn["value"]}
     try:
         calls = json.loads(turn["value"])
     except ValueError:
         calls = None
-    calls = calls if isinstance(calls, list) else [calls]
+    if not isinstance(calls, list):
+        calls = [calls]
     if not calls or not all(isinstance(call, Mapping) and "name" in call for call in calls):
-        raise DataError("data-row", f"{name} is no function call", place=place, hint='JSON of the form {"name": ..., "arguments": {...}}, or a list')
+        hint = 'JSON of the form {"name": ..., "arguments": {...}}, or a list'
+        raise DataError("data-row", f"{name} is no function call", place=place, hint=hint)
     functions = [{"name": call["name"], "arguments": call.get("arguments", {})} for call in calls]
     return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function} for function in functions]}
 
@@ -88,7 +95,8 @@ def _fits_alone(row: Row) -> bool:
 
 
 def _fits_pair(row: Row) -> bool:
-    return is_sharegpt(row["conversations"]) and all(isinstance(row[side], Mapping) and "from" in row[side] for side in ("chosen", "rejected"))
+    sides = (row["chosen"], row["rejected"])
+    return is_sharegpt(row["conversations"]) and all(isinstance(side, Mapping) and "from" in side for side in sides)
 
 
 FORMATS = (

@@ -112,7 +112,8 @@ def transcript_of(row: Row, column: str, place: Place) -> Turns:
     Raises RowLeftOut where nothing of the Human is left at its end.
     """
     parts = TURN.split(str(row[column]))[1:]
-    turns = [{"role": "user" if who == "Human" else "assistant", "content": said.strip()} for who, said in zip(parts[::2], parts[1::2], strict=True)]
+    roles = {"Human": "user", "Assistant": "assistant"}
+    turns = [{"role": roles[who], "content": said.strip()} for who, said in zip(parts[::2], parts[1::2], strict=True)]
     if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"]:
         turns.pop()
     if not turns or turns[-1]["role"] != "user" or not turns[-1]["content"]:
@@ -139,15 +140,20 @@ def numbers_of(values: Sequence[Any], column: str, place: Place) -> list[float]:
 def offered_tools(row: Row, place: Place) -> tuple[Mapping[str, Any], ...]:
     """The column `tools`; an empty text, as LLaMA-Factory's sets have it, offers none. Raises DataError."""
     tools = row.get("tools")
-    return () if isinstance(tools, str) and not tools.strip() else tools_of(row, place)
+    if isinstance(tools, str) and not tools.strip():
+        return ()
+    return tools_of(row, place)
 
 
 def of_both(columns: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """What goes with the chosen and with the rejected completion, named chosen_score or score_chosen."""
-    return tuple(
-        {k.removeprefix(f"{side}_").removesuffix(f"_{side}"): v for k, v in columns.items() if k.startswith(f"{side}_") or k.endswith(f"_{side}")}
-        for side in ("chosen", "rejected")
-    )
+    return _of_side(columns, "chosen"), _of_side(columns, "rejected")
+
+
+def _of_side(columns: Mapping[str, Any], side: str) -> dict[str, Any]:
+    before, behind = f"{side}_", f"_{side}"
+    own = {name: value for name, value in columns.items() if name.startswith(before) or name.endswith(behind)}
+    return {name.removeprefix(before).removesuffix(behind): value for name, value in own.items()}
 
 
 def pair(row: Row, used: tuple[str, ...], prompt: Text, chosen: Text, rejected: Text, place: Place) -> Example:
@@ -161,7 +167,9 @@ def pair(row: Row, used: tuple[str, ...], prompt: Text, chosen: Text, rejected: 
 def gap_of(own: tuple[Mapping[str, Any], ...]) -> dict[str, float]:
     """The column `score_gap` of a pair whose completions have scores: the objectives with margins read it."""
     chosen, rejected = (side.get("score") for side in own)
-    return {"score_gap": chosen - rejected} if isinstance(chosen, int | float) and isinstance(rejected, int | float) else {}
+    if not isinstance(chosen, int | float) or not isinstance(rejected, int | float):
+        return {}
+    return {"score_gap": chosen - rejected}
 
 
 def label(row: Row, used: tuple[str, ...], prompt: Text, completion: Text, desirable: bool, place: Place) -> Example:

@@ -60,4 +60,6 @@ class AdapterReference:
 
     def describe(self) -> str:
         """One line for the run's output."""
-        return f"the policy with the adapter {self._name} as it was" if self._started_trained else f"{self._name}, the policy without its adapter"
+        if self._started_trained:
+            return f"the policy with the adapter {self._name} as it was"
+        return f"{self._name}, the policy without its adapter"

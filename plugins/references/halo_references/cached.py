@@ -25,12 +25,15 @@ class CachedReference:
         self._context, self._keeping = context, True
         self._score: ScoredModel | None = None
         self.store = Store(folder_of(context.options.folder), context.fingerprint(), context.numerics, context.name)
-        self._type = torch.float64 if self.store.type == "d" else torch.float32
+        self._type = {"d": torch.float64, "f": torch.float32}[self.store.type]
         self.asked: dict[bytes, bool] = {}
 
     @torch.no_grad()
     def logps(self, rows: Any) -> Tensor:
-        """Flat log-probs of the scored tokens."""
+        """Flat log-probs of the scored tokens. Raises SettingsError for rows that are more than ids, which the keys do not tell apart."""
+        if rows.tensors:
+            message = f"log-probs are kept by token ids, and the model reads {', '.join(rows.tensors)} beside them"
+            raise SettingsError("wrong-value", message, place=Place("--reference"), hint="--reference frozen")
         wanted = [key for key, count in keyed(rows) if count]
         stored = self.store.get(wanted)
         found = {key: torch.frombuffer(bytearray(x), dtype=self._type) for key, x in zip(wanted, stored, strict=True) if x is not None}
@@ -44,7 +47,8 @@ class CachedReference:
         """What the model says, by key; kept if that can be done."""
         if self._context.sharded:
             message = "rows are missing, and a reference in parts on several processes is not asked for by one of them alone"
-            raise SettingsError("wrong-value", message, place=Place("--reference"), hint="first halo reference build on one process, of as many examples as all see")
+            hint = "first halo reference build on one process, of as many examples as all see"
+            raise SettingsError("wrong-value", message, place=Place("--reference"), hint=hint)
         if self._score is None:
             model: Any = self._context.load_model()
             model.requires_grad_(False)
@@ -66,7 +70,9 @@ class CachedReference:
 
     def describe(self) -> str:
         """One line for the run's output."""
-        where = f"for this run only, {self.store.trouble}" if self.store.trouble else f"kept in {self.store.path}"
+        where = f"kept in {self.store.path}"
+        if self.store.trouble:
+            where = f"for this run only, {self.store.trouble}"
         return f"log-probs of {self._context.name} {where}, {len(self.store)} rows known"
 
 
@@ -79,13 +85,17 @@ def keyed(rows: Any) -> list[tuple[bytes, int]]:
     owners = rows.owner.tolist()
     prefixes, tails = _lists(rows.prefix_ids, rows.prefix_length), _lists(rows.tail_ids, rows.tail_length)
     result = []
-    for prefix, ids in enumerate(prefixes if rows.score_prefix else ()):
-        first = tails[owners.index(prefix)][0]
-        result.append((row_key([*ids, first], range(1, len(ids) + 1)), len(ids)))
-    for owner, ids, scored in zip(owners, tails, rows.scored.tolist(), strict=True):
+    if rows.score_prefix:
+        for prefix, ids in enumerate(prefixes):
+            first = tails[owners.index(prefix)][0]
+            result.append((row_key([*ids, first], range(1, len(ids) + 1)), len(ids)))
+    temperatures = [1.0] * len(owners)
+    if rows.temperature is not None:
+        temperatures = rows.temperature.tolist()
+    for owner, ids, scored, temperature in zip(owners, tails, rows.scored.tolist(), temperatures, strict=True):
         begin = len(prefixes[owner])
         places = [begin + column for column, is_scored in enumerate(scored) if is_scored]
-        result.append((row_key(prefixes[owner] + ids, places), len(places)))
+        result.append((row_key(prefixes[owner] + ids, places, temperature), len(places)))
     return result
 
 
@@ -109,6 +119,7 @@ def unknown(rows: Any, known: Collection[bytes]) -> Any:
         owner=torch.tensor([of.index(owners[tail]) for tail in kept], device=rows.owner.device),
         scored=rows.scored[kept] & torch.tensor([tails[tail] for tail in kept], device=rows.scored.device)[:, None],
         score_prefix=bool(first),
+        temperature=rows.temperature[kept] if rows.temperature is not None else None,
     )
 
 

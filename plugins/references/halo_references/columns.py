@@ -37,11 +37,16 @@ def export(words: list[str]) -> None:
     with draft.open("w", encoding="utf-8") as file:
         for row, place in _rows(settings):
             left_out += place not in examples
-            found = _columns(run, examples[place]) if place in examples else {}
+            found = {}
+            if place in examples:
+                found = _columns(run, examples[place])
             file.write(json.dumps({**row, **found}, ensure_ascii=False) + "\n")
     os.replace(draft, out)
     names = ", ".join(_columns(run, next(iter(examples.values()))))
-    print(f"{out}: log-probs in {names}" + (f"; {left_out} rows that are left out have none" if left_out else ""))
+    said = f"{out}: log-probs in {names}"
+    if left_out:
+        said += f"; {left_out} rows that are left out have none"
+    print(said)
 
 
 def take(words: list[str]) -> None:
@@ -82,7 +87,8 @@ def _by_place(run: Any) -> dict[Place, Any]:
     for example in [*trained(run), *run.data.held_out]:
         if example.place in found:
             message = f"{run.compiled.graph.name} reads a row of {run.settings.data} as several examples, and columns belong to one"
-            raise SettingsError("wrong-value", message, hint="take an objective of the data's own kind, such as dpo for pairs: all share the cache")
+            hint = "take an objective of the data's own kind, such as dpo for pairs: all share the cache"
+            raise SettingsError("wrong-value", message, hint=hint)
         found[example.place] = example
     return found
 
@@ -101,14 +107,15 @@ def _completions(run: Any, example: Any) -> Iterator[tuple[str, list[tuple[bytes
         keys = []
         for tail in example.tails[slot]:
             places = [len(example.prefix) + i for i, is_scored in enumerate(tail.scored) if is_scored]
-            keys.append((row_key([*example.prefix, *tail.ids], places), len(places)))
+            keys.append((row_key([*example.prefix, *tail.ids], places, tail.temperature), len(places)))
         yield slot, keys
 
 
 def _column(run: Any, slot: str) -> tuple[str, bool]:
     """The column of a slot, and whether it holds a list for each of several completions."""
-    several = run.compiled.graph.feedback.several(slot)
-    return ("ref_completions_logps" if several else f"ref_{slot}_logps"), several
+    if run.compiled.graph.feedback.several(slot):
+        return "ref_completions_logps", True
+    return f"ref_{slot}_logps", False
 
 
 def _columns(run: Any, example: Any) -> dict[str, Any]:
@@ -116,7 +123,7 @@ def _columns(run: Any, example: Any) -> dict[str, Any]:
     flat, found = run.step.referenced([example]), dict[str, Any]()
     for slot, keys in _completions(run, example):
         column, several = _column(run, slot)
-        parts = [part.tolist() for part in flat[slot].split([count for _, count in keys])]
+        parts = [part.tolist() for part in flat[slot]["logp"].split([count for _, count in keys])]
         found[column] = parts if several else parts[0]
         if slot == "mismatched":
             found[DRAWN] = keys[0][0].hex()
@@ -143,7 +150,8 @@ def _taken(run: Any, example: Any, row: Row, place: Place, kind: str) -> dict[by
 
 def _numbers(numbers: Any, count: int, column: str, place: Place) -> list[float]:
     if isinstance(numbers, (int, float)):
-        message = f"{column} is one number: a sum over tokens, as TRL keeps it, cannot be taken apart into the {count} log-probs of the tokens"
+        why = f"cannot be taken apart into the {count} log-probs of the tokens"
+        message = f"{column} is one number: a sum over tokens, as TRL keeps it, {why}"
         raise DataError("data-row", message, place=place, hint="halo reference build computes them")
     if not isinstance(numbers, list) or not all(type(x) in (int, float) and math.isfinite(x) for x in numbers):
         raise DataError("data-row", f"{column} is no list of finite numbers", place=place, hint=f"one for each of {count} scored tokens")
@@ -160,8 +168,8 @@ def _check_agreement(run: Any, examples: Sequence[Any], found: Mapping[bytes, ar
     policy = run.step.measured(examples, run.step.reference_slots)
     for slot, flat in policy.items():
         keys = [key for example in examples for of, keys in _completions(run, example) if of == slot for key, _ in keys]
-        own = flat.reshape(len(flat), -1)[:, 0].tolist()  # full-vocabulary words stand beside the log-probs
-        worst = max(abs(a - b) for a, b in zip(own, (x for key in keys for x in found[key]), strict=True))
+        theirs = [number for key in keys for number in found[key]]
+        worst = max(abs(a - b) for a, b in zip(flat["logp"].tolist(), theirs, strict=True))
         if not worst <= AGREEMENT:
             message = f"the log-probs of {slot} differ from those of {run.settings.model_name_or_path} by {worst:.3g} nats in a token"
             raise HaloError("self-test", message, place=examples[0].place, hint="they are of other weights")

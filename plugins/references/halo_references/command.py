@@ -33,8 +33,10 @@ def run(words: list[str]) -> int:
         print(HELP, end="")
         return 0
     verb, rest = words[0], words[1:]
-    if verb in ("list", "remove"):
-        (_list if verb == "list" else _remove)(rest)
+    if verb == "list":
+        _list(rest)
+    elif verb == "remove":
+        _remove(rest)
     elif verb == "build":
         from halo_references.filling import build
 
@@ -42,7 +44,7 @@ def run(words: list[str]) -> int:
     elif verb in ("export", "import"):
         from halo_references import columns
 
-        (columns.export if verb == "export" else columns.take)(rest)
+        {"export": columns.export, "import": columns.take}[verb](rest)
     else:
         raise SettingsError("wrong-value", f"halo reference does not know {verb!r}", hint="build, list, remove, export or import")
     return 0
@@ -62,7 +64,8 @@ def _list(words: list[str]) -> None:
         return
     for kept in found:
         used = kept["used"][:16].replace("T", " ")
-        print(f"{kept['fingerprint'][:12]}  {kept['rows']:>9,} rows  {kept['bytes'] / 1e6:>8,.1f} MB  {used}  {kept['numerics']:<24}  {kept['model']}")
+        size = f"{kept['rows']:>9,} rows  {kept['bytes'] / 1e6:>8,.1f} MB"
+        print(f"{kept['fingerprint'][:12]}  {size}  {used}  {kept['numerics']:<24}  {kept['model']}")
     print(f"{len(found)} files in {folder}")
 
 
@@ -76,7 +79,8 @@ def _remove(words: list[str]) -> None:
     if not chosen and wanted != "all":
         raise SettingsError("not-found", f"nothing is kept for weights {wanted}", place=Place(str(folder)), hint=f"known: {beginnings}")
     if wanted != "all" and len({known[file] for file in chosen}) > 1:
-        raise SettingsError("wrong-value", f"several fingerprints begin with {wanted}", place=Place(str(folder)), hint=f"known: {beginnings}")
+        message = f"several fingerprints begin with {wanted}"
+        raise SettingsError("wrong-value", message, place=Place(str(folder)), hint=f"known: {beginnings}")
     for file in chosen:
         file.unlink(missing_ok=True)
         Path(f"{file}-journal").unlink(missing_ok=True)

@@ -35,9 +35,12 @@ def of_cache(settings: Any) -> Any:
         message = f"--reference {name} keeps no log-probs"
         raise SettingsError("wrong-value", message, hint="--reference cached, or leave it out")
     if settings.streaming:
-        raise SettingsError("wrong-value", "a stream has no last row", place=Place("--streaming"), hint="leave it out: the rows are read either way")
+        hint = "leave it out: the rows are read either way"
+        raise SettingsError("wrong-value", "a stream has no last row", place=Place("--streaming"), hint=hint)
     changes: dict[str, Any] = {"output_dir": None, "resume_from_checkpoint": None, "report_to": [], "precompute_ref_log_probs": False}
-    return settings.model_copy(update=changes | ({"reference": "cached"} if name != "cached" else {}))
+    if name != "cached":
+        changes["reference"] = "cached"
+    return settings.model_copy(update=changes)
 
 
 def assembled(compiled: Any, settings: Any, say: Callable[[str], None] = print) -> Any:
@@ -78,4 +81,6 @@ def check_kept(store: Store) -> None:
 def trained(run: Any, indices: Iterable[int] | None = None) -> list[Any]:
     """Training examples, all of them if none are named. Nothing else here knows how a run holds them."""
     examples = run.data.train
-    return examples if indices is None else [examples[i] for i in indices]
+    if indices is None:
+        return examples
+    return [examples[i] for i in indices]

@@ -20,8 +20,8 @@ class MovingReference:
             raise SettingsError("wrong-value", "every weight of the policy must be trained", place=place, hint="without an adapter")
         self._model: Any = context.load_model()
         self._model.requires_grad_(False)
-        own, policy = ({name: p.shape for name, p in model.named_parameters()} for model in (self._model, context.policy_model or self._model))
-        if own != policy:
+        followed = context.policy_model or self._model
+        if _shapes(self._model) != _shapes(followed):
             message = f"{context.name} has weights of other names or sizes than the policy, which it is to follow"
             raise SettingsError("wrong-value", message, place=place, hint="--reference frozen, or another --reference-model")
         self._score, self._name = context.scorer(self._model), context.name
@@ -56,3 +56,7 @@ class MovingReference:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The weights of a checkpoint."""
         self._model.load_state_dict(state)
+
+
+def _shapes(model: Any) -> dict[str, Any]:
+    return {name: parameter.shape for name, parameter in model.named_parameters()}

@@ -38,14 +38,18 @@ class Unusable(SettingsError):
 
 def folder_of(option: str) -> Path:
     """The folder that the option `folder` names, else the usual one."""
-    return Path(option).expanduser() if option else cache_folder("reference")
+    if option:
+        return Path(option).expanduser()
+    return cache_folder("reference")
 
 
-def row_key(ids: Sequence[int], scored: Iterable[int]) -> bytes:
-    """The key of a row: its token ids, and the positions whose log-probs are kept."""
+def row_key(ids: Sequence[int], scored: Iterable[int], temperature: float = 1.0) -> bytes:
+    """The key of a row: its token ids, the positions whose log-probs are kept, and their temperature if it is not the model's own."""
     result = sha256()
     for numbers in (array("q", ids), array("q", scored)):
         result.update(len(numbers).to_bytes(8, "little") + numbers.tobytes())
+    if temperature != 1.0:
+        result.update(array("d", [temperature]).tobytes())
     return result.digest()
 
 
@@ -192,6 +196,5 @@ def _damaged(path: Path, why: str) -> DataError:
 
 
 def _unusable(path: Path, why: str) -> Unusable:
-    return Unusable(
-        "output-folder", f"reference log-probs cannot be kept here ({why})", place=Place(str(path)), hint="cached:folder=PATH keeps them elsewhere"
-    )
+    message = f"reference log-probs cannot be kept here ({why})"
+    return Unusable("output-folder", message, place=Place(str(path)), hint="cached:folder=PATH keeps them elsewhere")

@@ -113,7 +113,7 @@ def test_a_quantised_base_gives_the_gradient_of_its_own_weights(tmp_path: Path) 
     for model in (quantised, plain):
         with torch.no_grad():
             Scorer(model, "plain")(rows)  # the self-test scores before training does
-        logps = Scorer(model, "plain")(rows)
+        logps = Scorer(model, "plain")(rows)["logp"]
         logps.sum().backward()
         found.append((logps.detach(), torch.cat([p.grad.flatten() for n, p in model.named_parameters() if "lora" in n])))
     assert_near(found[0][0], found[1][0], SINGLE)

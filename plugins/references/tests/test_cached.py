@@ -18,7 +18,7 @@ from tolerances import KEPT, RUN, SINGLE, assert_near
 from torch import Tensor
 
 from halo.cli.main import main
-from halo.data.tokenizing import Tail, TokenizedExample
+from halo.data.tokenized import Tail, TokenizedExample
 from halo.plugin import Place, ReferenceContext
 from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.frozen import FrozenReference
@@ -153,10 +153,10 @@ def real(folder: Path, loaded: list[int], numerics: str = "float64 sdpa packed c
         loaded.append(1)
         return tiny.policy() if numerics.startswith("float64") else tiny.policy().float()
 
-    def scorer(model: Any) -> Scorer:
+    def scorer(model: Any) -> Any:
         result = Scorer(model, "auto")
         choose_path(result, build_rows(tiny.examples("paired", PAIRS, 1), PAIRS)[0], True, next(model.parameters()).dtype)
-        return result
+        return lambda rows: result(rows)["logp"]
 
     return ReferenceContext(load, "tiny", scorer, 99, Cached(folder=str(folder)), fingerprint=lambda: "e" * 64, numerics=numerics)
 

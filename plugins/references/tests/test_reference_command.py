@@ -16,8 +16,8 @@ import tiny
 from halo_references.store import Store, Unusable, files
 
 from halo.cli.main import main
-from halo.data.mixing import order
 from halo.reference.fingerprint import weights_fingerprint
+from halo.training.data.mixing import order
 from halo.training.model import loading
 from halo.training.run import references
 

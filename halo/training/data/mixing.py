@@ -39,7 +39,8 @@ class Mix:
     def __post_init__(self) -> None:
         for name, count in _shares(len(self.sources), self.weights).items():
             if name not in self.sources:
-                raise DataError("no-rows", f"no example of the set {name!r} is left to train on", place=Place("data"), hint="leave the set out")
+                message = f"no example of the set {name!r} is left to train on"
+                raise DataError("no-rows", message, place=Place("data"), hint="leave the set out")
             if not count:
                 message = f"the weight of the set {name!r} gives it not one of the {len(self.sources)} examples of an epoch"
                 raise DataError("no-rows", message, place=Place("data"), hint="give it more weight, or leave it out")
@@ -47,7 +48,9 @@ class Mix:
     def epoch(self, number: int) -> list[int]:
         """The examples of an epoch (counting from 0), in order."""
         if not self.weights:
-            return list(range(len(self.sources))) if self.seed is None else order(len(self.sources), self.seed, number)
+            if self.seed is None:
+                return list(range(len(self.sources)))
+            return order(len(self.sources), self.seed, number)
         shares = _shares(len(self.sources), self.weights)
         examples: dict[str, Iterator[int]] = {}
         for name, count in shares.items():

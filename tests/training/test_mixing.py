@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 
-from halo.data.mixing import WINDOW, Mix, grouped
 from halo.errors import DataError
+from halo.training.data.mixing import WINDOW, Mix, grouped
 
 SETS = ["a"] * 30 + ["b"] * 10
 
