@@ -22,12 +22,8 @@ from transformers import Trainer, TrainingArguments
 
 import halo
 from halo.compiler.pipeline import compile_source
-<<<<<<< HEAD
-from halo.data.tokenizing import TokenizedExample
-from halo.errors import DataError, SettingsError
-=======
 from halo.data.tokenized import TokenizedExample
->>>>>>> h_types
+from halo.errors import DataError, ObjectiveError, SettingsError
 from halo.interop.hf_trainer import Kit, for_trainer
 from halo.interop.parts import weighed_by
 from halo.loss.function import LossFunction
@@ -246,25 +242,18 @@ def test_a_batch_goes_through_worker_processes() -> None:
     assert again["labels"][..., 1:].ne(-100).sum() == made["labels"]["weights"].numel() == 14
 
 
-<<<<<<< HEAD
 MISTAKES: dict[str, tuple[Callable[[], Any], type[halo.HaloError], str, str]] = {
     "raw rows": (lambda: kit_of("simpo").collate(rows("simpo")), DataError, "data-format", ""),  # type: ignore[arg-type]
     "no reference": (lambda: kit_of("dpo").collate(kit_of("dpo").dataset(rows("dpo"))), SettingsError, "missing-key", ""),
     "a divergence ahead": (lambda: kit_of("tdpo1").with_reference([], policy()), SettingsError, "wrong-value", "with_reference"),
     "a moving reference ahead": (lambda: kit_of("tr_dpo").with_reference([], policy()), SettingsError, "wrong-value", "with_reference"),
     "no JSON": (lambda: kit_of("dpo").dataset([{**rows("dpo")[0], "x": object()}]), DataError, "data-row", ""),
-=======
-MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
-    "raw rows": (lambda: kit_of("simpo").collate(rows("simpo")), "train_dataset=kit.dataset"),  # type: ignore[arg-type]
-    "no reference": (lambda: kit_of("dpo").collate(kit_of("dpo").dataset(rows("dpo"))), "dpo needs a reference; kit.with_reference"),
-    "a divergence ahead": (lambda: kit_of("tdpo1").with_reference([], policy()), "needs more of its reference"),
-    "a moving reference ahead": (lambda: kit_of("tr_dpo").with_reference([], policy()), "needs more of its reference"),
     "a weight among the sorted": (
         lambda: kit_of("aot", per_micro_batch=True, reference=policy()).collate([replace(e, weight=2.0) for e in kit_of("aot").dataset(rows("dpo"))]),
-        "a weight has no meaning; repeat the rows",
+        ObjectiveError,
+        "wrong-value",
+        "",
     ),
-    "no JSON": (lambda: kit_of("dpo").dataset([{**rows("dpo")[0], "x": object()}]), "no JSON object"),
->>>>>>> h_types
 }
 
 
