@@ -13,7 +13,8 @@ from typing import Any
 from halo.compiler import units
 from halo.compiler.codegen.printer import printed
 from halo.compiler.codegen.source import generate
-from halo.compiler.graph import LossGraph, show, text, topological
+from halo.compiler.graph import LossGraph, topological
+from halo.compiler.graph_text import show, text
 from halo.compiler.lowering.statistics import SHARE
 from halo.compiler.lowering.whole import lower
 from halo.compiler.stability import stabilise

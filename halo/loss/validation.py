@@ -29,8 +29,9 @@ from typing import Any
 
 import torch
 
-from halo.compiler.exact import Evaluator, ExactBatch, Rounding, Row
+from halo.compiler.exact import Evaluator, Rounding
 from halo.compiler.graph import LossGraph, Node, topological
+from halo.compiler.indices import ExactBatch, Row
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import HaloError, RunFailed
 from halo.loss.inputs import LossInputs, LossOutput
@@ -157,7 +158,7 @@ class _Point:
         which = [n.data for n in topological([node]) if n.op == "select"]
         if not which:
             return rows
-        return rows[self.evaluator.selected(str(which[0]), key[0])]
+        return rows[self.evaluator.indices.selected(str(which[0]), key[0])]
 
     # -- slopes ----------------------------------------------------------------------------------------------------
 

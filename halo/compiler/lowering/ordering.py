@@ -20,7 +20,9 @@ def placed(of: Context, formula: Call, site: Site) -> Node:
     """Lowers a word of `PLACINGS`. Raises ObjectiveError where its argument is not one number for each element."""
     of.check_arity(formula, (1, 1), site)
     word = PLACINGS[formula.function]
-    return _in_list(of, word, formula, site) if word.over == "list" else _in_batch(of, word, formula, site)
+    if word.over == "list":
+        return _in_list(of, word, formula, site)
+    return _in_batch(of, word, formula, site)
 
 
 def _in_list(of: Context, word: Placing, formula: Call, site: Site) -> Node:
@@ -55,10 +57,10 @@ def _in_batch(of: Context, word: Placing, formula: Call, site: Site) -> Node:
 
 def _counted(value: Node) -> str:
     """What there is one number for."""
-    axes = value.axes
-    for axis, name in (("token", "token"), ("other", "pair"), ("list", "completion"), ("example", "example")):
-        if axis in axes:
-            return f"for each {name if ('list' in axes or axis != 'other') else 'other completion'}"
+    other = "pair" if "list" in value.axes else "other completion"
+    for axis, name in (("token", "token"), ("other", other), ("list", "completion"), ("example", "example")):
+        if axis in value.axes:
+            return f"for each {name}"
     return "for the whole batch"
 
 

@@ -66,8 +66,9 @@ def _check(steps: list[tuple[str, str]], level: str, fail: Fail) -> None:
         raise fail("wrong-level", f"reduce lists axes finest first, not {', '.join(names)}", "such as {tokens: mean, examples: mean}")
     if names[0] != level:
         what = {"tokens": "one number for each token", "pairs": "one number for each pair", "completions": "one number for each completion"}
-        inside = "is a sum(...) or mean(...) over tokens missing, as in sum(logp - ref_logp)? else "
-        hint = f"{inside if level == 'tokens' else ''}start reduce with {level}"
+        hint = f"start reduce with {level}"
+        if level == "tokens":
+            hint = f"is a sum(...) or mean(...) over tokens missing, as in sum(logp - ref_logp)? else {hint}"
         message = f"an item is {what.get(level, 'one number for each example')}, but reduce starts with {names[0]}"
         raise fail("wrong-level", message, hint)
     for step, way in steps:
@@ -86,7 +87,10 @@ def _target_axes(following: str | None, groups: list[Group]) -> tuple[str, ...]:
 
 def _within(build: Builder, group: Group, way: str, target: tuple[str, ...]) -> Group:
     over = [axis for axis in AXES if axis not in target]
-    value = build.reduce("mean", group.item, group.mask, over) if way == "mean" else build.reduce("total", group.item, None, over)
+    if way == "mean":
+        value = build.reduce("mean", group.item, group.mask, over)
+    else:
+        value = build.reduce("total", group.item, None, over)  # items that do not exist are 0 already
     mask = build.reduce("any", group.mask, None, over) if group.mask else None
     return Group(group.role, value, mask)
 
