@@ -29,7 +29,7 @@ LIKELY_VOCABULARY = 32_000
 class CompiledObjective:
     """Every stage of one objective, each printable.
 
-    `declared` is the graph as the file says it, which the checks judge; `graph` the same made stable in floating point,
+    `declared` is the graph as the file says it, which the checks read; `graph` the same made stable in floating point,
     which `source`, the text of the torch function, is printed from.
     """
 
