@@ -188,8 +188,10 @@ class Evaluator:
             return m.mpf(n)
         if way == "any":
             return any(values)
+        if not values and way == "logsumexp":
+            return -m.inf
         if not values:
-            return -m.inf if way == "logsumexp" else m.mpf(0)
+            return m.mpf(0)
         if any(x != x for x in values):
             return m.nan
         if way == "largest":
@@ -215,7 +217,9 @@ def _far(function: Callable[..., Any], infinity: Any) -> Callable[..., Any]:
     def bounded(x: Any) -> Any:
         if abs(x) <= FAR:
             return function(x)
-        return function(infinity if x > 0 else -infinity)
+        if x > 0:
+            return function(infinity)
+        return function(-infinity)
 
     return bounded
 

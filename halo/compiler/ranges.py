@@ -194,9 +194,11 @@ def _power_of_end(end: End, n: int, side: int) -> tuple[End, bool]:
                 result = _shortened(result * end, side)
         return result, True
     # past all measure: from 1 on a power only grows, and below 1 it only falls towards 0
-    if end > 1:
-        return (inf if side > 0 else end), True
-    return (end if side > 0 else Fraction(0)), True
+    if end > 1 and side > 0:
+        return inf, True
+    if end < 1 and side < 0:
+        return Fraction(0), True
+    return end, True
 
 
 def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:

@@ -140,7 +140,9 @@ class _Inference:
     def reduced(self, form: Form) -> Form:
         result: Form = {}
         for name, value in form.items():
-            expansion = self.reduced(self.solved[name]) if name in self.solved else {name: Fraction(1)}
+            expansion = {name: Fraction(1)}
+            if name in self.solved:
+                expansion = self.reduced(self.solved[name])
             result = _plus(result, {inner: value * factor for inner, factor in expansion.items()})
         return {name: value for name, value in result.items() if value}
 
@@ -156,7 +158,9 @@ class _Inference:
         current: Node | None = node
         while current is not None and current not in self.graph.origins:
             current = self.users.get(current)
-        place = self.graph.origins[current].place if current is not None else Place(self.graph.name)
+        place = Place(self.graph.name)
+        if current is not None:
+            place = self.graph.origins[current].place
         return ObjectiveError("wrong-unit", message, place=place, hint=hint)
 
 

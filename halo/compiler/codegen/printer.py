@@ -104,8 +104,10 @@ def _weighed(node: Node) -> list[Node]:
 
 def _weights(node: Node, present: tuple[str, ...], names: dict[Node, str]) -> str:
     """The last argument of a reduction over examples that have weights."""
-    found = [a for a in node.args[1:] if a.op == "weight"]
-    return f", weights={_fitted(found[0], present, names)[0]}" if found else ""
+    for argument in node.args[1:]:
+        if argument.op == "weight":
+            return f", weights={_fitted(argument, present, names)[0]}"
+    return ""
 
 
 def printed_operands(node: Node, names: dict[Node, str]) -> str:

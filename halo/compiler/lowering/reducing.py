@@ -34,8 +34,7 @@ def reduce_groups(
         raise fail("wrong-level", "the formula does not depend on any completion")
     steps = list((chain or {"examples": "mean"}).items())
     _check(steps, level, fail)
-    for index, (step, way) in enumerate(steps):
-        following = steps[index + 1][0] if index + 1 < len(steps) else None
+    for (step, way), following in zip(steps, [*(step for step, _ in steps[1:]), None], strict=True):
         target = _target_axes(following, groups)
         if following in ("completions", "pairs"):
             groups = [_within(build, group, way, target) for group in groups]
@@ -57,7 +56,9 @@ def _level(groups: list[Group], several: bool) -> str:
     for axis, name in (("token", "tokens"), ("other", "pairs"), ("list", "completions")):
         if axis in axes:
             return name
-    return "completions" if several else "examples"
+    if several:
+        return "completions"
+    return "examples"
 
 
 def _check(steps: list[tuple[str, str]], level: str, fail: Fail) -> None:

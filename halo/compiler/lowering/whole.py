@@ -33,7 +33,9 @@ class _Lowering(Equation):
             if self.feedback.default_role is None:
                 raise self.fail("missing-key", f"{self.feedback} feedback needs 'role'", path, hint=self.feedback.role_hint)
             return list(self.feedback.default_role)
-        roles = [value] if isinstance(value, str) else list(value)
+        if isinstance(value, str):
+            value = [value]
+        roles = list(value)
         for index, role in enumerate(roles):
             self.check_role(role, path)
             if role in roles[:index]:
