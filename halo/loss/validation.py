@@ -96,7 +96,7 @@ class _Point:
         named = _named(self.graph)
         values = self.evaluator.values(named.values(), self.batch.exact)
         largest = self.largest(values)
-        for name, tensor in _returned(output).items():
+        for name, tensor in _by_name(output).items():
             node, numbers = named[name], tensor.detach().tolist()
             floor, indexed = (0, values[node]) if node.axes else (largest, {(): values[node]})
             for key, true in indexed.items():
@@ -340,10 +340,6 @@ def _named(graph: LossGraph) -> dict[str, Node]:
     """Every output by a name that the declared and the rewritten graph share."""
     observed = {f"statistics[{name!r}]": running.observed for name, running in graph.statistics.items()}
     return _by_name(graph) | observed
-
-
-def _returned(output: LossOutput) -> dict[str, Any]:
-    return _by_name(output)
 
 
 def _by_name(whole: LossGraph | LossOutput) -> dict[str, Any]:
