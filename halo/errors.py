@@ -86,10 +86,13 @@ class HaloError(Exception):
         self.code, self.message, self.place, self.hint = code, message, place, hint
 
     def __str__(self) -> str:
-        where = f"{self.place}: " if self.place else ""
-        hint = f"; {self.hint}" if self.hint else ""
-        excerpt = self.place.excerpt() if self.place else ""
-        return f"{where}{self.message}{hint} [{self.code}]{excerpt}"
+        said = self.message
+        if self.hint:
+            said += f"; {self.hint}"
+        said += f" [{self.code}]"
+        if self.place is None:
+            return said
+        return f"{self.place}: {said}{self.place.excerpt()}"
 
 
 class ObjectiveError(HaloError):
@@ -128,4 +131,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(names)}" if names else ""
+    if not names:
+        return ""
+    return f"known: {', '.join(names)}"

@@ -69,15 +69,16 @@ def validated(model: type[T], given: Mapping[str, Any], what: str, name: str, pl
         return model.model_validate(given)
     except ValidationError as problem:
         error = problem.errors()[0]
-    option = str(error["loc"][0]) if error["loc"] else ""
+    option = str(next(iter(error["loc"]), ""))
     if error["type"] == "extra_forbidden":
         message = f"the {what} {name} has no option {option!r}"
         raise SettingsError("unknown-setting", message, place=place, hint=nearest(option, model.model_fields))
     if option not in model.model_fields:
         raise SettingsError("wrong-value", f"the {what} {name}: {_own_words(error['msg'])}", place=place)
     field = model.model_fields[option]
-    right = rule(field) if error["type"] != "value_error" else ""  # what the model's own validator says is its own words
-    wrong = f" is not {right}" if right else f": {_own_words(error['msg'])}"
+    wrong = f": {_own_words(error['msg'])}"
+    if error["type"] != "value_error" and rule(field):  # a value error is in the words of the model's own validator
+        wrong = f" is not {rule(field)}"
     message = f"{option}={given.get(option, '')}{wrong}"
     hint = f"{field.description or option}, such as {name}:{option}={field.default}"
     raise SettingsError("wrong-value", message, place=place, hint=hint)
@@ -98,9 +99,10 @@ def rule(field: FieldInfo) -> str:
     """What an option may be, in words: `a whole number from 1`; empty for a type that has none here."""
     if get_origin(field.annotation) is Literal:
         return f"one of {', '.join(map(str, get_args(field.annotation)))}"
-    kind = KINDS.get(field.annotation, "") if isinstance(field.annotation, type) else ""
+    if not isinstance(field.annotation, type) or field.annotation not in KINDS:
+        return ""
     bounds = [f"{word} {getattr(bound, key)}" for bound in field.metadata for key, word in BOUNDS.items() if hasattr(bound, key)]
-    return " ".join([kind, ", ".join(bounds)]).strip() if kind else ""
+    return f"{KINDS[field.annotation]} {', '.join(bounds)}".strip()
 
 
 def _own_words(message: str) -> str:

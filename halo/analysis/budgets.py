@@ -11,6 +11,15 @@ MAX_BITS = 4_000
 MAX_TERMS, MAX_DEGREE, MAX_SYMBOLS = 400, 40, 14
 """Of an expression in normal form."""
 
+MAX_EXPANDED = 50 * MAX_TERMS
+"""Terms of what is only expanded, to see whether it is 0: that is so much cheaper than to factor it."""
+
+MAX_SIDES = 8
+"""Quantities of a polynomial whose sign is bounded on a box: each doubles the corners."""
+
+MAX_POWER = 64
+"""A whole exponent up to which a power is multiplied out, so that it stays a polynomial."""
+
 MAX_SPLITS = 4
 """Kinks at which one question is split into pieces, one inside the other."""
 

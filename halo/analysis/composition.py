@@ -40,16 +40,21 @@ def _mirrored(curvature: str) -> str:
 
 def joined_trend(a: str, b: str) -> str:
     """Of a sum: up + up = up, with constants anywhere."""
-    if CONSTANT in (a, b):
-        return b if a == CONSTANT else a
-    return a if a == b else UNKNOWN
+    return _agreed(a, b, CONSTANT)
 
 
 def joined_curvature(a: str, b: str) -> str:
     """Of a sum: convex + convex = convex, with affine anywhere."""
-    if AFFINE in (a, b):
-        return b if a == AFFINE else a
-    return a if a == b else UNKNOWN
+    return _agreed(a, b, AFFINE)
+
+
+def _agreed(a: str, b: str, neutral: str) -> str:
+    """What both say, where `neutral` agrees with anything."""
+    if a == neutral:
+        return b
+    if b in (neutral, a):
+        return a
+    return UNKNOWN
 
 
 def _scaled(shape: Shape, factor: Span) -> tuple[str, str]:
@@ -58,23 +63,22 @@ def _scaled(shape: Shape, factor: Span) -> tuple[str, str]:
         return shape.trend, shape.curvature
     if factor.nonpositive:
         return _flipped(shape.trend), _mirrored(shape.curvature)
-    return UNKNOWN, AFFINE if shape.curvature == AFFINE else UNKNOWN
+    if shape.curvature == AFFINE:
+        return UNKNOWN, AFFINE
+    return UNKNOWN, UNKNOWN
 
 
 def composed(trend: str, curvature: str, inner: Shape) -> tuple[str, str]:
     """f(g): the trend and curvature of f on g's range with those of g."""
     if inner.constant:
         return CONSTANT, AFFINE
-    outer_trend = trend if trend in (UP, DOWN) else UNKNOWN
-    total = UNKNOWN
-    if outer_trend == UP:
-        total = inner.trend
-    elif outer_trend == DOWN:
-        total = _flipped(inner.trend)
+    total = {UP: inner.trend, DOWN: _flipped(inner.trend)}.get(trend, UNKNOWN)
     if inner.curvature == AFFINE:
         return total, curvature
-    keeps = (outer_trend == UP and inner.curvature == curvature) or (outer_trend == DOWN and inner.curvature == _mirrored(curvature))
-    return total, curvature if curvature in (CONVEX, CONCAVE) and keeps else UNKNOWN
+    keeps = (trend == UP and inner.curvature == curvature) or (trend == DOWN and inner.curvature == _mirrored(curvature))
+    if keeps and curvature in (CONVEX, CONCAVE):
+        return total, curvature
+    return total, UNKNOWN
 
 
 def _add(shapes: list[Shape]) -> Shape:
@@ -99,7 +103,7 @@ def _mul(shapes: list[Shape]) -> Shape:
     if b.constant:
         return Shape(span, *_scaled(a, b.span))
     left, right = _scaled(a, b.span)[0], _scaled(b, a.span)[0]  # the trends of a'b and ab'
-    return Shape(span, joined_trend(left, right) if UNKNOWN not in (left, right) else UNKNOWN, UNKNOWN)
+    return Shape(span, joined_trend(left, right), UNKNOWN)
 
 
 def _reciprocal(shape: Shape) -> Shape:
@@ -144,20 +148,25 @@ def _log_power_span(base: Span, exponent: Span) -> Span:
         return Span(Fraction(1), inf)
     if (grows[0] and exponent.nonpositive) or (grows[1] and exponent.nonnegative):
         return Span(Fraction(0), Fraction(1), base.positive and base.high != inf, False)
-    return POSITIVE if base.positive else NONNEGATIVE
+    if base.positive:
+        return POSITIVE
+    return NONNEGATIVE
+
+
+def _negative_power(base: Shape, n: int) -> Shape:
+    """x**n for a whole n < 0: an even power rises to the left of 0, an odd one falls on both sides."""
+    inverse = _reciprocal(base)
+    if not inverse.defined:
+        return inverse
+    even = n % 2 == 0
+    trend = UP if even and base.span.negative else DOWN
+    curvature = CONVEX if even or base.span.positive else CONCAVE
+    return Shape(inverse.span.power(-n), *composed(trend, curvature, base))
 
 
 def _whole_power(base: Shape, n: int) -> Shape:
     if n < 0:
-        inverse = _reciprocal(base)
-        if not inverse.defined:
-            return inverse
-        even = n % 2 == 0
-        span = inverse.span.power(-n)
-        side_up = base.span.negative
-        trend = UP if even and side_up else DOWN
-        curvature = CONVEX if even or base.span.positive else CONCAVE
-        return Shape(span, *composed(trend, curvature, base))
+        return _negative_power(base, n)
     if n == 0:
         return Shape(Span.point(1), CONSTANT, AFFINE)
     span = base.span.power(n)
@@ -173,7 +182,9 @@ def _away_from(span: Span, turn: int) -> str:
     """How something runs on the range that falls below the turn and rises above it."""
     if span.low >= turn:
         return UP
-    return DOWN if span.high <= turn else UNKNOWN
+    if span.high <= turn:
+        return DOWN
+    return UNKNOWN
 
 
 def _exponential(base: Shape, exponent: Shape) -> Shape:
@@ -188,8 +199,9 @@ def _max(shapes: list[Shape]) -> Shape:
     span, trend, curvature = shapes[0].span, shapes[0].trend, shapes[0].curvature
     for shape in shapes[1:]:
         span = span.maximum(shape.span)
-        trend = joined_trend(trend, shape.trend) if UNKNOWN not in (trend, shape.trend) else UNKNOWN
-        curvature = CONVEX if curvature in (AFFINE, CONVEX) and shape.curvature in (AFFINE, CONVEX) else UNKNOWN
+        trend = joined_trend(trend, shape.trend)
+        both_convex = {curvature, shape.curvature} <= {AFFINE, CONVEX}
+        curvature = CONVEX if both_convex else UNKNOWN
     return Shape(span, trend, curvature)
 
 

@@ -47,7 +47,8 @@ class Calculus:
     def shape(self, node: Node) -> Shape:
         """Range, trend and curvature of the node."""
         if node not in self.known:
-            self.known[node] = self._leaf(node) if node.op in LEAVES else self._inner(node)
+            read = self._leaf if node.op in LEAVES else self._inner
+            self.known[node] = read(node)
         return self.known[node]
 
     def span(self, node: Node) -> Span:
@@ -57,7 +58,8 @@ class Calculus:
     def _leaf(self, node: Node) -> Shape:
         if node.op == "number":
             return Shape(Span.point(node.data), CONSTANT, AFFINE)
-        return Shape(self.box.get(node, REALS), UP if node is self.x else CONSTANT, AFFINE)
+        trend = UP if node is self.x else CONSTANT
+        return Shape(self.box.get(node, REALS), trend, AFFINE)
 
     def _inner(self, node: Node) -> Shape:
         if node.op == "stop":
@@ -68,8 +70,7 @@ class Calculus:
         shapes = [self.shape(a) for a in node.args]
         if node.data in COMPARE:  # looked at on its own: true or false
             return Shape(Span(Fraction(0), Fraction(1)), UNKNOWN, UNKNOWN, all(s.defined for s in shapes))
-        rule = RULES.get(node.data)
-        shape = rule(shapes) if rule else _of_row(node.data, shapes)
+        shape = _applied(node.data, shapes)
         if not shape.defined:
             self.undefined.append(node)
         defined = shape.defined and all(s.defined for s in shapes)
@@ -82,16 +83,15 @@ class Calculus:
     def _where(self, node: Node) -> Shape:
         condition, first, second = node.args
         yes, no = (self._guarded(condition, holds) for holds in (True, False))
-        if yes is None or no is None:  # one side cannot happen
-            box, branch = (yes, first) if yes is not None else (no, second)
-            assert box is not None
-            return self._under(box, branch)
+        if yes is None:  # it cannot hold
+            assert no is not None
+            return self._under(no, second)
+        if no is None:
+            return self._under(yes, first)
         a, b = self._under(yes, first), self._under(no, second)
         span, defined = a.span.joined(b.span), a.defined and b.defined
         if all(self.shape(side).constant for side in condition.args):
-            trend = a.trend if a.trend == b.trend else joined_trend(a.trend, b.trend)
-            curvature = joined_curvature(a.curvature, b.curvature)
-            return Shape(span, trend, curvature, defined)
+            return Shape(span, joined_trend(a.trend, b.trend), joined_curvature(a.curvature, b.curvature), defined)
         return Shape(span, UNKNOWN, UNKNOWN, defined)
 
     def _under(self, box: Box, branch: Node) -> Shape:
@@ -105,7 +105,7 @@ class Calculus:
     def _guarded(self, condition: Node, holds: bool) -> Box | None:
         """The box on which the comparison holds (or does not), or None if that is empty. A bare variable is narrowed."""
         left, right = condition.args
-        word = condition.data if holds else {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt"}[condition.data]
+        word = condition.data if holds else _OTHERWISE[condition.data]
         a, b = self.span(left), self.span(right)
         difference = a - b
         possible = {
@@ -118,25 +118,35 @@ class Calculus:
             return None
         box = self.box
         for variable, other, direction in ((left, b, word), (right, a, _MIRROR[word])):
-            if variable.op in ("input", "parameter", "reduce"):
-                below, open_end = direction in ("lt", "le"), direction in ("lt", "gt")
-                limit = (
-                    Span(-inf, other.high, True, open_end or other.high_open)
-                    if below
-                    else Span(other.low, inf, open_end or other.low_open, True)
-                )
-                narrowed = box.get(variable, REALS).within(limit)
-                if narrowed is None:
-                    return None
-                box = {**box, variable: narrowed}
+            if variable.op not in ("input", "parameter", "reduce"):
+                continue
+            narrowed = box.get(variable, REALS).within(_beside(direction, other))
+            if narrowed is None:
+                return None
+            box = {**box, variable: narrowed}
         return box
 
 
 _MIRROR = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
-assert set(_MIRROR) == set(COMPARE)
+_OTHERWISE = {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt"}
+assert set(_MIRROR) == set(_OTHERWISE) == set(COMPARE)
+
+
+def _beside(word: str, other: Span) -> Span:
+    """What compares so with some value of a range: x < y for some y lies below its upper end."""
+    strict = word in ("lt", "gt")
+    if word in ("lt", "le"):
+        return Span(-inf, other.high, True, strict or other.high_open)
+    return Span(other.low, inf, strict or other.low_open, True)
 
 
 # -- functions, from their rows -------------------------------------------------------------------------------------------
+
+
+def _applied(name: str, shapes: list[Shape]) -> Shape:
+    if name in RULES:
+        return RULES[name](shapes)
+    return _of_row(name, shapes)
 
 
 def _of_row(name: str, shapes: list[Shape]) -> Shape:
@@ -155,9 +165,7 @@ def _read(formula: Formula, letters: Mapping[str, Shape]) -> Shape:
         return Shape(Span.point(formula.value), CONSTANT, AFFINE)
     if isinstance(formula, Name):
         return letters[formula.name]
-    shapes = [_read(a, letters) for a in formula.arguments]
-    rule = RULES.get(formula.function)
-    return rule(shapes) if rule else _of_row(formula.function, shapes)
+    return _applied(formula.function, [_read(a, letters) for a in formula.arguments])
 
 
 def _smooth(name: str, inner: Shape) -> Shape:

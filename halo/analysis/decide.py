@@ -15,7 +15,7 @@ from math import inf
 from mpmath import mp
 
 from halo.analysis.budgets import MAX_SPLITS
-from halo.analysis.composition import CONCAVE, CONSTANT, UP
+from halo.analysis.composition import AFFINE, CONCAVE, CONSTANT, UP, Shape
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import named, number, shown
 from halo.analysis.kinks import branches_of, switch, switches_along, threshold
@@ -63,10 +63,11 @@ class Question:
         shape = Calculus(self.box, self.x).shape(self.node)
         if not shape.defined:
             return Verdict(UNDECIDED, "not shown to be defined everywhere; no counterexample was found")
-        if (shape.trend in (UP, CONSTANT)) if wanted == UP else (shape.curvature in (CONCAVE, "affine")):
+        if _composes(shape, wanted):
             return Verdict(PROVED, f"{what} by composition", tuple(explained(self.node, self.box, self.x, wanted)))
         if self._by_pieces(self.node, self.box, wanted, steps, 0):
-            return Verdict(PROVED, f"{what}: {'the slope' if wanted == UP else 'the second derivative'} has one sign", tuple(steps))
+            derivative = "slope" if wanted == UP else "second derivative"
+            return Verdict(PROVED, f"{what}: the {derivative} has one sign", tuple(steps))
         return Verdict(UNDECIDED, f"no counterexample was found, and no proof that it is {what}")
 
     # -- refutation ------------------------------------------------------------------------------------------------------
@@ -80,13 +81,16 @@ class Question:
         for line in self._lines():
             for a, b in line.falls():
                 low, high = (sure_value(self.node, {**line.fixed, self.x: p}) for p in (b, a))
-                if surely_below(low, high):
-                    assert low is not None
-                    assert high is not None
-                    witness = {**named(line.fixed), "from": str(a), "to": str(b), "value at from": number(high), "value at to": number(low)}
-                    at = _at(line.fixed)
-                    name = shown(self.x)
-                    return Verdict(REFUTED, f"falls from {number(high)} at {name} = {a} to {number(low)} at {name} = {b}{at}", (), witness)
+                if not surely_below(low, high):
+                    continue
+                assert low is not None
+                assert high is not None
+                witness = {
+                    **named(line.fixed), "from": str(a), "to": str(b), "value at from": number(high), "value at to": number(low),
+                }  # fmt: skip
+                name = shown(self.x)
+                reason = f"falls from {number(high)} at {name} = {a} to {number(low)} at {name} = {b}{_at(line.fixed)}"
+                return Verdict(REFUTED, reason, (), witness)
         return None
 
     def _sag(self) -> Verdict | None:
@@ -96,7 +100,7 @@ class Question:
                 if va is None or vc is None or vb is None:
                     continue
                 part = (c - a) / (b - a)
-                with mp.workdps(60):
+                with mp.workdps(60):  # more than the 40 that `sure_value` vouches for
                     chord = va + (vb - va) * part.numerator / part.denominator
                 if surely_below(vc, chord):
                     witness = {
@@ -104,7 +108,8 @@ class Question:
                         "value at left": number(va), "value at middle": number(vc), "value at right": number(vb),
                     }  # fmt: skip
                     name = shown(self.x)
-                    reason = f"at {name} = {c} the value {number(vc)} lies below the chord from {a} to {b}, {number(chord)}{_at(line.fixed)}"
+                    above = f"the chord from {a} to {b}, {number(chord)}"
+                    reason = f"at {name} = {c} the value {number(vc)} lies below {above}{_at(line.fixed)}"
                     return Verdict(REFUTED, reason, (), witness)
         return None
 
@@ -120,16 +125,17 @@ class Question:
 
     def _smooth(self, node: Node, box: Box, wanted: str, steps: list[str]) -> bool:
         shape = Calculus(box, self.x).shape(node)
-        if (shape.trend in (UP, CONSTANT)) if wanted == UP else (shape.curvature in (CONCAVE, "affine")):
-            steps.append(f"{shown(node)} on {self.x.data} in {box[self.x]}: by composition")
+        where = f"{shown(node)} on {self.x.data} in {box[self.x]}"
+        if _composes(shape, wanted):
+            steps.append(f"{where}: by composition")
             return True
-        slope = self.s.derivative(node, self.x)
-        target, sign, name = (slope, 1, "slope") if wanted == UP else (self.s.derivative(slope, self.x), -1, "second derivative")
-        found = sign_of(target, box)
-        if found in (sign, 0):
-            steps.append(f"{name} of {shown(node)} on {self.x.data} in {box[self.x]} is {'>=' if sign > 0 else '<='} 0: signs of its factors")
-            return True
-        return False
+        target, sign, said = self.s.derivative(node, self.x), 1, f"slope of {where} is >= 0"
+        if wanted == CONCAVE:
+            target, sign, said = self.s.derivative(target, self.x), -1, f"second derivative of {where} is <= 0"
+        if sign_of(target, box) not in (sign, 0):
+            return False
+        steps.append(f"{said}: signs of its factors")
+        return True
 
     def _split(self, node: Node, kink: Node, box: Box, wanted: str, steps: list[str], depth: int) -> bool:
         """Both sides of the kink at its threshold t, and how they meet there."""
@@ -138,9 +144,9 @@ class Question:
         if at is None:
             return False
         t, rising = at
-        low, high = branches_of(self.s, kink, pair)
-        left_branch, right_branch = (low, high) if rising else (high, low)
-        left, right = (self.s.substitute(node, {kink: branch}) for branch in (left_branch, right_branch))
+        left, right = (self.s.substitute(node, {kink: branch}) for branch in branches_of(self.s, kink, pair))
+        if not rising:  # the pair's first is the smaller one to the right of the threshold
+            left, right = right, left
         span = Calculus(box).span(t)
         region = box[self.x]
         sides = []
@@ -162,7 +168,8 @@ class Question:
             jumps = [sign_of(self.s.call("sub", after, before), box) for before, after in pairwise(ends)]
             if any(jump != 0 and (wanted != UP or jump != 1) for jump in jumps):
                 return False
-            steps.append(f"at {self.x.data} = {shown(t)} the value {'does not fall' if wanted == UP else 'does not jump'}")
+            verb = "fall" if wanted == UP else "jump"
+            steps.append(f"at {self.x.data} = {shown(t)} the value does not {verb}")
         if wanted == UP:
             return True
         slopes = [self.s.substitute(self.s.derivative(side, self.x), there) for side in (left, right)]
@@ -172,11 +179,17 @@ class Question:
         return True
 
 
+def _composes(shape: Shape, wanted: str) -> bool:
+    """Whether the rules of composition say already what is wanted: that it does not fall, or that it is concave."""
+    if wanted == UP:
+        return shape.trend in (UP, CONSTANT)
+    return shape.curvature in (CONCAVE, AFFINE)
+
+
 def _at(fixed: Mapping[Node, Fraction]) -> str:
-    return f" ({', '.join(f'{name} = {value}' for name, value in named(fixed).items())})" if fixed else ""
-
-
-# -- kinks ---------------------------------------------------------------------------------------------------------------
+    if not fixed:
+        return ""
+    return f" ({', '.join(f'{name} = {value}' for name, value in named(fixed).items())})"
 
 
 def explained(node: Node, box: Box, x: Node, wanted: str) -> Iterator[str]:
@@ -186,4 +199,5 @@ def explained(node: Node, box: Box, x: Node, wanted: str) -> Iterator[str]:
     for inner in topological_scalar(node):
         if inner in calculus.known and inner.op == "apply" and not calculus.known[inner].constant:
             shape = calculus.known[inner]
-            yield f"{shown(inner)}: {shape.trend if wanted == UP else shape.curvature}, in {shape.span}"
+            known = shape.trend if wanted == UP else shape.curvature
+            yield f"{shown(inner)}: {known}, in {shape.span}"

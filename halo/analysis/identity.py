@@ -20,8 +20,12 @@ from halo.analysis.verdict import REFUTED as REFUTED
 from halo.analysis.verdict import UNDECIDED as UNDECIDED
 from halo.analysis.verdict import Outcome as Outcome
 from halo.analysis.verdict import Verdict as Verdict
-from halo.compiler.graph import Node, text
+from halo.compiler.graph import Node
+from halo.compiler.graph_text import text
 from halo.objective.vocabulary import jumping
+
+NONZERO = mpf(10) ** -25
+"""A value above it is surely not 0: `sure_value` is right to 40 digits. A smaller one may be, but makes a poor witness."""
 
 
 def shown(node: Node) -> str:
@@ -35,7 +39,9 @@ def shown(node: Node) -> str:
 
 def number(value: Fraction | mpf) -> str:
     """A witness's number: a fraction as it is, a computed value to 12 digits."""
-    return str(value) if isinstance(value, Fraction) else mp.nstr(value, 12)
+    if isinstance(value, Fraction):
+        return str(value)
+    return str(mp.nstr(value, 12))
 
 
 def named(point: Mapping[Node, Fraction]) -> dict[str, str]:
@@ -53,7 +59,9 @@ def is_zero(s: Scalars, node: Node, box: Box) -> bool | None:
             return True
     except OutOfReach:
         pass
-    return None if nonzero_point(node, box) is None else False
+    if nonzero_point(node, box) is None:
+        return None
+    return False
 
 
 def is_free_of(s: Scalars, node: Node, x: Node, box: Box) -> bool | None:
@@ -74,19 +82,25 @@ def nonzero_point(node: Node, box: Box, tries: int = 48, off_kinks_of: Node | No
 
     A slope at a kink of its curve is a convention: points at a kink of `off_kinks_of` are left out.
     """
-    others = variables(off_kinks_of) if off_kinks_of is not None else []
-    tried = points(box, list(dict.fromkeys([*variables(node), *others])), 48)
+    names = variables(node)
+    if off_kinks_of is not None:
+        names += variables(off_kinks_of)
+    tried = points(box, list(dict.fromkeys(names)), 48)
     rough = [abs(float(values([node], point, DOUBLES)[node])) for point in tried]
     order = sorted(range(len(tried)), key=lambda i: (-_promise(rough[i]), i))
     for i in order[:tries]:
         value = sure_value(node, tried[i])
-        if value is not None and abs(value) > mpf(10) ** -25 and not (off_kinks_of is not None and at_kink(off_kinks_of, tried[i])):
+        if value is None or abs(value) <= NONZERO:
+            continue
+        if off_kinks_of is None or not at_kink(off_kinks_of, tried[i]):
             return tried[i], value
     return None
 
 
 def _promise(rough: float) -> int:
     """2 where floats see a value that rounding does not explain, 1 where they cannot tell."""
-    if 1e-6 < rough < 1e6:
+    if 1e-6 < rough < 1e6:  # ten digits above what floats round away beside 1, and not so large that a difference was lost in it
         return 2
-    return 1 if rough != 0 else 0
+    if rough != 0:
+        return 1
+    return 0

@@ -21,6 +21,9 @@ from halo.analysis.verdict import Verdict as Verdict
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import FUNCTIONS, LETTERS, Kink, jumping, kinked
 
+FAR = Fraction(10**4)
+"""From where on a kink counts as settled: past every threshold that parameters of a usual size make, and it is checked, not assumed."""
+
 
 def threshold(s: Scalars, a: Node, b: Node, x: Node, box: Box) -> tuple[Node, bool] | None:
     """Where a - b, affine in x with a slope of one strict sign, is 0; and whether it rises there."""
@@ -43,7 +46,7 @@ def threshold(s: Scalars, a: Node, b: Node, x: Node, box: Box) -> tuple[Node, bo
 
 def settled(s: Scalars, node: Node, x: Node, box: Box, side: int) -> Node:
     """The node as it is far out at +oo (side 1) or -oo: every kink on the branch that holds there for good."""
-    far = Span(Fraction(10**4), inf) if side > 0 else Span(-inf, Fraction(-(10**4)))
+    far = Span(FAR, inf) if side > 0 else Span(-inf, -FAR)
     for _ in range(MAX_SPLITS * 2):
         kink = next((n for n in topological_scalar(node) if switches_along(n, x)), None)
         if kink is None:
@@ -55,7 +58,8 @@ def settled(s: Scalars, node: Node, x: Node, box: Box, side: int) -> Node:
         below = span.negative or (affine is not None and affine[1] != (side > 0))
         if above == below:
             break
-        node = s.substitute(node, {kink: branches_of(s, kink, pair)[1 if above else 0]})
+        lower, upper = branches_of(s, kink, pair)
+        node = s.substitute(node, {kink: upper if above else lower})
     return node
 
 
@@ -65,7 +69,9 @@ def switching_at(s: Scalars, node: Node, x: Node, box: Box) -> Node | None:
     if kink is None:
         return None
     found = threshold(s, *switch(s, kink), x, {**box, x: REALS})
-    return found[0] if found else None
+    if found is None:
+        return None
+    return found[0]
 
 
 def switches_along(node: Node, x: Node) -> bool:
@@ -73,9 +79,8 @@ def switches_along(node: Node, x: Node) -> bool:
     if node.op != "apply" or not kinked(node.data):
         return False
     sides = node.args[0].args if node.data == "where" else node.args
-    return any(x in topological_scalar(side) for side in sides) and not any(
-        switches_along(inner, x) for argument in sides for inner in topological_scalar(argument) if inner is not node
-    )
+    inside = [inner for side in sides for inner in topological_scalar(side)]
+    return x in inside and not any(switches_along(inner, x) for inner in inside if inner is not node)
 
 
 def switch(s: Scalars, kink: Node) -> tuple[Node, Node]:
@@ -122,12 +127,17 @@ def jumps(s: Scalars, node: Node, moved: Callable[[Node], bool], box: Box) -> bo
 def branches_of(s: Scalars, kink: Node, pair: tuple[Node, Node]) -> tuple[Node, Node]:
     """The kink where the first of the pair is smaller, and where it is larger."""
     if kink.data == "where":
-        smaller = kink.args[0].data in ("lt", "le")
-        return (kink.args[1], kink.args[2]) if smaller else (kink.args[2], kink.args[1])
+        condition, holds, otherwise = kink.args
+        if condition.data in ("lt", "le"):
+            return holds, otherwise
+        return otherwise, holds
     row = _row(kink)
     if row.pairs:
         return s.formula(row.below, **_letters(kink)), s.formula(row.above, **_letters(kink))
-    a, b = pair
+    low, high = pair
+    if kink.data != "min":
+        low, high = high, low
     rest = kink.args[2:]
-    low, high = (a, b) if kink.data == "min" else (b, a)
-    return (s.call(kink.data, low, *rest), s.call(kink.data, high, *rest)) if rest else (low, high)
+    if not rest:
+        return low, high
+    return s.call(kink.data, low, *rest), s.call(kink.data, high, *rest)

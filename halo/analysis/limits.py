@@ -88,7 +88,8 @@ class Far:
         if self._moves(factor):
             raise OutOfReach("an exponent that is not linear")
         sign = self._sign(factor)
-        self.scale = self.scale if self.scale is not None else sign * factor
+        if self.scale is None:
+            self.scale = sign * factor
         power = sympy.cancel(sign * factor / self.scale)
         if not power.is_Integer:
             raise OutOfReach("two exponential scales")

@@ -17,9 +17,15 @@ from halo.compiler.graph import Node
 
 Point = Mapping[Node, Fraction]
 
-_WHOLE = [Fraction(n) for n in (0, 1, 2, 3, 5, 10, 20, 50, 200)]
-GRID = sorted({sign * x for x in (*_WHOLE, *(Fraction(n, 8) for n in (1, 2, 3, 4, 6, 12, 20))) for sign in (-1, 1)})
-"""Where a value function is looked at first."""
+_SIZES = [*map(Fraction, (0, 1, 2, 3, 5, 10, 20, 50, 200)), *(Fraction(n, 8) for n in (1, 2, 3, 4, 6, 12, 20))]
+GRID = sorted({*_SIZES, *(-x for x in _SIZES)})
+"""Where a value function is looked at first: dense where rewards usually lie, and a few far out."""
+BESIDE = (Fraction(1, 16), Fraction(1, 2**20))
+"""How far from a kink a curve is looked at as well: where it is seen to bend, and so near that no other kink lies between."""
+USUAL = 10
+"""Falls nearer to 0 than this are told first: a reader takes them for possible."""
+ROUNDED = 1e-13
+"""Of the values at both ends: a sag that is less may be rounding of floats, which have 16 digits."""
 
 
 def candidates(span: Span, first: Sequence[Fraction] = ()) -> list[Fraction]:
@@ -110,8 +116,9 @@ class Line:
         pairs = switches(self.node, self.x)
         grid = [p for p in GRID if p in self.span]
         breaks = [t for pair in pairs for t in self._crossings(pair, grid)]
-        steps = (Fraction(1, 16), Fraction(1, 2**20))
-        near = [t + side * h for t in breaks for h in steps for side in (-1, 1)]
+        near = []
+        for t, step in product(breaks, BESIDE):
+            near += [t - step, t + step]
         self.places = sorted({*grid, *(p for p in (*breaks, *near) if p in self.span)})
         self.floats = [float(values([self.node], {**self.fixed, self.x: p}, DOUBLES)[self.node]) for p in self.places]
 
@@ -133,8 +140,8 @@ class Line:
     def falls(self) -> Iterator[tuple[Fraction, Fraction]]:
         """Neighbours a < b with v(a) > v(b), by the floats; the deepest falls first."""
         drops = [(self.floats[i] - self.floats[i + 1], i) for i in range(len(self.places) - 1)]
-        plain = sorted(((drop, -i) for drop, i in drops if drop > 0 and abs(self.places[i]) <= 10), reverse=True)
-        rest = sorted(((drop, -i) for drop, i in drops if drop > 0 and abs(self.places[i]) > 10), reverse=True)
+        plain = sorted(((drop, -i) for drop, i in drops if drop > 0 and abs(self.places[i]) <= USUAL), reverse=True)
+        rest = sorted(((drop, -i) for drop, i in drops if drop > 0 and abs(self.places[i]) > USUAL), reverse=True)
         for _, i in (plain + rest)[:3]:
             yield self.places[-i], self.places[-i + 1]
 
@@ -144,7 +151,7 @@ class Line:
             (a, c, b), (fa, fc, fb) = self.places[i : i + 3], self.floats[i : i + 3]
             if all(map(math.isfinite, (fa, fc, fb))):
                 chord = fa + (fb - fa) * float((c - a) / (b - a))
-                if fc < chord - 1e-13 * (abs(fa) + abs(fb)):
+                if fc < chord - ROUNDED * (abs(fa) + abs(fb)):
                     yield a, c, b
 
 

@@ -6,12 +6,13 @@ both. `Scalars` makes them with the trivial simplifications, differentiates and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
-from halo.analysis.budgets import MAX_BITS
+from halo.analysis.budgets import MAX_BITS, MAX_POWER
 from halo.analysis.numbers.rationals import Nothing, length, rational_value
 from halo.compiler.graph import Builder, Node, topological
 from halo.objective.formula import Formula, Name, Number, parsed
@@ -47,7 +48,15 @@ class Scalars(Builder):
             value = rational_value(function, [a.data for a in args])
         except Nothing:
             return None
-        return self.number(value) if value is not None and length(value) <= MAX_BITS else None
+        if value is None:
+            return None
+        return self.short(value)
+
+    def short(self, value: Fraction) -> Node | None:
+        """A literal, if it has few digits."""
+        if length(value) > MAX_BITS:
+            return None
+        return self.number(value)
 
     def formula(self, text: str, **letters: Node) -> Node:
         """A formula of the language over the given letters."""
@@ -113,13 +122,23 @@ class Scalars(Builder):
 
     def _slope_of_piece(self, text: str, along: Mapping[str, Node]) -> Node:
         piece = parsed(text)
-        assert isinstance(piece, Number | Name), "a row whose pieces are formulas says its derivative itself"
-        return self.number(0) if isinstance(piece, Number) else along[piece.name]
+        if isinstance(piece, Number):
+            return self.number(0)
+        assert isinstance(piece, Name), "a row whose pieces are formulas says its derivative itself"
+        return along[piece.name]
 
 
 def variables(node: Node) -> list[Node]:
     """The free quantities of a scalar: inputs, parameters and opaque reductions, in order of appearance."""
     return [n for n in topological_scalar(node) if n.op in ("input", "parameter", "reduce")]
+
+
+def variables_of(nodes: Iterable[Node]) -> list[Node]:
+    """The free quantities of several scalars, each once."""
+    found: dict[Node, None] = {}
+    for node in nodes:
+        found |= dict.fromkeys(variables(node))
+    return list(found)
 
 
 def inner_variables(node: Node) -> list[Node]:
@@ -137,10 +156,12 @@ def topological_scalar(node: Node) -> list[Node]:
     order: dict[Node, None] = {}
 
     def visit(current: Node) -> None:
-        if current not in order:
-            for argument in current.args if current.op not in LEAVES else ():
+        if current in order:
+            return
+        if current.op not in LEAVES:
+            for argument in current.args:
                 visit(argument)
-            order[current] = None
+        order[current] = None
 
     visit(node)
     return list(order)
@@ -169,14 +190,15 @@ def is_number(node: Node, value: int | None = None) -> bool:
     return node.op == "number" and (value is None or node.data == value)
 
 
-def _folded(operation: Callable[[Fraction, Fraction], Fraction]) -> Callable[[Scalars, Node, Node], Node | None]:
-    def fold(s: Scalars, a: Node, b: Node) -> Node | None:
-        if not (is_number(a) and is_number(b)):
-            return None
-        value = operation(a.data, b.data)
-        return s.number(value) if max(value.numerator.bit_length(), value.denominator.bit_length()) <= MAX_BITS else None
+def _is(node: Node, function: str) -> bool:
+    return node.op == "apply" and node.data == function
 
-    return fold
+
+def _folded(s: Scalars, operation: Callable[[Fraction, Fraction], Fraction], a: Node, b: Node) -> Node | None:
+    """The value at two literals."""
+    if not (is_number(a) and is_number(b)):
+        return None
+    return s.short(operation(a.data, b.data))
 
 
 def _add(s: Scalars, a: Node, b: Node) -> Node | None:
@@ -184,9 +206,9 @@ def _add(s: Scalars, a: Node, b: Node) -> Node | None:
         return b
     if is_number(b, 0):
         return a
-    if b.op == "apply" and b.data == "neg":
+    if _is(b, "neg"):
         return s.call("sub", a, b.args[0])
-    return _folded(lambda x, y: x + y)(s, a, b)
+    return _folded(s, operator.add, a, b)
 
 
 def _sub(s: Scalars, a: Node, b: Node) -> Node | None:
@@ -194,13 +216,17 @@ def _sub(s: Scalars, a: Node, b: Node) -> Node | None:
         return a
     if a is b:
         return s.number(0)
-    if b.op == "apply" and b.data == "neg":
+    if _is(b, "neg"):
         return s.call("add", a, b.args[0])
-    if b.op == "apply" and b.data == "sub" and b.args[0] is a:
+    if _is(b, "sub") and b.args[0] is a:
         return b.args[1]
-    if a.op == "apply" and a.data in ("add", "sub") and a.args[0] is b:
-        return a.args[1] if a.data == "add" else s.call("neg", a.args[1])
-    return s.call("neg", b) if is_number(a, 0) else _folded(lambda x, y: x - y)(s, a, b)
+    if _is(a, "add") and a.args[0] is b:
+        return a.args[1]
+    if _is(a, "sub") and a.args[0] is b:
+        return s.call("neg", a.args[1])
+    if is_number(a, 0):
+        return s.call("neg", b)
+    return _folded(s, operator.sub, a, b)
 
 
 def _mul(s: Scalars, a: Node, b: Node) -> Node | None:
@@ -211,10 +237,11 @@ def _mul(s: Scalars, a: Node, b: Node) -> Node | None:
             return other
         if is_number(one, -1):
             return s.call("neg", other)
-    for one, other in ((a, b), (b, a)):
-        if one.op == "apply" and one.data == "neg":
-            return s.call("neg", s.call("mul", one.args[0], other) if one is a else s.call("mul", other, one.args[0]))
-    return _folded(lambda x, y: x * y)(s, a, b)
+    if _is(a, "neg"):
+        return s.call("neg", s.call("mul", a.args[0], b))
+    if _is(b, "neg"):
+        return s.call("neg", s.call("mul", a, b.args[0]))
+    return _folded(s, operator.mul, a, b)
 
 
 def _div(s: Scalars, a: Node, b: Node) -> Node | None:
@@ -222,28 +249,30 @@ def _div(s: Scalars, a: Node, b: Node) -> Node | None:
         return a
     if is_number(a, 0):
         return s.number(0)
-    if a.op == "apply" and a.data == "neg":
+    if _is(a, "neg"):
         return s.call("neg", s.call("div", a.args[0], b))
-    return _folded(lambda x, y: x / y)(s, a, b) if not is_number(b, 0) else None
+    if is_number(b, 0):
+        return None
+    return _folded(s, operator.truediv, a, b)
 
 
 def _neg(s: Scalars, a: Node) -> Node | None:
     if is_number(a):
         return s.number(-a.data)
-    if a.op == "apply" and a.data == "neg":
+    if _is(a, "neg"):
         return a.args[0]
-    return s.call("sub", a.args[1], a.args[0]) if a.op == "apply" and a.data == "sub" else None
-
-
-def _bits(number: Node) -> int:
-    value: Fraction = number.data
-    return max(value.numerator.bit_length(), value.denominator.bit_length())
+    if _is(a, "sub"):
+        return s.call("sub", a.args[1], a.args[0])
+    return None
 
 
 def _pow(s: Scalars, a: Node, b: Node) -> Node | None:
     if is_number(b, 1):
         return a
-    if is_number(a) and is_number(b) and b.data.denominator == 1 and 0 <= b.data <= 64 and _bits(a) * b.data <= MAX_BITS:
+    if not (is_number(a) and is_number(b)):
+        return None
+    whole = b.data.denominator == 1 and 0 <= b.data <= MAX_POWER
+    if whole and length(a.data) * b.data <= MAX_BITS:
         return s.number(a.data ** int(b.data))
     return None
 
@@ -254,14 +283,17 @@ def _where(s: Scalars, condition: Node, a: Node, b: Node) -> Node | None:
     left, right = condition.args
     if not (is_number(left) and is_number(right)):
         return None
-    return a if COMPARE[condition.data](left.data, right.data) else b
+    holds = COMPARE[condition.data](left.data, right.data)
+    return a if holds else b
 
 
 def _extreme(way: Callable[[Any], Any]) -> Callable[..., Node | None]:
     def rule(s: Scalars, *args: Node) -> Node | None:
         if all(map(is_number, args)):
             return s.number(way(a.data for a in args))
-        return args[0] if all(a is args[0] for a in args) else None
+        if all(a is args[0] for a in args):
+            return args[0]
+        return None
 
     return rule
 

@@ -32,7 +32,9 @@ def sign_of(node: Node, box: Box, strict: bool = False, most: int | None = None)
     algebra = Algebra(box)
     try:
         form = algebra.normal(node)
-        return 0 if algebra.is_zero(form) else algebra.sign(form, strict, most)
+        if algebra.is_zero(form):
+            return 0
+        return algebra.sign(form, strict, most)
     except OutOfReach:
         return None
 
@@ -46,15 +48,17 @@ def sign_in_cases(s: Scalars, node: Node, box: Box, depth: int = MAX_SPLITS) -> 
     if cut is None:
         return None
     kink, v, at, rising = cut
-    low, high = branches_of(s, kink, switch(s, kink))
-    left, right = (low, high) if rising else (high, low)
-    region, point = box.get(v, REALS), Span.point(at)
-    cases = [(left, Span(-inf, at)), (right, Span(at, inf)), *([(s.number(0), point)] if kink.data == "sign" else [])]
-    signs = {
-        sign_in_cases(s, s.substitute(node, {kink: branch}), {**box, v: inside}, depth - 1)
-        for branch, side in cases
-        if (inside := region.within(side)) is not None
-    }
+    left, right = branches_of(s, kink, switch(s, kink))
+    if not rising:
+        left, right = right, left
+    cases = [(left, Span(-inf, at)), (right, Span(at, inf))]
+    if kink.data == "sign":  # its value at the jump is neither side's
+        cases.append((s.number(0), Span.point(at)))
+    signs = set()
+    for branch, side in cases:
+        inside = box.get(v, REALS).within(side)
+        if inside is not None:
+            signs.add(sign_in_cases(s, s.substitute(node, {kink: branch}), {**box, v: inside}, depth - 1))
     if None in signs or {1, -1} <= signs:
         return None
     return next((sign for sign in (1, -1) if sign in signs), 0)
@@ -67,4 +71,6 @@ def _cut(s: Scalars, node: Node) -> tuple[Node, Node, Fraction, bool] | None:
     a, b = switch(s, node)
     if a.op in ("input", "parameter") and is_number(b):
         return node, a, b.data, True
-    return (node, b, a.data, False) if b.op in ("input", "parameter") and is_number(a) else None
+    if b.op in ("input", "parameter") and is_number(a):
+        return node, b, a.data, False
+    return None

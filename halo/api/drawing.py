@@ -35,8 +35,11 @@ def plot(
         raise SettingsError("wrong-value", f"the range from {low:g} to {high:g} is empty", place=Place("low"), hint="low is below high")
     if file is not None:
         check_file(Path(file))
-    one_alone = isinstance(sources, str | Path | Mapping | CompiledObjective)
-    several: Sequence[Source] = [sources] if one_alone else list(sources)  # type: ignore[list-item, arg-type]
+    several: Sequence[Source]
+    if isinstance(sources, str | Path | Mapping | CompiledObjective):
+        several = [sources]
+    else:
+        several = list(sources)
     page = drawn(pinned(several, parameters or {}, "parameters"), low, high, tuple(parameters or {}), against)
     if file is not None:
         save(page, Path(file))

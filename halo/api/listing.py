@@ -46,20 +46,23 @@ def list_objectives(
     uses    what it makes use of beyond the plain equation, such as `running` or `sorted`
     Raises SettingsError for a value that nothing can have.
     """
-    check_choices("feedback", [feedback] if feedback is not None else [], FEEDBACK)
-    check_choices("halo", [halo] if halo is not None else [], VERDICTS)
+    if feedback is not None:
+        check_choices("feedback", [feedback], FEEDBACK)
+    if halo is not None:
+        check_choices("halo", [halo], VERDICTS)
     check_choices("uses", uses, FEATURES)
-    entries = map(entry_of, find_objective.names())
-    return tuple(
-        entry
-        for entry in entries
-        if all(word.lower() in entry.text for word in words)
-        and feedback in (None, entry.feedback)
-        and reference in (None, entry.reference)
-        and halo in (None, entry.halo)
-        and year in (None, entry.year)
-        and all(word in entry.uses for word in uses)
-    )
+
+    def fits(entry: Entry) -> bool:
+        return (
+            all(word.lower() in entry.text for word in words)
+            and feedback in (None, entry.feedback)
+            and reference in (None, entry.reference)
+            and halo in (None, entry.halo)
+            and year in (None, entry.year)
+            and all(word in entry.uses for word in uses)
+        )
+
+    return tuple(filter(fits, map(entry_of, find_objective.names())))
 
 
 def check_choices(place: str, words: Iterable[str], known: Iterable[str]) -> None:
@@ -73,10 +76,11 @@ def entry_of(name: str) -> Entry:
     """An objective as the list shows it."""
     compiled = compile_source(name, None, find_objective)
     declared = compiled.objective.declaration
-    paper, halo = declared.paper, (declared.expect or {}).get(HALO.name)
-    text = " ".join(filter(None, (name, declared.title, declared.notes, paper.title if paper else "")))
-    needs, year = compiled.declared.needs, paper.year if paper else None
-    arxiv = paper.arxiv if paper else None
-    return Entry(
-        name, declared.title or "", declared.feedback, bool(needs.reference), halo, year, arxiv, tuple(features(compiled)), text.lower()
-    )
+    halo = (declared.expect or {}).get(HALO.name)
+    words, year, arxiv = [name, declared.title, declared.notes], None, None
+    if declared.paper:
+        words.append(declared.paper.title)
+        year, arxiv = declared.paper.year, declared.paper.arxiv
+    text = " ".join(filter(None, words)).lower()
+    reference = bool(compiled.declared.needs.reference)
+    return Entry(name, declared.title or "", declared.feedback, reference, halo, year, arxiv, tuple(features(compiled)), text)

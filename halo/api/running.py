@@ -33,9 +33,11 @@ def train(
     Raises HaloError: for bad input, an expectation of the objective that is not met, or a loss that is not finite.
     """
     compiled = load_objective(source, parameters)
-    file = settings if isinstance(settings, str) else None
-    named = {setting_name(name, Place("settings")): value for name, value in settings.items()} if isinstance(settings, Mapping) else {}
-    run = assembled(compiled, completed(read_settings(file, {}, named), compiled), say)
+    if isinstance(settings, str):
+        given = read_settings(settings, {})
+    else:
+        given = read_settings(None, {}, {setting_name(name, Place("settings")): value for name, value in (settings or {}).items()})
+    run = assembled(compiled, completed(given, compiled), say)
     from halo.training.run.loop import train as turned
 
     return turned(run)

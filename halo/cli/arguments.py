@@ -33,16 +33,25 @@ def split(arguments: list[str], known: Collection[str], is_bare: Callable[[str],
         else:
             flag, equals, value = word.partition("=")
             name = _underscored(flag)
-            if name == "set":
-                _add_parameter(result, value if equals else _value(rest, flag))
-                continue
-            if name not in known:
+            if name != "set" and name not in known:
                 raise SettingsError("unknown-setting", "there is no such flag", place=Place(flag), hint=nearest(name, [*known, "set"]))
             if any(_underscored(given) == name for given in result.flags):
                 raise SettingsError("duplicate-key", "the flag stands twice", place=Place(flag), hint="give it once")
-            bare = not equals and is_bare(name) and (not rest or rest[0].startswith("--") or rest[0].lower() not in ("true", "false"))
-            result.flags[flag] = None if bare else value if equals else _value(rest, flag)
+            if not equals and is_bare(name) and not _is_switched(rest):
+                result.flags[flag] = None
+                continue
+            if not equals:
+                value = _value(rest, flag)
+            if name == "set":
+                _add_parameter(result, value)
+            else:
+                result.flags[flag] = value
     return result
+
+
+def _is_switched(rest: list[str]) -> bool:
+    """Whether `true` or `false` follows a flag that may stand alone."""
+    return bool(rest) and rest[0].lower() in ("true", "false")
 
 
 def _underscored(flag: str) -> str:
@@ -77,7 +86,7 @@ def all_words(words: list[str], *what: str) -> list[str]:
     """The positional words, one for each of `what`. Raises SettingsError if there are more or fewer."""
     if len(words) != len(what):
         wanted = " and ".join(f"one {name}" for name in what)
-        hint = f"give {wanted}" + (f", not {' '.join(words)}" if words else "")
+        hint = ", not ".join(filter(None, [f"give {wanted}", " ".join(words)]))
         raise SettingsError("missing-key", f"expected {wanted}, got {len(words)}", hint=hint)
     return words
 

@@ -36,13 +36,15 @@ Exit code: 0; 1 if training on this data would be wrong; 2 for bad input.
 """
 OWN = ("objective", "rows", "json", "settings", "config")
 STREAMED = 1000
+GIB = 2**30
 LABELS = {True: "  (desirable)", False: "  (undesirable)", None: ""}
 COLOURS = {"prompt": "dim", "chosen": "green", "rejected": "red", "untrained": "yellow"}
 
 
 def run(arguments: list[str]) -> int:
     """Prints the report."""
-    given = split(arguments, {*Settings.model_fields, *ALIASES, *OWN}, lambda n: n == "json" or (n in Settings.model_fields and is_flag(n)))
+    bare = {"json", *(name for name in Settings.model_fields if is_flag(name))}
+    given = split(arguments, {*Settings.model_fields, *ALIASES, *OWN}, lambda name: name in bare)
     if given.help:
         print(HELP, end="")
         return 0
@@ -59,12 +61,13 @@ def run(arguments: list[str]) -> int:
     size = settings.per_device_train_batch_size
     guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * found.heavy)
     if as_json:
-        print(json.dumps(asdict(found) | {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess), "said": said}, indent=1))
+        more = {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess), "said": said}
+        print(json.dumps(asdict(found) | more, indent=1))
     else:
         print("\n".join([*said, *_text(found, report), *_costs(found, guess, settings), ""]))
         _show(examples[:rows], template)
         print("\n".join([f"note       {line}" for line in found.notes] + [f"problem    {line}" for line in found.problems]))
-    return 1 if found.problems else 0
+    return int(bool(found.problems))
 
 
 def _rows(text: str) -> int:
@@ -93,7 +96,8 @@ def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tupl
 
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
     template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
-    say(f"template   {'the chat template of the tokenizer' if template.chat else 'none: prompt and completion are joined as they are'}")
+    way = "the chat template of the tokenizer" if template.chat else "none: prompt and completion are joined as they are"
+    say(f"template   {way}")
     if settings.streaming:
         stream = load_data(compiled, settings, template, say).stream
         assert stream is not None
@@ -106,7 +110,9 @@ def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tupl
 def _epoch(examples: Sequence[TokenizedExample], settings: Settings) -> list[TokenizedExample] | None:
     """What the first epoch sees, where weights make that something else than every example once."""
     mix = Schedule.of(settings, examples, 1).mix
-    return [examples[i] for i in mix.epoch(0)] if mix.weights and not settings.streaming else None
+    if settings.streaming or not mix.weights:
+        return None
+    return [examples[i] for i in mix.epoch(0)]
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -118,21 +124,25 @@ def _text(found: Inspection, report: Report) -> list[str]:
     if any(found.labels):
         lines.append(f"labels     {found.labels[0]} desirable, {found.labels[1]} undesirable")
     lines.append(f"tokens     {found.tokens:,}, of which {found.scored:.0%} are trained on")
-    lines.append("           " + " ".join(f"{f'{p}%' if p < 100 else 'longest':>8}" for p in PERCENTS))
+    heads = [f"{percent}%" for percent in PERCENTS if percent < 100] + ["longest"]
+    lines.append("           " + " ".join(f"{head:>8}" for head in heads))
     lines += [f"  {name:<11}" + " ".join(f"{value:>8,}" for value in values)[2:] for name, values in found.lengths.items()]
     return lines
 
 
 def _costs(found: Inspection, guess: Estimate, settings: Settings) -> list[str]:
-    steps = -(-found.examples // step_size(settings, 1))
-    total = settings.max_steps if settings.max_steps > 0 else max(1, ceil(steps * settings.num_train_epochs))
-    parts = ", ".join(
-        f"{name} {value / 2**30:.1f}" for name, value in asdict(guess).items() if name != "parameters" and value >= 2**30 / 20
-    )
-    return [
-        f"steps      {total} of {step_size(settings, 1)} examples on one device" + ("" if settings.streaming else f", {steps} to an epoch"),
-        f"memory     about {guess.total / 2**30:.1f} GiB at the longest steps, for {guess.parameters:,} parameters" + (f": {parts}" if parts else ""),
-    ]
+    size = step_size(settings, 1)
+    steps = ceil(found.examples / size)
+    total = max(1, ceil(steps * settings.num_train_epochs))
+    if settings.max_steps > 0:
+        total = settings.max_steps
+    time = f"steps      {total} of {size} examples on one device"
+    if not settings.streaming:
+        time += f", {steps} to an epoch"
+    sizes = {name: value for name, value in asdict(guess).items() if name != "parameters"}
+    parts = ", ".join(f"{name} {value / GIB:.1f}" for name, value in sizes.items() if value >= GIB / 20)  # less would be shown as 0.0
+    memory = f"memory     about {guess.total / GIB:.1f} GiB at the longest steps, for {guess.parameters:,} parameters"
+    return [time, ": ".join(filter(None, [memory, parts]))]
 
 
 def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
@@ -150,14 +160,18 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
                 if not prompt_shown or slot == "mismatched":
                     console.print(Text(f"  {'prompt':<11}") + Text(_flat(prompt), style=COLOURS["prompt"]))
                     prompt_shown = True
-                colour = COLOURS["rejected" if slot == "rejected" or example.desirable is False else "chosen"]
+                colour = COLOURS["chosen"]
+                if slot == "rejected" or example.desirable is False:
+                    colour = COLOURS["rejected"]
                 line = Text(f"  {slot:<11}")
                 for part, text in rest:
                     plain = _flat(text)
                     if part == "trained":
                         line += Text(plain, style=colour)
+                    elif console.is_terminal:
+                        line += Text(plain, style=COLOURS["untrained"])
                     else:
-                        line += Text(plain if console.is_terminal else f"«{plain}»", style=COLOURS["untrained"])
+                        line += Text(f"«{plain}»", style=COLOURS["untrained"])
                 console.print(line)
     console.print()
 

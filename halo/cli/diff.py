@@ -36,5 +36,8 @@ def run(arguments: list[str]) -> int:
     sides = [side(word, given.flags.get("--reference") or "", given.parameters) for word in given.words]
     check_known(given.parameters, {name for side in sides for name in side.compiled.declared.parameters}, "--set")
     found = related(sides[0], sides[1])
-    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if "--json" in given.flags else str(found), end="")
-    return 1 if found.word == "undecided" else 0
+    said = str(found)
+    if "--json" in given.flags:
+        said = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
+    print(said, end="")
+    return int(found.word == "undecided")

@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     files = gallery(examined)
     write_whole(folder, files)
     say(f"{folder}: {len(examined)} objectives in {len(files)} files")
-    return 1 if any(examination.failed for _, examination in examined) else 0
+    return int(any(examination.failed for _, examination in examined))
 
 
 def _check(folder: Path) -> None:

@@ -23,7 +23,9 @@ The last two are no shipped objectives: what is printed is a file of your own. T
 def run(arguments: list[str]) -> int:
     """Prints the translation."""
     if not arguments or "--help" in arguments or "-h" in arguments:
-        print(HELP + "".join(f"  {trainer:<6}{', '.join(t for t in types if t != 'default')}\n" for trainer, types in table().items()), end="")
+        print(HELP, end="")
+        for trainer, types in table().items():
+            print(f"  {trainer:<6}{', '.join(loss for loss in types if loss != 'default')}")
         return 0
     words, given = _split(arguments)
     framework = one_word(words, "framework")
@@ -59,5 +61,7 @@ def _split(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
             raise SettingsError("wrong-value", "a value is missing", place=Place(f"--{flag}"), hint=f"--{flag} VALUE")
         if key in given:
             raise SettingsError("duplicate-key", "the flag stands twice", place=Place(f"--{flag}"), hint="give it once")
-        given[key] = value if equals else rest.pop(0)
+        if not equals:
+            value = rest.pop(0)
+        given[key] = value
     return words, given

@@ -37,8 +37,9 @@ def run(arguments: list[str]) -> int:
         print(json.dumps([{k: v for k, v in asdict(entry).items() if k != "text"} for entry in found], indent=1, ensure_ascii=False))
         return 0
     for entry in found:
-        marks = f"{'ref' if entry.reference else '-':<4}{'HALO' if entry.halo == 'proved' else '-':<5}{entry.year or '-':<5}"
-        print(f"{entry.name:<24} {entry.feedback:<15}{marks}{entry.title}")
+        reference = "ref" if entry.reference else "-"
+        human_aware = "HALO" if entry.halo == "proved" else "-"
+        print(f"{entry.name:<24} {entry.feedback:<15}{reference:<4}{human_aware:<5}{entry.year or '-':<5}{entry.title}")
     print(f"{len(found)} of {len(find_objective.names())} objectives")
     return 0
 
@@ -46,19 +47,26 @@ def run(arguments: list[str]) -> int:
 def _found(given: Arguments) -> tuple[Entry, ...]:
     """The entries that fit. Raises SettingsError, naming the flag, for a value that nothing can have."""
     flags = {flag.removeprefix("--"): value or "" for flag, value in given.flags.items()}
-    uses = [word for word in flags.get("uses", "").split(",") if word]
     choices = {"feedback": list(FEEDBACK), "reference": ["yes", "no"], "halo": list(VERDICTS)}
     for name, known in choices.items():
-        check_choices(f"--{name}", [flags[name]] if name in flags else [], known)
-    check_choices("--uses", flags["uses"].split(",") if "uses" in flags else [], list(FEATURES))
-    year = flags.get("year")
-    if year is not None and not year.isdigit():
-        raise SettingsError("wrong-value", f"{year!r} is no year", place=Place("--year"), hint="such as 2024")
+        if name in flags:
+            check_choices(f"--{name}", [flags[name]], known)
+    if "uses" in flags:
+        check_choices("--uses", flags["uses"].split(","), list(FEATURES))
+    year = None
+    if "year" in flags:
+        year = _year(flags["year"])
     return list_objectives(
         words=given.words,
         feedback=flags.get("feedback"),
         reference={"yes": True, "no": False}.get(flags.get("reference", "")),
         halo=flags.get("halo"),
-        year=int(year) if year is not None else None,
-        uses=uses,
+        year=year,
+        uses=[word for word in flags.get("uses", "").split(",") if word],
     )
+
+
+def _year(text: str) -> int:
+    if not text.isdigit():
+        raise SettingsError("wrong-value", f"{text!r} is no year", place=Place("--year"), hint="such as 2024")
+    return int(text)

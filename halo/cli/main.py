@@ -45,13 +45,17 @@ def usage() -> str:
     items, mistakes = collected("command")
     commands = COMMANDS | {item.name: item.thing.meaning for item in items if item.name not in COMMANDS}
     rows = "\n".join(f"  halo {name:<9} {meaning}" for name, meaning in commands.items())
-    wrong = "A plugin cannot be used; `halo plugins` says which and why.\n" if mistakes or loaded().broken or loaded().mistakes else ""
-    return f"halo: alignment objectives that are declared, not programmed\n\n{rows}\n\n`halo COMMAND --help` says more. First try: halo train kto\n{wrong}"
+    text = f"halo: alignment objectives that are declared, not programmed\n\n{rows}\n\n"
+    text += "`halo COMMAND --help` says more. First try: halo train kto\n"
+    if mistakes or loaded().broken or loaded().mistakes:
+        text += "A plugin cannot be used; `halo plugins` says which and why.\n"
+    return text
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
     try:
         return _dispatched(arguments)
     except HaloError as problem:

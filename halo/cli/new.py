@@ -42,8 +42,9 @@ def run(arguments: list[str]) -> int:
         return 0
     makers = {"objective": (_objective, "--kind"), "plugin": (_plugin, "--from")}
     if len(given.words) != 2 or given.words[0] not in makers:
-        unknown = given.words and given.words[0] not in makers
-        hint = nearest(given.words[0], makers) if unknown else "halo new objective my_loss, or halo new plugin my-format --kind format"
+        hint = "halo new objective my_loss, or halo new plugin my-format --kind format"
+        if given.words and given.words[0] not in makers:
+            hint = nearest(given.words[0], makers)
         raise SettingsError("missing-key", "expected what to write and its name", hint=hint)
     make, others = makers[given.words[0]]
     if others in given.flags:
@@ -54,7 +55,8 @@ def run(arguments: list[str]) -> int:
 
 def _objective(name: str, given: Arguments) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
-        raise SettingsError("wrong-value", f"{name!r} is no name for an objective", hint="lower case letters, digits and _, such as my_loss")
+        hint = "lower case letters, digits and _, such as my_loss"
+        raise SettingsError("wrong-value", f"{name!r} is no name for an objective", hint=hint)
     file = Path(f"{name}.yaml")
     if file.exists():
         raise SettingsError("output-folder", "there is such a file already", place=Place(str(file)), hint="choose another name")
@@ -68,9 +70,10 @@ def _objective(name: str, given: Arguments) -> str:
 
 def _plugin(name: str, given: Arguments) -> str:
     kind = given.flags.get("--kind")
+    if kind is None:
+        raise SettingsError("wrong-value", "what it supplies is missing", place=Place("--kind"), hint=nearest("", KINDS))
     if kind not in KINDS:
-        message = "what it supplies is missing" if kind is None else f"there is no kind {kind!r}"
-        raise SettingsError("wrong-value", message, place=Place("--kind"), hint=nearest(kind or "", KINDS))
+        raise SettingsError("wrong-value", f"there is no kind {kind!r}", place=Place("--kind"), hint=nearest(kind, KINDS))
     module = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > 40:
         hint = "lower case letters, digits and -, at most 40, such as my-format"

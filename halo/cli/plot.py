@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
     check_file(Path(out))
     compiled = pinned(list(dict.fromkeys(given.words)), given.parameters, "--set")
     save(drawn(compiled, low, high, tuple(given.parameters), against), Path(out))
-    say(f"{out}: {', '.join(one.objective.name for one in compiled)}, {'z' if against == 'z' else 'gap'} from {low:g} to {high:g}")
+    say(f"{out}: {', '.join(one.objective.name for one in compiled)}, {against} from {low:g} to {high:g}")
     return 0
 
 

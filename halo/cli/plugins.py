@@ -32,7 +32,9 @@ def run(arguments: list[str]) -> int:
         _print(loaded(), items)
         for mistake in mistakes:
             print(f"halo: {mistake}", file=sys.stderr)
-    return 2 if mistakes else 0
+    if mistakes:
+        return 2
+    return 0
 
 
 def _survey() -> tuple[list[Supplied], list[PluginError]]:
@@ -51,7 +53,9 @@ def _survey() -> tuple[list[Supplied], list[PluginError]]:
 
 def _names(item: Supplied) -> list[str]:
     """What an entry is in the list: its name, of a folder the names of its objectives."""
-    return sorted(file.stem for file in item.thing.glob("*.yaml")) if item.kind == "objectives" else [item.name]
+    if item.kind != "objectives":
+        return [item.name]
+    return sorted(file.stem for file in item.thing.glob("*.yaml"))
 
 
 def _shown(items: list[Supplied], kind: str) -> str:
@@ -70,25 +74,28 @@ def _print(state: Loaded, items: list[Supplied]) -> None:
     for owner, reason in state.broken.items():
         print(f"{owner.plugin}  ({owner.distribution} {owner.version})  disabled: it cannot be imported")
         print(f"  {reason}\n  HALO_DISABLED_PLUGINS={owner.plugin} silences this")
+    installed = [*state.owners, *(owner.plugin for owner in state.broken)]
     for name, known in state.off.items():
-        installed = [*state.owners, *(owner.plugin for owner in state.broken)]
-        print(
-            f"{name}  switched off"
-            if known
-            else f"note: HALO_DISABLED_PLUGINS names {name!r}, which no plugin is called; {nearest(name, installed)}"
-        )
+        if known:
+            print(f"{name}  switched off")
+        else:
+            print(f"note: HALO_DISABLED_PLUGINS names {name!r}, which no plugin is called; {nearest(name, installed)}")
 
 
 def _as_json(state: Loaded, items: list[Supplied], mistakes: list[PluginError]) -> dict[str, Any]:
     def entry(owner: Any) -> dict[str, Any]:
         return {"name": owner.plugin, "distribution": owner.distribution, "version": owner.version}
 
-    supplies = {
-        owner: {kind: [name for item in items if (item.owner, item.kind) == (owner, kind) for name in _names(item)] for kind in KINDS}
-        for owner in state.owners.values()
-    }
+    def supplies(owner: Any) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for kind in KINDS:
+            for item in items:
+                if (item.owner, item.kind) == (owner, kind) and _names(item):
+                    found.setdefault(kind, []).extend(_names(item))
+        return found
+
     return {
-        "plugins": [entry(owner) | {"supplies": {k: names for k, names in supplies[owner].items() if names}} for owner in supplies],
+        "plugins": [entry(owner) | {"supplies": supplies(owner)} for owner in state.owners.values()],
         "disabled": [entry(owner) | {"reason": reason} for owner, reason in state.broken.items()],
         "switched_off": [name for name, known in state.off.items() if known],
         "unknown_names": [name for name, known in state.off.items() if not known],

@@ -23,9 +23,10 @@ def run(arguments: list[str]) -> int:
         print(HELP, end="")
         return 0
     which = one_word(given.words, "kind of file (objective or settings)")
-    if which not in ("objective", "settings"):
-        raise SettingsError("wrong-value", f"there is no schema {which!r}", hint=nearest(which, ("objective", "settings")))
-    print(json.dumps(json_schema() if which == "objective" else _settings(), indent=1))
+    schemas = {"objective": json_schema, "settings": _settings}
+    if which not in schemas:
+        raise SettingsError("wrong-value", f"there is no schema {which!r}", hint=nearest(which, schemas))
+    print(json.dumps(schemas[which](), indent=1))
     return 0
 
 

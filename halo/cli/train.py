@@ -52,9 +52,9 @@ def run(arguments: list[str]) -> int:
 
 
 def asked(arguments: list[str], more: Sequence[str] = ()) -> tuple[CompiledObjective, Settings, list[str]] | None:
-    """The objective and the settings that a command line names, and its further words, one for each of `more`; None where it asks for help.
+    """The objective and the settings that a command line names, and its further words, one for each of `more`.
 
-    Raises HaloError. Imports no torch, so that a mistake answers at once.
+    None where it asks for help. Raises HaloError. Imports no torch, so that a mistake answers at once.
     """
     known = {*Settings.model_fields, *ALIASES, "settings", "config"}
     given = split(arguments, known, lambda name: name in Settings.model_fields and is_flag(name))
@@ -76,17 +76,17 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
     from halo.training.run.loop import train
 
     graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.placement.is_main
-    before = _gold(run, str(run.settings.model_name_or_path)) if graded else None  # as it stands: a control text would be new to it
+    if graded:
+        before = _gold(run, str(run.settings.model_name_or_path))  # as it stands: a control text would be new to it
     with Progress() as progress:
         result = train(run, progress)
-    after = _gold(run, result.folder, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, "")) if graded else None
-    if before and after:
+    if graded:
+        after = _gold(run, result.folder, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, ""))
         _write_gold(run, before, after)
         _report_gold(before, after)
     if run.placement.is_main:
-        say(
-            f"\n{len(result.history)} records in {result.seconds:.0f} s; model, tokenizer, metrics.jsonl, settings and loss in {result.folder}"
-        )
+        where = f"model, tokenizer, metrics.jsonl, settings and loss in {result.folder}"
+        say(f"\n{len(result.history)} records in {result.seconds:.0f} s; {where}")
 
 
 def _gold(run: Run, folder: str, control: str = "") -> Gold:
@@ -94,7 +94,8 @@ def _gold(run: Run, folder: str, control: str = "") -> Gold:
     from halo.starter.evaluation import gold
     from halo.training.model.loading import load_model
 
-    return gold(load_model(folder, run.settings) if run.placement.sharded else run.model, run.template, control)
+    policy = load_model(folder, run.settings) if run.placement.sharded else run.model
+    return gold(policy, run.template, control)
 
 
 def _write_gold(run: Run, before: Gold, after: Gold) -> None:
@@ -105,8 +106,9 @@ def _write_gold(run: Run, before: Gold, after: Gold) -> None:
 
 def _report_gold(before: Gold, after: Gold) -> None:
     say(f"\ngold metric: {before.share:.1%} -> {after.share:.1%} of {after.count} sampled answers to held-out prompts are exactly right")
+    said = {True: "right", False: "wrong"}
     for (prompt, old, was), (_, new, now) in zip(before.shown, after.shown, strict=True):
-        say(f"  {prompt:<14} before {old:<10} {'right' if was else 'wrong'}   after {new:<10} {'right' if now else 'wrong'}")
+        say(f"  {prompt:<14} before {old:<10} {said[was]}   after {new:<10} {said[now]}")
 
 
 def _fields() -> str:
@@ -124,6 +126,7 @@ def _fields() -> str:
 
 
 def _field(name: str) -> str:
-    info = Settings.model_fields[name]
-    default = "" if info.default is None else f"[{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
+    info, default = Settings.model_fields[name], ""
+    if info.default is not None:
+        default = f"[{yaml.safe_dump(info.default, default_flow_style=True).splitlines()[0]}]"
     return f"  --{name.replace('_', '-'):<32}{default:<12} {info.description or ''}".rstrip()

@@ -21,7 +21,7 @@ def _list_reductions(graph: LossGraph) -> bool:
 
 FEATURES: dict[str, tuple[str, Callable[[Declaration, LossGraph], bool]]] = {
     "margin": ("a margin is subtracted from z", lambda d, g: any(part.margin is not None for part in g.parts)),
-    "weights": ("examples, pairs or tokens are weighted", lambda d, g: any(part.weight.op != "number" for part in g.parts if not part.regularizer)),
+    "weights": ("examples, pairs or tokens are weighted", lambda d, g: any(p.weight.op != "number" for p in g.parts if not p.regularizer)),
     "detached": ("something is detached with stop(...)", lambda d, g: any(n.op == "stop" for n in _nodes(g))),
     "terms": ("several terms are added", lambda d, g: len({part.name for part in g.parts if not part.regularizer}) > 1),
     "regularizers": ("something is added beside the equation", lambda d, g: any(part.regularizer for part in g.parts)),

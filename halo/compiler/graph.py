@@ -7,14 +7,13 @@ axes is one number for the batch. Levels never drop without a `reduce` node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
 from halo.errors import Place
 from halo.objective.feedback import Feedback
-from halo.objective.formula import PRECEDENCE, SYMBOLS, number_text
 from halo.objective.schema import Parameter
 from halo.objective.vocabulary import FULL_VOCABULARY, INPUTS
 
@@ -31,7 +30,8 @@ class Node:
 
     data    number: its Fraction; parameter, tensor (a parameter that is one), statistic, input, mask: its name; apply: the
             function; reduce: the way (`total`, `mean`, ...); order: `rank` or `sort`; select: `best` or `worst`.
-    slot    input, mask: whose tensor; apply: the word it is written as, where that is another. For a node with a token axis `tokens` names the completion the tokens are of.
+    slot    input, mask: whose tensor; apply: the word it is written as, where that is another. For a node with a token axis
+            `tokens` names the completion the tokens are of.
     over    reduce: the axes taken away; order: the axis along which elements are compared, which stays. `batch` marks
             what the objective writes over the batch (it couples examples), unlike the final reduction, which is linear.
     """
@@ -75,31 +75,42 @@ class Builder:
 
     def reduce(self, way: str, value: Node, mask: Node | None, over: Iterable[str], batch: bool = False) -> Node:
         """Takes the axes `over` away from `value` (broadcast against `mask`)."""
-        args = (value,) if mask is None else (value, mask)
+        args = _arguments(value, mask)
         present = tuple(axis for axis in AXES if any(axis in a.axes for a in args))
         gone = tuple(axis for axis in present if axis in set(over))
         kept = tuple(axis for axis in present if axis not in gone)
         if not gone and way in ("total", "mean", "any"):  # each is alone already (torch reads no dimensions as all of them)
-            return value if mask is None else self.apply("only", mask, value)
+            if mask is None:
+                return value
+            return self.apply("only", mask, value)
         tokens = None if "token" in gone else value.tokens
         return self.make(op="reduce", args=args, data=way, axes=kept, tokens=tokens, over=gone, batch=batch)
 
     def order(self, way: str, value: Node, mask: Node | None, over: str) -> Node:
         """Where each element stands along an axis (`rank`), or the elements themselves in order (`sort`)."""
-        args = (value,) if mask is None else (value, mask)
-        return self.make(op="order", args=args, data=way, axes=value.axes, over=(over,), batch=over == "example")
+        return self.make(op="order", args=_arguments(value, mask), data=way, axes=value.axes, over=(over,), batch=over == "example")
 
     def view(self, value: Node) -> Node:
         """The same numbers with the list axis called `other`: what `rejected.x` is in a ranked list."""
+        if "list" not in value.axes:
+            return value
         axes = tuple("other" if axis == "list" else axis for axis in value.axes)
-        tokens = (value.tokens[0], "other") if value.tokens else None
-        return self.make(op="view", args=(value,), axes=axes, tokens=tokens) if axes != value.axes else value
+        tokens = value.tokens and (value.tokens[0], "other")
+        return self.make(op="view", args=(value,), axes=axes, tokens=tokens)
 
     def select(self, which: str, value: Node) -> Node:
         """The value of the best or worst completion of each list."""
+        if "list" not in value.axes:
+            return value
         axes = tuple(axis for axis in value.axes if axis != "list")
-        tokens = (value.tokens[0], "") if value.tokens else None
-        return self.make(op="select", args=(value,), data=which, axes=axes, tokens=tokens) if axes != value.axes else value
+        tokens = value.tokens and (value.tokens[0], "")
+        return self.make(op="select", args=(value,), data=which, axes=axes, tokens=tokens)
+
+
+def _arguments(value: Node, mask: Node | None) -> tuple[Node, ...]:
+    if mask is None:
+        return (value,)
+    return (value, mask)
 
 
 @dataclass(frozen=True)
@@ -285,60 +296,3 @@ def _outside_stop(output: Node) -> list[Node]:
             found[node] = None
             stack.extend(node.args)
     return list(found)
-
-
-def show(graph: LossGraph, places: bool = True) -> str:
-    """The graph as text: one line for each named quantity with its axes, formula and (`places`) where it stands in the file."""
-    lines = [f"objective {graph.name}  (feedback: {graph.feedback})"]
-    needs = graph.needs
-    lines.append(f"needs     log-probs of {', '.join(needs.slots)}; gradient in {', '.join(needs.gradient) or 'none'}")
-    lines.append(
-        f"          reference {'yes' if needs.reference else 'no'}; known over the batch first: {', '.join(needs.coupled) or 'none'}"
-    )
-    if needs.words:
-        lines.append(f"          over the full vocabulary: {', '.join(needs.words)}")
-    for name, running in graph.statistics.items():
-        update = "everything seen" if running.decay is None else f"ema({running.decay})"
-        lines.append(f"{name} = {text(running.observed, graph.labels)} of the batch, {update}, from {float(running.start):g}")
-    lines.extend(_named_lines(graph, places))
-    return "\n".join(lines) + "\n"
-
-
-def _named_lines(graph: LossGraph, places: bool) -> Iterator[str]:
-    names = dict(graph.labels)
-    width = max((len(name) for name in names.values()), default=0)
-    for node in topological(graph.everything()):
-        if node not in names:
-            continue
-        origin = graph.origins.get(node)
-        axes = "[" + ", ".join(node.axes) + "]"
-        where = f"   # {origin.key}, {origin.place}" if origin and places else ""
-        yield f"{names[node]:<{width}} {axes:<23} = {text(node, names, top=True)}{where}"
-
-
-def text(node: Node, names: dict[Node, str], outer: int = -1, top: bool = False) -> str:
-    """A node in the notation of formulas; nodes in `names` appear by name."""
-    if node in names and not top:
-        return names[node]
-    if node.op == "number":
-        return number_text(node.data)
-    if node.op in ("parameter", "statistic", "examples"):
-        return str(node.data or "examples")
-    if node.op in ("input", "mask"):
-        return f"{node.slot}.{node.data}" if node.slot else str(node.data)
-    if node.op == "apply" and node.data in SYMBOLS:
-        level = PRECEDENCE[node.data]
-        left, right = (text(a, names, level + tight) for a, tight in zip(node.args, (0, 1), strict=True))
-        joined = f"{left}{SYMBOLS[node.data]}{right}"
-        return f"({joined})" if level < outer else joined
-    if node.op == "apply" and node.data == "neg":
-        return f"-{text(node.args[0], names, PRECEDENCE['neg'])}"
-    inner = [text(a, names) for a in node.args]
-    if node.op == "reduce":
-        kept = f" if {inner[1]}" if len(inner) > 1 else ""
-        return f"{node.data}[{', '.join(node.over)}]({inner[0]}{kept})"
-    if node.op == "order":
-        return f"{node.data}[{node.over[0]}]({inner[0]})"
-    if node.op in ("view", "select", "stop"):
-        return f"{node.data or node.op}({inner[0]})"
-    return f"{node.data}({', '.join(inner)})"

@@ -13,7 +13,8 @@ from typing import Any
 from halo.compiler import units
 from halo.compiler.codegen.printer import printed
 from halo.compiler.codegen.source import generate
-from halo.compiler.graph import LossGraph, show, text, topological
+from halo.compiler.graph import LossGraph, topological
+from halo.compiler.graph_text import show, text
 from halo.compiler.lowering.statistics import SHARE
 from halo.compiler.lowering.whole import lower
 from halo.compiler.stability import stabilise
@@ -28,7 +29,7 @@ LIKELY_VOCABULARY = 32_000
 class CompiledObjective:
     """Every stage of one objective, each printable.
 
-    `declared` is the graph as the file says it, which the checks judge; `graph` the same made stable in floating point,
+    `declared` is the graph as the file says it, which the checks read; `graph` the same made stable in floating point,
     which `source`, the text of the torch function, is printed from.
     """
 

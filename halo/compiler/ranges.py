@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf
+from math import ceil, floor, inf
 
 from halo.objective.schema import Interval
 
@@ -49,7 +49,9 @@ class Span:
     @property
     def exact(self) -> Fraction | None:
         """The number, if there is only one."""
-        return self.low if self.low == self.high and isinstance(self.low, Fraction) else None
+        if self.low == self.high and isinstance(self.low, Fraction):
+            return self.low
+        return None
 
     @property
     def positive(self) -> bool:
@@ -91,8 +93,9 @@ class Span:
         return above and (x < self.high or (x == self.high and not self.high_open))
 
     def __str__(self) -> str:
-        low, high = _short(self.low, -1), _short(self.high, 1)
-        return f"{'(' if self.low_open else '['}{low}, {high}{')' if self.high_open else ']'}"
+        left = "(" if self.low_open else "["
+        right = ")" if self.high_open else "]"
+        return f"{left}{_short(self.low, -1)}, {_short(self.high, 1)}{right}"
 
     def __neg__(self) -> Span:
         return Span(-self.high, -self.low, self.high_open, self.low_open)
@@ -143,12 +146,13 @@ class Span:
         if self.nonnegative:
             (low, low_open), (high, high_open) = (_power_of_end(end, n, side) for end, side in ((self.low, -1), (self.high, 1)))
             return Span(low, high, self.low_open or low_open, self.high_open or high_open)
-        if n % 2 == 0:
-            top = self.maximum(-self)
-            away = -self if self.nonpositive else Span(Fraction(0), top.high, False, top.high_open)
-            return away.power(n)
+        if self.nonpositive and n % 2 == 0:
+            return (-self).power(n)
         if self.nonpositive:
             return -(-self).power(n)
+        if n % 2 == 0:  # 0 is inside: what counts is how far away the farther end is
+            top = self.maximum(-self)
+            return Span(Fraction(0), top.high, False, top.high_open).power(n)
         below, above = Span(self.low, Fraction(0), self.low_open), Span(Fraction(0), self.high, False, self.high_open)
         return (-(-below).power(n)).joined(above.power(n))
 
@@ -173,7 +177,9 @@ def _total(a: End, b: End) -> End:
     """a + b; a float is infinite, and a long fraction is not turned into one."""
     if isinstance(a, float):
         return a
-    return b if isinstance(b, float) else a + b
+    if isinstance(b, float):
+        return b
+    return a + b
 
 
 def _power_of_end(end: End, n: int, side: int) -> tuple[End, bool]:
@@ -187,9 +193,12 @@ def _power_of_end(end: End, n: int, side: int) -> tuple[End, bool]:
             if bit == "1":
                 result = _shortened(result * end, side)
         return result, True
-    if side > 0:
-        return (inf if end > 1 else end), True
-    return (end if end > 1 else Fraction(0)), True
+    # past all measure: from 1 on a power only grows, and below 1 it only falls towards 0
+    if end > 1 and side > 0:
+        return inf, True
+    if end < 1 and side < 0:
+        return Fraction(0), True
+    return end, True
 
 
 def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:
@@ -204,7 +213,9 @@ def _product(a: tuple[End, bool], b: tuple[End, bool]) -> tuple[End, bool]:
 def _inverse(value: End, side: int) -> End:
     if value == 0:
         return inf * side
-    return Fraction(0) if isinstance(value, float) else 1 / value
+    if isinstance(value, float):
+        return Fraction(0)
+    return 1 / value
 
 
 def _hull(ends: list[tuple[End, bool]]) -> Span:
@@ -238,7 +249,9 @@ def _shortened(end: End, side: int, bits: int = BITS) -> End:
         return end
     shift = bits // 2 - (end.numerator.bit_length() - end.denominator.bit_length())
     scaled = end * Fraction(2) ** shift
-    whole = scaled.numerator // scaled.denominator + (1 if side > 0 else 0)
+    whole = scaled.numerator // scaled.denominator
+    if side > 0:
+        whole += 1
     return Fraction(whole) / Fraction(2) ** shift
 
 
@@ -256,5 +269,5 @@ def _short(end: End, side: int) -> str:
 
     places = 5 - int(mp.floor(mp.log10(abs(mpf(end.numerator) / mpf(end.denominator)))))
     whole = end * Fraction(10) ** places
-    rounded = -(-whole.numerator // whole.denominator) if side > 0 else whole.numerator // whole.denominator
+    rounded = ceil(whole) if side > 0 else floor(whole)
     return str(mp.nstr(mpf(rounded) / mpf(10) ** places, 6))

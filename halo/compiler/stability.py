@@ -150,7 +150,9 @@ def _range(node: Node, parameters: dict[str, Parameter]) -> Span:
         return Span.point(node.data)
     if node.op == "parameter":
         return Span.of(Interval.parse(parameters[node.data].domain))
-    if node.op == "apply" and node.data in ("add", "sub"):
-        left, right = (_range(side, parameters) for side in node.args)
-        return left + right if node.data == "add" else left - right
-    return REALS
+    if node.op != "apply" or node.data not in ("add", "sub"):
+        return REALS
+    left, right = (_range(side, parameters) for side in node.args)
+    if node.data == "sub":
+        return left - right
+    return left + right

@@ -26,8 +26,8 @@ def power_of(graph: LossGraph, node: Node) -> Fraction:
     """The power of tokens that a node carries, 0 where it is not determined."""
     inference = _Inference(graph)
     inference.run()
-    form = inference.forms.get(node)
-    return inference.reduced(form).get("", Fraction(0)) if form else Fraction(0)
+    form = inference.forms.get(node) or {}
+    return inference.reduced(form).get("", Fraction(0))
 
 
 class _Inference:
@@ -46,16 +46,21 @@ class _Inference:
         for node in nodes:
             self.forms[node] = self.form(node)
         self._check_rewards()
-        result: dict[str, Fraction | None] = {}
-        for name in self.graph.parameters:
-            form = self.reduced({name: Fraction(1)})
-            result[name] = form.get("", Fraction(0)) if set(form) <= {""} else None
-        return result
+        return {name: self._power(name) for name in self.graph.parameters}
+
+    def _power(self, name: str) -> Fraction | None:
+        """What the equations say of one parameter, once all of them are there."""
+        form = self.reduced({name: Fraction(1)})
+        if set(form) <= {""}:
+            return form.get("", Fraction(0))
+        return None
 
     def form(self, node: Node) -> Form | None:
         forms = [self.forms[a] for a in node.args]
+        if node.op == "number" and node.slot:
+            return {node.slot: Fraction(1)}
         if node.op == "number":
-            return {node.slot: Fraction(1)} if node.slot else None
+            return None
         if node.op == "parameter":
             return {node.data: Fraction(1)}
         if node.plain and all(form is None for form in forms):
@@ -63,17 +68,21 @@ class _Inference:
         if node.op == "statistic":
             return self.forms[self.graph.statistics[node.data].observed]
         if node.op == "input":
-            return (
-                {"": Fraction(INPUTS[node.data].unit)}
-                if node.data in INPUTS and node.data != "score"
-                else {f"column {node.data}": Fraction(1)}
-            )
+            return _of_input(str(node.data))
         if node.op == "reduce":
-            added = 1 if node.over == ("token",) and node.data == "total" and node.args[0].tokens and not self._is_final(node) else 0
-            return None if forms[0] is None else _plus(forms[0], {"": Fraction(added)})
+            return self.added(node, forms[0])
         if node.op in ("view", "select", "stop") or (node.op == "order" and node.data == "sort"):
-            return forms[0]  # a rank is a count of completions, no length
-        return self.applied(node, forms) if node.op == "apply" else {}
+            return forms[0]
+        if node.op == "apply":
+            return self.applied(node, forms)
+        return {}  # a rank is a count of completions, no length
+
+    def added(self, node: Node, form: Form | None) -> Form | None:
+        """A sum over tokens has one token more than what it adds; every other reduction keeps the unit."""
+        sums_tokens = node.over == ("token",) and node.data == "total" and node.args[0].tokens
+        if form is None or not sums_tokens or self._is_final(node):
+            return form
+        return _plus(form, {"": Fraction(1)})
 
     def _is_final(self, node: Node) -> bool:
         """A token sum of `reduce:` acts on losses, whatever their unit; it is no quantity of a formula."""
@@ -84,10 +93,7 @@ class _Inference:
             left, right = (form or {} for form in forms)
             return _plus(left, right, 1 if node.data == "mul" else -1)
         if node.data == "pow":
-            base, exponent = forms[0], node.args[1]
-            if base is None:
-                return None
-            return {k: v * exponent.data for k, v in base.items()} if exponent.op == "number" else {}
+            return _of_power(forms[0], node.args[1])
         if node.data in ("only", "at_least_one", "and"):
             return forms[-1]
         unit = FUNCTIONS[node.data].unit
@@ -95,13 +101,20 @@ class _Inference:
             self.equal(forms[0], {}, node, f"{node.slot or node.data} wants a pure number", pure=True)
         if unit == "kept":
             return forms[0]
-        if unit != "shared":
-            return None if node.tokens else {}  # exp(logp) - logp - 1: of one token, a ratio goes with anything
-        first = forms[1] if node.data == "where" else None
-        for form in forms[1:] if node.data == "where" else forms:
-            if first is not None and form is not None:
-                self.equal(first, form, node, _SAID.get(node.data, f"{node.data} compares"))
-            first = first if first is not None else form
+        if unit == "shared":
+            return self.shared(node, forms)
+        if node.tokens:
+            return None  # exp(logp) - logp - 1: of one token, a ratio goes with anything
+        return {}
+
+    def shared(self, node: Node, forms: list[Form | None]) -> Form | None:
+        """The unit that all arguments must have in common. The condition of a `where` has one of its own."""
+        branches = forms[1:] if node.data == "where" else forms
+        first: Form | None = None
+        for form in branches:
+            self.equal(first, form, node, _SAID.get(node.data, f"{node.data} compares"))
+            if first is None:
+                first = form
         return first
 
     def equal(self, left: Form | None, right: Form | None, node: Node, what: str, pure: bool = False) -> None:
@@ -115,16 +128,21 @@ class _Inference:
             factor = -difference.pop(pivot)
             self.solved[pivot] = {name: value / factor for name, value in difference.items()}
         elif difference.get("", 0) != 0:
-            a, b = (self.reduced(form) for form in (left, right))
-            message = f"{what}, not {_words(a)}" if pure else f"{what} {_words(a)} and {_words(b)}"
-            length = "multiply the length by a parameter, which then counts per token" if a.get("") == 1 else "take mean(...), or divide by a length"
-            both = "take sum(...) of both or mean(...) of both, or give each its own parameter"
-            raise self.error(node, message, length if pure else both)
+            a, b = self.reduced(left), self.reduced(right)
+            if not pure:
+                both = "take sum(...) of both or mean(...) of both, or give each its own parameter"
+                raise self.error(node, f"{what} {_words(a)} and {_words(b)}", both)
+            hint = "take mean(...), or divide by a length"
+            if a.get("") == 1:
+                hint = "multiply the length by a parameter, which then counts per token"
+            raise self.error(node, f"{what}, not {_words(a)}", hint)
 
     def reduced(self, form: Form) -> Form:
         result: Form = {}
         for name, value in form.items():
-            expansion = self.reduced(self.solved[name]) if name in self.solved else {name: Fraction(1)}
+            expansion = {name: Fraction(1)}
+            if name in self.solved:
+                expansion = self.reduced(self.solved[name])
             result = _plus(result, {inner: value * factor for inner, factor in expansion.items()})
         return {name: value for name, value in result.items() if value}
 
@@ -140,11 +158,29 @@ class _Inference:
         current: Node | None = node
         while current is not None and current not in self.graph.origins:
             current = self.users.get(current)
-        place = self.graph.origins[current].place if current is not None else Place(self.graph.name)
+        place = Place(self.graph.name)
+        if current is not None:
+            place = self.graph.origins[current].place
         return ObjectiveError("wrong-unit", message, place=place, hint=hint)
 
 
 _SAID = {"add": "adds", "sub": "subtracts", "where": "chooses between"}
+
+
+def _of_input(name: str) -> Form:
+    """A word of the vocabulary has its unit; a column, scores among them, one of its own that nobody knows."""
+    if name in INPUTS and name != "score":
+        return {"": Fraction(INPUTS[name].unit)}
+    return {f"column {name}": Fraction(1)}
+
+
+def _of_power(base: Form | None, exponent: Node) -> Form | None:
+    """The unit of base ** exponent: a power that is no literal wants a pure number."""
+    if base is None:
+        return None
+    if exponent.op != "number":
+        return {}
+    return {name: value * exponent.data for name, value in base.items()}
 
 
 def _plus(left: Form, right: Form, factor: int = 1) -> Form:

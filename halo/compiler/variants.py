@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from halo.compiler.graph import AXES, Builder, LossGraph, Node
+from halo.compiler.graph import Builder, LossGraph, Node
 from halo.errors import ObjectiveError
 
 
@@ -85,6 +85,6 @@ def _axes(node: Node, args: tuple[Node, ...]) -> tuple[str, ...]:
     """The axes of a node whose arguments may have gained the axis `example`."""
     if not args:
         return node.axes
-    gained = any("example" in argument.axes for argument in args) and "example" not in node.over
-    wanted = {*node.axes, *(("example",) if gained else ())}
-    return tuple(axis for axis in AXES if axis in wanted)
+    if "example" in node.axes or "example" in node.over or not any("example" in argument.axes for argument in args):
+        return node.axes
+    return ("example", *node.axes)

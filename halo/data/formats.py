@@ -112,7 +112,7 @@ def tools_of(row: Row, place: Place) -> tuple[Mapping[str, Any], ...]:
 
 
 def extras(row: Row, used: tuple[str, ...]) -> dict[str, Any]:
-    """What else a row holds: texts and numbers, for objectives that ask for them. Whether a number will do is judged then."""
+    """What else a row holds: texts and numbers, for objectives that ask for them. Whether a number will do is asked then."""
     others = {key: value for key, value in row.items() if key not in (*used, "tools")}
     return {"texts": {k: v for k, v in others.items() if isinstance(v, str)}, "columns": {k: v for k, v in others.items() if _numeric(v)}}
 

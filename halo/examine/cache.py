@@ -17,7 +17,7 @@ from pathlib import Path
 
 from halo.cache import cache_folder
 from halo.checks.results import Examination
-from halo.compiler.graph import show
+from halo.compiler.graph_text import show
 from halo.compiler.pipeline import CompiledObjective
 from halo.objective.propositions import PROPOSITIONS
 

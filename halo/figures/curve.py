@@ -16,8 +16,12 @@ from halo.errors import SettingsError
 from halo.figures.item import EXACT, Against, Item, agreement
 from halo.objective.schema import Interval, Parameter
 
-NOTHING = 1e-20  # a slope below this is zero
 SAMPLES = 401
+NOTHING = 1e-20  # a slope below this is zero: its error is of order 1e-24 (`item.STEP`)
+BISECTIONS = 60, 80  # of a step between samples: for a kink to a float's digits, for a minimum somewhat past them
+MEANT = 1e-12  # so near a whole number or 0, a kink or minimum is meant to be there
+BESIDE = "1e-9"  # how far from a kink its two sides are sampled: no pixel, and far outside the kink's own error
+JUMP = 1e-6  # a larger change between the two sides is no slope times that distance
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ def curves(
         raise SettingsError(
             "wrong-value", f"{name} is regularizers only and has no value function", hint="halo show prints its mathematics"
         )
-    choices = _settings(compiled, parts, fixed, against) if vary else [compiled.parameters]
+    choices = [compiled.parameters]
+    if vary:
+        choices = _settings(compiled, parts, fixed, against)
     found = [_curve(compiled, part, values, low, high, against) for values in choices for part in parts]
     return _merged(found)
 
@@ -117,7 +123,8 @@ def several(parameter: Parameter, default: float) -> list[float]:
         low, width = float(interval.low), float(interval.high - interval.low)
         tried = [low + width * share for share in (0.25, 0.5, 0.75)]
     else:
-        start = float(interval.low if interval.low is not None else interval.high if interval.high is not None else 0)
+        ends = [end for end in (interval.low, interval.high) if end is not None]
+        start = float(ends[0]) if ends else 0.0
         away = default - start or 1.0
         tried = [start + away / 2, start + away, start + away * 2]
     return sorted({value for value in tried if value in interval} | {default})
@@ -125,7 +132,8 @@ def several(parameter: Parameter, default: float) -> list[float]:
 
 def _roots(part: Part, against: Against) -> list[Node]:
     nodes = [part.value, part.weight, part.constant]
-    nodes += [part.normalizer, part.margin] if against == "gap" else []
+    if against == "gap":
+        nodes += [part.normalizer, part.margin]
     return [node for node in nodes if node is not None]
 
 
@@ -146,7 +154,7 @@ def gap_range(compiled: CompiledObjective) -> float:
     items = [Item(compiled, part, compiled.parameters, "gap") for part in compiled.declared.parts if not part.regularizer]
     wanted = max((float((8 + abs(item.shift)) / abs(item.scale)) for item in items if item.scale), default=8.0)
     power = 10.0 ** math.floor(math.log10(wanted))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= wanted * 0.999)
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= wanted * 0.999)  # 10.0001 is 10, written in floats
 
 
 # -- a curve -----------------------------------------------------------------------------------------------------------
@@ -156,10 +164,9 @@ def _curve(compiled: CompiledObjective, part: Part, parameters: dict[str, float]
     item = Item(compiled, part, parameters, against)
     grid = [EXACT.mpf(low) + (EXACT.mpf(high) - EXACT.mpf(low)) * i / (SAMPLES - 1) for i in range(SAMPLES)]
     kinks = _kinks(item, grid)
-    tiny = EXACT.mpf(high - low) * EXACT.mpf("1e-9")
-    points: list[Any] = sorted(
-        [x for x in grid if x not in kinks] + [k + side for k in kinks for side in (-tiny, tiny) if low <= k + side <= high]
-    )
+    tiny = EXACT.mpf(high - low) * EXACT.mpf(BESIDE)
+    sides = [k + side for k in kinks for side in (-tiny, tiny)]
+    points: list[Any] = sorted([*(x for x in grid if x not in kinks), *(x for x in sides if low <= x <= high)])
     slopes = [number(item.slope, x) for x in points]
     optima = _optima(item, points, slopes)
     x, value, loss = [float(p) for p in points], [number(item.value, p) for p in points], [number(item.loss, p) for p in points]
@@ -181,13 +188,17 @@ def _own_name(compiled: CompiledObjective, part: Part) -> tuple[str, str]:
     """Term and role, each only where there are several."""
     parts = [p for p in compiled.declared.parts if not p.regularizer]
     roles = [p for p in parts if p.name == part.name]
-    return part.name if len(parts) > len(roles) else "", part.role if len(roles) > 1 else ""
+    term = part.name if len(parts) > len(roles) else ""
+    role = part.role if len(roles) > 1 else ""
+    return term, role
 
 
 def number(function: Callable[[Any], Any], x: Any) -> float:
     """The function as a float, nan where it is not defined."""
     result = float(function(EXACT.mpf(x)))
-    return result if math.isfinite(result) else math.nan
+    if not math.isfinite(result):
+        return math.nan
+    return result
 
 
 def _kinks(item: Item, grid: list[Any]) -> list[Any]:
@@ -207,28 +218,41 @@ def _kinks(item: Item, grid: list[Any]) -> list[Any]:
 
     sides = [item.sides(x) for x in grid]
     for a, b, left, right in zip(grid, grid[1:], sides, sides[1:], strict=False):
-        search(a, b, left, right, 60)
+        search(a, b, left, right, BISECTIONS[0])
     return [k for k in _distinct(found) if _jumps(item, k)]
 
 
 def _distinct(found: list[Any]) -> list[Any]:
     """Each kink once, a whole number where it is meant as one."""
     result: list[Any] = []
-    for x in sorted(EXACT.nint(x) if abs(x - EXACT.nint(x)) < 1e-12 else x for x in found):
-        if not result or x - result[-1] > 1e-9:
+    for x in sorted(_meant(x) for x in found):
+        if not result or x - result[-1] > float(BESIDE):
             result.append(x)
     return result
 
 
+def _meant(x: Any) -> Any:
+    whole = EXACT.nint(x)
+    if abs(x - whole) < MEANT:
+        return whole
+    return x
+
+
 def _jumps(item: Item, x: Any) -> bool:
-    away = EXACT.mpf("1e-9")
+    away = EXACT.mpf(BESIDE)
     values = [abs(f(x + away) - f(x - away)) for f in (item.loss, item.slope)]
-    return any(jump > 1e-6 for jump in values)
+    return any(jump > JUMP for jump in values)
+
+
+def _sign(slope: float) -> int:
+    if math.isnan(slope) or abs(slope) < NOTHING:
+        return 0
+    return int(math.copysign(1, slope))
 
 
 def _optima(item: Item, points: list[Any], slopes: list[float]) -> tuple[float, ...]:
     """Where the pull changes from up to down. A flat stretch is no optimum; a single point without slope is."""
-    signs = [0 if abs(s) < NOTHING or s != s else int(math.copysign(1, s)) for s in slopes]
+    signs = [_sign(slope) for slope in slopes]
     found = []
     for i, sign in enumerate(signs[:-1]):
         after = i + 1 if signs[i + 1] else i + 2
@@ -238,10 +262,19 @@ def _optima(item: Item, points: list[Any], slopes: list[float]) -> tuple[float, 
 
 
 def _bisected(item: Item, a: Any, b: Any) -> float:
-    for _ in range(80):
+    for _ in range(BISECTIONS[1]):
         middle = (a + b) / 2
         slope = item.slope(middle)
         if abs(slope) < NOTHING:
-            return float(middle) if abs(middle) > 1e-12 else 0.0
-        a, b = (middle, b) if slope > 0 else (a, middle)
-    return float(a) if abs(a) > 1e-12 else 0.0
+            return _at_zero(middle)
+        if slope > 0:
+            a = middle
+        else:
+            b = middle
+    return _at_zero(a)
+
+
+def _at_zero(x: Any) -> float:
+    if abs(x) <= MEANT:
+        return 0.0
+    return float(x)

@@ -50,18 +50,21 @@ def described(found: Sequence[Curve], against: Against) -> str:
     for curve, who in zip(found, _names(found), strict=True):
         for sentence in _marks(curve, x):
             said.setdefault(sentence, []).append(who)
-    of = {what: f" ({'; '.join(who)})" if len(who) < len(found) else "" for what, who in said.items()}
-    sentences = (f"{what}{of[what]}." for what in said)
+    sentences = []
+    for what, names in said.items():
+        of = f" ({'; '.join(names)})" if len(names) < len(found) else ""
+        sentences.append(f"{what}{of}.")
     return " ".join(sentences) or "Nothing is marked."
 
 
 def _names(found: Sequence[Curve]) -> list[str]:
     """What tells the curves apart: term, role, the values that differ."""
     varied = {name for curve in found for name, value in curve.parameters.items() if any(c.parameters.get(name) != value for c in found)}
-    return [
-        ", ".join(filter(None, (c.term, c.role, *(f"{name} = {value:g}" for name, value in c.parameters.items() if name in varied))))
-        for c in found
-    ]
+    names = []
+    for curve in found:
+        values = [f"{name} = {value:g}" for name, value in curve.parameters.items() if name in varied]
+        names.append(", ".join(filter(None, (curve.term, curve.role, *values))))
+    return names
 
 
 def _marks(curve: Curve, x: str) -> list[str]:

@@ -15,7 +15,8 @@ import mpmath
 from halo.analysis.numbers.digits import Digits
 from halo.analysis.scalar import Scalars, is_number, switching_pairs, topological_scalar, variables
 from halo.analysis.values import Program
-from halo.compiler.graph import Node, Part, text, topological
+from halo.compiler.graph import Node, Part, topological
+from halo.compiler.graph_text import text
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
 
@@ -44,8 +45,9 @@ class Item:
         self.margin = self.s.variable("z")
         self.known: dict[Node | None, Node] = {part.z: self.margin}
         value = self.read(part.value)
-        weighted = self.s.call("mul", self.s.call("mul", self.read(part.weight), self.s.number(part.sign)), value)
-        loss = self.s.call("add", weighted, self.read(part.constant)) if part.constant else weighted
+        loss = self.s.call("mul", self.s.call("mul", self.read(part.weight), self.s.number(part.sign)), value)
+        if part.constant is not None:
+            loss = self.s.call("add", loss, self.read(part.constant))
         self._value, self._loss = (Program([node], [self.margin], Digits(EXACT)) for node in (value, loss))
         pairs = [pair for pair in switching_pairs(value) if any(self.margin in topological_scalar(side) for side in pair)]
         self._switches = Program([side for pair in pairs for side in pair], [self.margin], Digits(EXACT))
@@ -110,8 +112,11 @@ class Item:
 
     def hold(self, node: Node) -> Node:
         """Data beside z: a column at its default, anything else at 1."""
-        column = self.compiled.objective.declaration.columns.get(node.data) if node.op == "input" else None
-        value = float(column.default) if column and column.default is not None else 1.0
+        value = 1.0
+        if node.op == "input":
+            column = self.compiled.objective.declaration.columns.get(node.data)
+            if column is not None and column.default is not None:
+                value = float(column.default)
         self.held[text(node, self.compiled.declared.labels)] = value
         return self.literal(value)
 
@@ -124,8 +129,9 @@ def applied(s: Scalars, function: str, arguments: list[Node]) -> Node:
         return s.number(1)
     if function == "at_least_one":
         return s.call("max", s.number(1), *arguments)
-    if function == "where" and is_number(arguments[0]):  # a mask
-        return arguments[2 if is_number(arguments[0], 0) else 1]
+    if function == "where" and is_number(arguments[0]):
+        mask, holds, otherwise = arguments
+        return otherwise if is_number(mask, 0) else holds
     return s.call(function, *arguments)
 
 
@@ -136,7 +142,7 @@ def agreement(part: Part, item: Item) -> float | None:
     drawn = variables(z)
     program = Program([z], drawn, Digits(EXACT))
     found = [program([_drawn(draw, str(v.data)) for v in drawn])[0] for draw in (1, 2, 3)]
-    if any(not abs(z - found[0]) <= 1e-15 for z in found):
+    if any(not abs(z - found[0]) <= 1e-15 for z in found):  # of 40 digits, and less than a float shows
         return None
     return float((found[0] + item.shift) / item.scale)
 
@@ -168,10 +174,7 @@ class _Agreeing:
         if node.op == "parameter":
             return self.item.parameters[node.data]
         if node.op == "input":
-            if node.data == "log_sum_sq_probs":
-                return self.s.call("neg", self.drawn(node.data, node.slot, side))
-            logs = node.data in LOGS
-            return self.s.call("neg", self.drawn("log", node.slot, side)) if logs else self.drawn(node.data, node.slot, side)
+            return self.given(node, side)
         if node.op in ("mask", "examples"):
             return self.s.number(1)
         if node.op == "statistic":
@@ -180,17 +183,32 @@ class _Agreeing:
             return self.drawn("rank", side)
         if node.op == "view":
             return self.read(node.args[0], "other")
-        if node.op in ("select", "stop", "order"):
-            return self.read(node.args[0], str(node.data) if node.op == "select" else side)
+        if node.op == "select":
+            return self.read(node.args[0], str(node.data))
+        if node.op in ("stop", "order"):
+            return self.read(node.args[0], side)
         if node.op == "reduce":
             return self.reduced(node, "batch" if node.batch else side)
         return applied(self.s, node.data, [self.read(argument, side) for argument in node.args])
 
+    def given(self, node: Node, side: str) -> Node:
+        """What data or models supply. All log-probs of a completion are one and the same; they are negative."""
+        if node.data in LOGS:
+            return self.s.call("neg", self.drawn("log", node.slot, side))
+        if node.data == "log_sum_sq_probs":
+            return self.s.call("neg", self.drawn(node.data, node.slot, side))
+        return self.drawn(node.data, node.slot, side)
+
+    def count(self, node: Node, side: str) -> Node:
+        """How many a reduction is over: the tokens of a completion have its length."""
+        tokens = node.args[0].tokens
+        if tokens and node.over == ("token",):
+            return self.drawn("length", tokens[0], side)
+        return self.drawn("count", *node.over, side)
+
     def reduced(self, node: Node, side: str) -> Node:
         """What is the same everywhere is its own mean and extreme; a sum of it depends on how many there are."""
-        x = self.read(node.args[0], side)
-        tokens = node.args[0].tokens
-        count = self.drawn("length", tokens[0], side) if tokens and node.over == ("token",) else self.drawn("count", *node.over, side)
+        x, count = self.read(node.args[0], side), self.count(node, side)
         if node.data == "total":
             return self.s.call("mul", x, count)
         if node.data == "logsumexp":

@@ -78,7 +78,8 @@ def is_seen(curve: Curve, x: float | None) -> bool:
 def _marks(axes: Any, curve: Curve, column: Column, colour: str) -> None:
     """Marks on the line itself; at a jump of the slope a kink is marked on both of its sides."""
     for kink in curve.kinks:
-        sides = {round(y, 6): x for x, y in zip(curve.x, column(curve), strict=True) if abs(x - kink) < 1e-6}
+        beside = [(x, y) for x, y in zip(curve.x, column(curve), strict=True) if abs(x - kink) < 1e-6]  # its two sides (`curve.BESIDE`)
+        sides = {round(y, 6): x for x, y in beside}
         for y, x in sides.items():
             axes.plot([x], [y], linestyle="none", zorder=4, **{**KINK, "markeredgecolor": colour})
     index = [panel[1] for panel in PANELS].index(column)
@@ -92,7 +93,8 @@ def _marks(axes: Any, curve: Curve, column: Column, colour: str) -> None:
 
 def limits_of(found: Sequence[Curve], column: Column) -> tuple[float, float]:
     """The part of the y axis to show: all of every line that does not run away, and enough of those that do."""
-    ranges = [_tame(curve.x, column(curve), 5 if len(found) == 1 else 3) for curve in found]
+    steep = 5 if len(found) == 1 else 3  # among others a line has less room
+    ranges = [_tame(curve.x, column(curve), steep) for curve in found]
     known = [r for r in ranges if r is not None] or [(0.0, 1.0)]
     if column is PANELS[-1][1]:
         known = [(min(low, 0.0), max(high, 0.0)) for low, high in known]  # a weight is read from 0
@@ -119,7 +121,7 @@ def _tame(x: list[float], y: list[float], ratio: float) -> tuple[float, float] |
     share = 1.0
     while share > 0.2:
         (low, high), (inner_low, inner_high) = span(share), span(share / 2)
-        if high - low <= ratio * max(inner_high - inner_low, 1e-9) or inner_high == inner_low:
+        if high - low <= ratio * max(inner_high - inner_low, 1e-9) or inner_high == inner_low:  # a flat line is tame
             break
         share /= 2
     return span(share)
@@ -128,9 +130,8 @@ def _tame(x: list[float], y: list[float], ratio: float) -> tuple[float, float] |
 def looks_of(found: Sequence[Curve], symbols: dict[str, str]) -> dict[int, Look]:
     """Colour, stroke and label of each curve: the colour tells objectives or parameter values, the stroke roles and terms."""
     objectives = list(dict.fromkeys(curve.objective for curve in found))
-    names = dict.fromkeys(name for curve in found for name in curve.parameters) if len(objectives) == 1 else {}
-    varied = next((name for name in names if len({curve.parameters.get(name) for curve in found}) > 1), "")
-    values = sorted({curve.parameters[varied] for curve in found if varied in curve.parameters}) if varied else []
+    varied = _varied(found) if len(objectives) == 1 else ""
+    values = sorted({curve.parameters[varied] for curve in found if varied in curve.parameters})
     strokes = list(dict.fromkeys((curve.term, curve.role) for curve in found))
     looks = {}
     for curve in found:
@@ -141,11 +142,21 @@ def looks_of(found: Sequence[Curve], symbols: dict[str, str]) -> dict[int, Look]
             colour, label = COLOURS[objectives.index(curve.objective) % len(COLOURS)], f"{curve.objective} {kind}".strip()
         elif varied in curve.parameters:
             value = f"${symbols.get(varied, varied)} = {curve.parameters[varied]:g}$"
-            colour, label = _spread(len(values))[values.index(curve.parameters[varied])], f"{value}, {kind}" if kind else value
+            colour, label = _spread(len(values))[values.index(curve.parameters[varied])], ", ".join(filter(None, (value, kind)))
+        elif varied:  # a line that the parameter does not change
+            colour, label = "#555555", kind or curve.objective
         else:
-            colour, label = "#555555" if varied else COLOURS[index % len(COLOURS)], kind or curve.objective
+            colour, label = COLOURS[index % len(COLOURS)], kind or curve.objective
         looks[id(curve)] = (colour, STROKES[index % len(STROKES)], label)
     return looks
+
+
+def _varied(found: Sequence[Curve]) -> str:
+    """The parameter that takes several values; empty if none does."""
+    for name in dict.fromkeys(name for curve in found for name in curve.parameters):
+        if len({curve.parameters.get(name) for curve in found}) > 1:
+            return name
+    return ""
 
 
 def _spread(count: int) -> list[str]:

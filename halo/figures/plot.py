@@ -56,15 +56,18 @@ def of_curves(objectives: Sequence[CompiledObjective], found: Sequence[Curve], a
     """The figure of curves that were traced before."""
     alone = len(objectives) == 1
     symbols = {name: symbol.latex for compiled in objectives for name, symbol in declared_symbols(compiled.objective.declaration).items()}
-    declared = objectives[0].objective.declaration
-    above = (declared.title or declared.name) if alone and title else ""
-    extra = [note for compiled in objectives if (note := _left_out(compiled))]
-    return figure(found, title=above, symbols=symbols, notes=extra, against=against)
+    declared, above = objectives[0].objective.declaration, ""
+    if alone and title:
+        above = declared.title or declared.name
+    extra = filter(None, map(_left_out, objectives))
+    return figure(found, title=above, symbols=symbols, notes=list(extra), against=against)
 
 
 def _left_out(compiled: CompiledObjective) -> str:
     names = dict.fromkeys(part.name for part in compiled.declared.parts if part.regularizer)
-    return f"{compiled.objective.name}: without its regularizer {', '.join(names)}" if names else ""
+    if not names:
+        return ""
+    return f"{compiled.objective.name}: without its regularizer {', '.join(names)}"
 
 
 def figure(
@@ -85,7 +88,7 @@ def figure(
         page.subplots_adjust(left=0.05, right=0.985, wspace=0.2, bottom=below / height, top=1 - above / height)
         for axes, (name, column), limit in zip(page.subplots(1, 3), PANELS, limits, strict=True):
             draw_panel(axes, found, looks, column, limit)
-            axes.set_title(name % _x(against) if "%" in name else name, loc="left")
+            axes.set_title(name.replace("%s", _x(against)), loc="left")
             axes.set_xlabel(_x_label(against), labelpad=2)
         top = below - 0.46
         for handles, n, count, length in zip(legends, columns, rows, (2.4, 1.0), strict=True):
@@ -118,9 +121,11 @@ def check_file(file: Path) -> None:
         raise SettingsError(
             "wrong-value", f"{file.name!r} ends in neither .png nor .svg", place=place, hint="the suffix chooses the format"
         )
-    if file.is_dir() or not file.parent.is_dir():
-        what = f"{file} is a folder" if file.is_dir() else f"there is no folder {file.parent}"
-        raise SettingsError("not-found", what, place=place, hint="name a file in a folder that exists")
+    hint = "name a file in a folder that exists"
+    if file.is_dir():
+        raise SettingsError("not-found", f"{file} is a folder", place=place, hint=hint)
+    if not file.parent.is_dir():
+        raise SettingsError("not-found", f"there is no folder {file.parent}", place=place, hint=hint)
 
 
 def save(page: Figure, file: Path) -> None:
@@ -178,18 +183,20 @@ def _lost(found: Sequence[Curve], looks: dict[int, Look], limits: list[tuple[flo
 
 def _columns(labels: list[str]) -> int:
     """How many legend entries fit side by side."""
-    longest = max((len(label.replace("$", "").replace("\\", "")) for label in labels), default=1)
-    fit = max(1, min(len(labels), int(WIDTH / (0.6 + 0.075 * longest))))
+    if not labels:
+        return 1
+    longest = max(len(label.replace("$", "").replace("\\", "")) for label in labels)
+    fit = max(1, min(len(labels), int(WIDTH / (0.6 + 0.075 * longest))))  # inches of a mark with its spaces, and of a letter
     rows = math.ceil(len(labels) / fit)
-    return math.ceil(len(labels) / rows) if rows else 1  # no short last column
+    return math.ceil(len(labels) / rows)  # no short last column
 
 
 def _x(against: Against) -> str:
-    return "z" if against == "z" else "u"
+    return {"z": "z", "gap": "u"}[against]
 
 
 def _x_label(against: Against) -> str:
-    return "margin  $z$" if against == "z" else "reward gap  $u$"
+    return {"z": "margin  $z$", "gap": "reward gap  $u$"}[against]
 
 
 def _note(found: Sequence[Curve], notes: Sequence[str], against: Against) -> str:
@@ -215,4 +222,6 @@ def _note(found: Sequence[Curve], notes: Sequence[str], against: Against) -> str
 
 
 def _short(what: str) -> str:
-    return what if len(what) <= 40 else f"{what[:36]} ..."
+    if len(what) <= 40:  # a third of a line of the note
+        return what
+    return f"{what[:36]} ..."

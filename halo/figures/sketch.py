@@ -27,21 +27,29 @@ def sketch(compiled: CompiledObjective) -> str | None:
     found = curves(compiled, LOW, HIGH, vary=False)
     lines = list(_lines(found))
     width, height = 2 * WIDTH + GAP + LEFT + 15, TOP + HEIGHT + BOTTOM
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="sans-serif" font-size="11">'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        'font-family="sans-serif" font-size="11">'
+    )
     return "\n".join([head, f'<rect width="{width}" height="{height}" fill="white"/>', *lines, "</svg>"]) + "\n"
 
 
 def held(compiled: CompiledObjective) -> str:
     """What the figure holds at a value, as a phrase; empty if nothing."""
-    found = curves(compiled, LOW, HIGH, vary=False)
-    return ", ".join(f"{name} = {value:g}" for name, value in dict(pair for curve in found for pair in curve.held).items())
+    values: dict[str, float] = {}
+    for curve in curves(compiled, LOW, HIGH, vary=False):
+        values |= curve.held
+    return ", ".join(f"{name} = {value:g}" for name, value in values.items())
 
 
 def _lines(found: Sequence[Curve]) -> Iterator[str]:
     for index, (title, column) in enumerate(PANELS):
         yield from _panel(found, title, column, LEFT + index * (WIDTH + GAP))
-    labels = [" ".join(filter(None, (curve.term if curve.term != "main" else "", curve.role))) for curve in found]
-    for index, label in enumerate(labels if len(found) > 1 else []):
+    if len(found) == 1:
+        return
+    for index, curve in enumerate(found):
+        term = "" if curve.term == "main" else curve.term
+        label = " ".join(filter(None, (term, curve.role)))
         colour = COLOURS[index % len(COLOURS)]
         yield f'<text x="{LEFT + 105 * index}" y="{TOP + HEIGHT + 34}" fill="{colour}">{escape(label)}</text>'
 
@@ -59,8 +67,9 @@ def _panel(found: Sequence[Curve], title: str, column: Callable[[Curve], list[fl
         yield f'<text x="{left - 4}" y="{place(LOW, y).split(",")[1]}" text-anchor="end" fill="#555">{y:.3g}</text>'
     if low < 0 < high:
         yield f'<polyline points="{place(LOW, 0)} {place(HIGH, 0)}" stroke="#ddd"/>'
-    for x, anchor in ((LOW, "start"), (0, "middle"), (HIGH, "end")):
-        yield f'<text x="{place(x, low).split(",")[0]}" y="{TOP + HEIGHT + 14}" text-anchor="{anchor}" fill="#555">{"z = " * (not x)}{x:g}</text>'
+    for x, anchor, name in ((LOW, "start", ""), (0, "middle", "z = "), (HIGH, "end", "")):
+        across = place(x, low).split(",")[0]
+        yield f'<text x="{across}" y="{TOP + HEIGHT + 14}" text-anchor="{anchor}" fill="#555">{name}{x:g}</text>'
     for index, curve in enumerate(found):
         for stroke in _strokes(curve.x, column(curve)):
             points = " ".join(place(x, y) for x, y in stroke)
@@ -72,7 +81,8 @@ def _ends(values: list[float]) -> Ends:
     ordered = sorted(values)
     low, high = ordered[len(ordered) // 20], ordered[-1 - len(ordered) // 20]
     spread = high - low or 1.0
-    return max(ordered[0], low - spread / 2), max(min(ordered[-1], high + spread / 2), max(ordered[0], low - spread / 2) + 1e-6 * spread)
+    bottom, top = max(ordered[0], low - spread / 2), min(ordered[-1], high + spread / 2)
+    return bottom, max(top, bottom + 1e-6 * spread)  # a line that is flat has some height too, to be divided by
 
 
 def _strokes(x: Sequence[float], y: Sequence[float]) -> Iterator[list[tuple[float, float]]]:

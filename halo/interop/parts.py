@@ -32,7 +32,9 @@ def weighed_by(graph: LossGraph) -> str | None:
     if graph.statistics or any(node.batch for node in topological([graph.loss])):
         return None
     found = {_denominator(term) for term in graph.terms.values()}
-    return found.pop() if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    return found.pop()
 
 
 def _denominator(term: Node) -> str | None:
@@ -48,8 +50,10 @@ def check_whole(name: str, graph: LossGraph, whole: bool) -> None:
     if whole:
         return
     why = "is no mean over examples alone"
-    why = "has a quantity over the whole batch" if any(node.batch for node in topological([graph.loss])) else why
-    why = "carries statistics from batch to batch" if graph.statistics else why
+    if graph.statistics:
+        why = "carries statistics from batch to batch"
+    elif any(node.batch for node in topological([graph.loss])):
+        why = "has a quantity over the whole batch"
     message = f"{name} {why}, and this trainer shows it one micro-batch of one process at a time"
     hint = (
         "make a step one micro-batch, or accept quantities over the micro-batch with per_micro_batch=True; `halo train` shows it the whole"
@@ -59,5 +63,6 @@ def check_whole(name: str, graph: LossGraph, whole: bool) -> None:
 
 def processes() -> int:
     """How many processes train together."""
-    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if ready else 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_world_size()
+    return 1

@@ -16,7 +16,8 @@ DIVERGENCES = {
     "js_divergence": "log(2) + logsigmoid(sum(logp - ref_logp))",
     "alpha_divergence": "(1 - exp(-alpha_divergence * sum(logp - ref_logp))) / alpha_divergence",
 }
-"""f_divergence_type: the score in place of the log-ratio, with its constants: divided by lengths they do not cancel. TRL's coefficient is 1 - alpha."""
+"""f_divergence_type: the score in place of the log-ratio, with its constants: divided by lengths they do not cancel.
+TRL's coefficient is 1 - alpha."""
 SHORTER = "where(position <= min(chosen.length, rejected.length), 1, ld_alpha)"
 TERM_KEYS = ("role", "reward", "normalizer", "reference_point", "value", "sign", "margin", "weight", "constant", "reduce")
 SFT = {"role": "chosen", "expression": "-logp", "reduce": {"tokens": "mean"}}
@@ -37,12 +38,17 @@ def modified(base: Objective, flags: Mapping[str, str]) -> Values:
 
 def _divergence(base: Objective, text: str) -> Values:
     if text not in DIVERGENCES:
-        raise SettingsError("wrong-value", f"there is no divergence {text!r}", place=Place("--f-divergence-type"), hint=f"known: {', '.join(DIVERGENCES)}")
+        hint = f"known: {', '.join(DIVERGENCES)}"
+        raise SettingsError("wrong-value", f"there is no divergence {text!r}", place=Place("--f-divergence-type"), hint=hint)
     score, reward = DIVERGENCES[text], base.values.get("reward")
     if reward not in (RATIO, PER_TOKEN):
         raise _refused(base, f"{text}: its reward is {reward}, no log-ratio", "f_divergence_type")
-    change: Values = {"reward": score if reward == RATIO else f"({score}) / length"}
-    return change | ({"parameters": {"alpha_divergence": {"default": 0.5, "domain": "(0, 1)"}}} if text.startswith("alpha") else {})
+    change: Values = {"reward": score}
+    if reward == PER_TOKEN:
+        change["reward"] = f"({score}) / length"
+    if text == "alpha_divergence":
+        change["parameters"] = {"alpha_divergence": {"default": 0.5, "domain": "(0, 1)"}}
+    return change
 
 
 def _shorter(base: Objective, text: str) -> Values:
@@ -60,8 +66,9 @@ def _weighted(base: Objective, text: str) -> Values:
 
 
 def _smoothed(base: Objective, text: str) -> Values:
-    if base.values.get("value") != "logsigmoid(z)":
-        raise _refused(base, f"label_smoothing: its value is {base.values.get('value')}, and TRL smooths log sigmoid(z) only", "label_smoothing")
+    own = base.values.get("value")
+    if own != "logsigmoid(z)":
+        raise _refused(base, f"label_smoothing: its value is {own}, and TRL smooths log sigmoid(z) only", "label_smoothing")
     value = "(1 - label_smoothing) * logsigmoid(z) + label_smoothing * logsigmoid(-z)"
     return {"value": value, "parameters": {"label_smoothing": {"default": float(text), "domain": "[0, 1/2)"}}}
 
@@ -70,7 +77,8 @@ _CHANGES = {"f_divergence_type": _divergence, "ld_alpha": _shorter, "use_weighti
 
 
 def _refused(base: Objective, what: str, flag: str) -> SettingsError:
-    return SettingsError("wrong-value", f"{base.name} with {what}", place=Place(f"--{flag.replace('_', '-')}"), hint="write it by hand: halo new objective")
+    place = Place(f"--{flag.replace('_', '-')}")
+    return SettingsError("wrong-value", f"{base.name} with {what}", place=place, hint="write it by hand: halo new objective")
 
 
 # -- sums ----------------------------------------------------------------------------------------------------------------
@@ -82,13 +90,15 @@ def mixed(parts: Sequence[tuple[str, Objective, Mapping[str, float], float]]) ->
     for name, objective, parameters, weight in parts:
         own = objective.values
         if kind_of(own["feedback"]) is not PAIRED and name != "sft":
-            raise SettingsError("wrong-value", f"{name} is no loss of pairs", place=Place("--loss-type"), hint="a sum is of losses of pairs")
+            message, hint = f"{name} is no loss of pairs", "a sum is of losses of pairs"
+            raise SettingsError("wrong-value", message, place=Place("--loss-type"), hint=hint)
         if name == "sft":
             values.setdefault("regularizers", {})[name] = {**SFT, "weight": f"{weight:g}"}
             continue
-        declared = {key: {**spec, "default": parameters.get(key, spec["default"])} for key, spec in own.get("parameters", {}).items()}
-        for group, entries in (("parameters", declared), ("let", own.get("let", {})), ("columns", own.get("columns", {}))):
-            _together(values, group, entries, name)
+        for key, spec in own.get("parameters", {}).items():
+            _together(values, "parameters", {key: {**spec, "default": parameters.get(key, spec["default"])}}, name)
+        for group in ("let", "columns"):
+            _together(values, group, own.get(group, {}), name)
         top = {key: own[key] for key in TERM_KEYS if key in own}
         for term, keys in (own.get("terms") or {"": {}}).items():
             values.setdefault("terms", {})["_".join(filter(None, (name, term)))] = _scaled({"role": "chosen", **top, **keys}, weight)
@@ -100,9 +110,13 @@ def mixed(parts: Sequence[tuple[str, Objective, Mapping[str, float], float]]) ->
 def _together(values: Values, group: str, entries: Mapping[str, Any], name: str) -> None:
     for key, entry in entries.items():
         known = values.setdefault(group, {}).setdefault(key, entry)
-        if (known["default"] != entry["default"]) if group == "parameters" else (known != entry):
+        same = known == entry
+        if group == "parameters":  # what else is said of one may differ: whose meaning it has is not asked
+            same = known["default"] == entry["default"]
+        if not same:
             message = f"{name} has another {key} than a loss before it: {entry} and {known}"
-            raise SettingsError("wrong-value", message, place=Place("--loss-type"), hint=f"give --{key.replace('_', '-')}, or rename one in a file of your own")
+            hint = f"give --{key.replace('_', '-')}, or rename one in a file of your own"
+            raise SettingsError("wrong-value", message, place=Place("--loss-type"), hint=hint)
 
 
 def _scaled(keys: Values, weight: float) -> Values:
@@ -115,7 +129,9 @@ def _scaled(keys: Values, weight: float) -> Values:
 def _times(weight: float, formula: Any) -> Any:
     if isinstance(formula, Mapping):
         return {role: _times(weight, inner) for role, inner in formula.items()}
-    return f"{weight:g}" if formula == 1 else f"{weight:g} * ({formula})"
+    if formula == 1:
+        return f"{weight:g}"
+    return f"{weight:g} * ({formula})"
 
 
 def text_of(values: Values) -> str:

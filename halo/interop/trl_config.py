@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,13 @@ def translate(trainer: str, loss_type: str | None, given: Mapping[str, str], kno
 def _single(trainer: str, types: Mapping[str, str], wanted: str, given: Mapping[str, str]) -> Translation:
     """One loss type: the shipped objective that it is, with modifiers that no shipped one has written as a difference."""
     if wanted not in types or wanted == "default" or "+" in wanted:
-        choices = [t for t in types if t != "default" and "+" not in t]
-        raise SettingsError("wrong-value", f"no loss type {wanted!r} of {trainer} is known", place=Place("--loss-type"), hint=nearest(wanted, choices))
+        hint = nearest(wanted, [t for t in types if t != "default" and "+" not in t])
+        raise SettingsError("wrong-value", f"no loss type {wanted!r} of {trainer} is known", place=Place("--loss-type"), hint=hint)
     modifiers = [flag for flag in MODIFIERS if flag in given and _is_on(given[flag])]
     name, used = types[wanted], set[str]()
     for flag in modifiers:
-        key = f"{wanted}+{given[flag] if flag == 'f_divergence_type' else flag}"
+        modifier = given[flag] if flag == "f_divergence_type" else flag
+        key = f"{wanted}+{modifier}"
         if key in types and not used:
             name, used = types[key], {flag}
     objective, text = load(name, find_objective), None
@@ -76,12 +78,17 @@ def _single(trainer: str, types: Mapping[str, str], wanted: str, given: Mapping[
         objective, text = load(values, find_objective), text_of(values)
         if "alpha_divergence" in objective.declaration.parameters and "f_alpha_divergence_coef" in numbers:
             numbers["alpha_divergence"] = str(1 - float(_number("f-alpha-divergence-coef", numbers.pop("f_alpha_divergence_coef"))))
-    known = {*objective.declaration.aliases, *objective.declaration.parameters}
-    usual = {flag: str(number) for flag, number in _read_table()["defaults"].get(trainer, {}).items() if flag in known and flag not in numbers}
     parameters = _parameters(objective, numbers)
-    for name, value in _parameters(objective, usual).items():
+    for name, value in _parameters(objective, _usual(trainer, objective, numbers)).items():
         parameters.setdefault(name, value)
     return Translation(objective, parameters, {}, text)
+
+
+def _usual(trainer: str, objective: Objective, numbers: Mapping[str, str]) -> dict[str, str]:
+    """TRL's own defaults of what the objective has and nobody gave."""
+    known = {*objective.declaration.aliases, *objective.declaration.parameters}
+    defaults = _read_table()["defaults"].get(trainer, {})
+    return {flag: str(number) for flag, number in defaults.items() if flag in known and flag not in numbers}
 
 
 def _parts(trainer: str, types: Mapping[str, str], wanted: list[str], given: Mapping[str, str]) -> list[tuple[str, Translation]]:
@@ -89,19 +96,25 @@ def _parts(trainer: str, types: Mapping[str, str], wanted: list[str], given: Map
     plain = [load(types[word], find_objective) for word in wanted if word in types]
     has = [{*one.declaration.aliases, *one.declaration.parameters} for one in plain]
     for flag, text in given.items():
-        if flag in MODIFIERS and _is_on(text) and not any(flag in names for names in has):
-            raise SettingsError("wrong-value", "a sum of losses with a modifier", place=Place(f"--{flag}"), hint="write it by hand: a file with `terms`")
-        if flag not in MODIFIERS and not any(flag in names for names in has):
-            raise SettingsError("unknown-name", f"none of {', '.join(wanted)} has it", place=Place(f"--{flag}"), hint=nearest(flag, set().union(*has)))
+        place = Place(f"--{flag}")
+        if any(flag in names for names in has):
+            continue
+        if flag not in MODIFIERS:
+            raise SettingsError("unknown-name", f"none of {', '.join(wanted)} has it", place=place, hint=nearest(flag, set().union(*has)))
+        if _is_on(text):
+            raise SettingsError("wrong-value", "a sum of losses with a modifier", place=place, hint="write it by hand: a file with `terms`")
     known = dict(zip([word for word in wanted if word in types], has, strict=True))
     return [(word, _single(trainer, types, word, {f: x for f, x in given.items() if f in known.get(word, ())})) for word in wanted]
 
 
 def _weights(text: str | None, count: int) -> list[float]:
     """One for each loss; 1 where none is given."""
-    words = text.split(",") if text else ["1"] * count
+    if not text:
+        return [1.0] * count
+    words = text.split(",")
     if len(words) != count:
-        raise SettingsError("wrong-value", f"{len(words)} weights for {count} losses", place=Place("--loss-weights"), hint="such as 0.8,0.2,1")
+        message = f"{len(words)} weights for {count} losses"
+        raise SettingsError("wrong-value", message, place=Place("--loss-weights"), hint="such as 0.8,0.2,1")
     return [float(_number("loss-weights", word.strip())) for word in words]
 
 
@@ -121,12 +134,15 @@ def _parameters(objective: Objective, numbers: Mapping[str, str]) -> dict[str, f
         elif flag in declared.parameters:
             equations.append(symbols[flag] - value)
         elif _is_on(text):
-            known = [*declared.aliases, *declared.parameters]
-            raise SettingsError("unknown-name", f"{objective.name} has nothing that is {flag}", place=Place(f"--{flag}"), hint=nearest(flag, known))
+            hint = nearest(flag, [*declared.aliases, *declared.parameters])
+            raise SettingsError("unknown-name", f"{objective.name} has nothing that is {flag}", place=Place(f"--{flag}"), hint=hint)
     unknowns = sorted({s for e in equations for s in e.free_symbols}, key=str)
-    solved = sympy.solve([*equations, *_defaults(objective, equations, unknowns)], unknowns, dict=True) if unknowns else [{}]
+    if not unknowns:
+        return {}
+    solved = sympy.solve([*equations, *_defaults(objective, equations, unknowns)], unknowns, dict=True)
     if not solved:
-        raise SettingsError("wrong-value", f"no values of {', '.join(map(str, unknowns))} give what was asked for", place=Place(objective.file))
+        message = f"no values of {', '.join(map(str, unknowns))} give what was asked for"
+        raise SettingsError("wrong-value", message, place=Place(objective.file))
     values = {str(symbol): float(value) for symbol, value in solved[0].items()}
     try:
         objective.with_parameters(values)
@@ -157,6 +173,9 @@ def _read(formula: Formula, symbols: Mapping[str, Any]) -> Any:
         return sympy.Rational(formula.value.numerator, formula.value.denominator)
     if isinstance(formula, Name):
         return symbols[formula.name]
-    a = [_read(argument, symbols) for argument in formula.arguments]
-    operations = {"add": lambda: a[0] + a[1], "sub": lambda: a[0] - a[1], "mul": lambda: a[0] * a[1], "div": lambda: a[0] / a[1], "neg": lambda: -a[0]}
-    return operations[formula.function]()
+    return _OPERATIONS[formula.function](*(_read(argument, symbols) for argument in formula.arguments))
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg,
+}  # fmt: skip

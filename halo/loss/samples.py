@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halo.compiler.exact import ExactBatch, Row, evaluate
+from halo.compiler.exact import evaluate
+from halo.compiler.indices import ExactBatch, Row
 from halo.compiler.pipeline import CompiledObjective
 from halo.loss.inputs import Completions, LossInputs
 from halo.objective.schema import Interval

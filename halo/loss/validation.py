@@ -29,8 +29,9 @@ from typing import Any
 
 import torch
 
-from halo.compiler.exact import Evaluator, ExactBatch, Rounding, Row
+from halo.compiler.exact import Evaluator, Rounding
 from halo.compiler.graph import LossGraph, Node, topological
+from halo.compiler.indices import ExactBatch, Row
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import HaloError, RunFailed
 from halo.loss.inputs import LossInputs, LossOutput
@@ -95,7 +96,7 @@ class _Point:
         named = _named(self.graph)
         values = self.evaluator.values(named.values(), self.batch.exact)
         largest = self.largest(values)
-        for name, tensor in _returned(output).items():
+        for name, tensor in _by_name(output).items():
             node, numbers = named[name], tensor.detach().tolist()
             floor, indexed = (0, values[node]) if node.axes else (largest, {(): values[node]})
             for key, true in indexed.items():
@@ -157,7 +158,7 @@ class _Point:
         which = [n.data for n in topological([node]) if n.op == "select"]
         if not which:
             return rows
-        return rows[self.evaluator.selected(str(which[0]), key[0])]
+        return rows[self.evaluator.indices.selected(str(which[0]), key[0])]
 
     # -- slopes ----------------------------------------------------------------------------------------------------
 
@@ -339,10 +340,6 @@ def _named(graph: LossGraph) -> dict[str, Node]:
     """Every output by a name that the declared and the rewritten graph share."""
     observed = {f"statistics[{name!r}]": running.observed for name, running in graph.statistics.items()}
     return _by_name(graph) | observed
-
-
-def _returned(output: LossOutput) -> dict[str, Any]:
-    return _by_name(output)
 
 
 def _by_name(whole: LossGraph | LossOutput) -> dict[str, Any]:

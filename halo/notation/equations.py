@@ -12,14 +12,18 @@ from typing import Any
 
 from halo.compiler.graph import Part
 from halo.compiler.pipeline import CompiledObjective
+from halo.notation.keys import entry
 from halo.notation.names import BATCH, EXPECTATION, WAYS
 from halo.notation.pens import Pen, Piece
 from halo.notation.signs import ONE, ZERO, simplified
 from halo.notation.sums import Equation, Group, Summand, Sums
-from halo.notation.symbols import Symbol, completion, subscript
-from halo.notation.writing import Writer, entry, roman
+from halo.notation.symbols import Symbol, completion, plain_subscript, subscript
+from halo.notation.writing import Writer, roman
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names
+
+SHARED_POINT = Name("the reference point z_0")
+"""A name that no file can declare, for the reference point that is one number for the whole batch."""
 
 
 def equations(compiled: CompiledObjective, pen: Pen) -> tuple[list[Equation], Writer]:
@@ -60,7 +64,9 @@ class _Equations:
         if together:
             pieces.append(self.pen.over(EXPECTATION, self.sums.drawn(), self.sums.added([s.body for s in together])))
         for summand in (s for s in summands if s not in together):
-            body = self.pen.over(EXPECTATION, self.sums.drawn(), summand.body) if summand.expected else summand.body
+            body = summand.body
+            if summand.expected:
+                body = self.pen.over(EXPECTATION, self.sums.drawn(), body)
             if len(summands) == 1:
                 return [Equation(left, body.text)]
             name = self.pen.pick(rf"{loss}_{{{roman(summand.name)}}}", f"L_{summand.name}")
@@ -72,36 +78,49 @@ class _Equations:
 
     def key(self, part: Part, name: str) -> tuple[Path, Any]:
         """A key of the part and where it stands: the regularizer's, the term's own, else the top level's."""
-        self.writer.term = "" if part.regularizer else part.name
-        if part.regularizer:
-            name = "expression" if name == "value" else name
-            return ("regularizers", part.name, name), getattr(self.declared.regularizers[part.name], name, None)
-        return self.writer.key(name)
+        if not part.regularizer:
+            self.writer.term = part.name
+            return self.writer.key(name)
+        self.writer.term = ""
+        if name == "value":
+            name = "expression"
+        return ("regularizers", part.name, name), getattr(self.declared.regularizers[part.name], name, None)
 
     def by_cases(self, part: Part) -> list[Part]:
         """A labelled part over both labels whose keys tell them apart, as one part for each label."""
+        if not self.labels or part.role != "completion":
+            return [part]
         keys = ("value", "weight", "margin", "constant", "reward", "normalizer")
-        split = bool(self.labels) and part.role == "completion" and any(isinstance(self.key(part, key)[1], dict) for key in keys)
-        return [replace(part, role=label) for label in self.labels] if split else [part]
+        if any(isinstance(self.key(part, key)[1], dict) for key in keys):
+            return [replace(part, role=label) for label in self.labels]
+        return [part]
 
     def formula(self, part: Part, name: str, default: str | int = 1) -> Formula:
         path, value = self.key(part, name)
-        path, text = entry(path, default if value is None else value, part.role)
-        return self.writer.parsed(path, text)
+        if value is None:
+            value = default
+        return self.writer.parsed(*entry(path, value, part.role))
 
     def item(self, part: Part) -> Formula:
         """weight * sign * value + constant, a positive constant first."""
         weighted: Formula = Call("mul", (self.formula(part, "weight"), self.formula(part, "value")))
-        weighted = simplified(Call("neg", (weighted,)) if part.sign < 0 else weighted)
-        constant = self.formula(part, "constant", 0) if part.constant is not None else ZERO
+        if part.sign < 0:
+            weighted = Call("neg", (weighted,))
+        weighted = simplified(weighted)
+        if part.constant is None:
+            return weighted
+        constant = self.formula(part, "constant", 0)
         if constant == ZERO:
             return weighted
-        negative = isinstance(weighted, Call) and weighted.function == "neg"
-        return Call("add", (constant, weighted) if negative else (weighted, constant))
+        if isinstance(weighted, Call) and weighted.function == "neg":
+            return Call("add", (constant, weighted))
+        return Call("add", (weighted, constant))
 
     def at(self, part: Part) -> str:
         """How the item's completion is called: labelled ones are y whatever their label, and so are those of a list."""
-        return "" if part.role in (*self.labels, "completion") and not self.alone(part) else part.role
+        if part.role in (*self.labels, "completion") and not self.alone(part):
+            return ""
+        return part.role
 
     def alone(self, part: Part) -> bool:
         """One denominator over the tokens of one label only: the sums run over that label's completions."""
@@ -111,39 +130,45 @@ class _Equations:
     def summand(self, name: str, parts: list[Part]) -> Summand:
         chain_at, declared = self.key(parts[0], "reduce")
         chain = list((declared or {"examples": "mean"}).items())
-        labels = bool(self.labels) and all(part.role in self.labels for part in parts)
         only = parts[0].role if self.alone(parts[0]) else ""
+        both_labels = bool(self.labels) and all(part.role in self.labels for part in parts) and not only
         if chain[-1] == ("examples", "sum") or "examples" not in dict(chain):
             self.writer.note("word", "batch")
         summand = Summand(name, self.sums.in_batch(only), chain_at)
         items = [self.item(part) for part in parts]
         indices = [self.sums.indices(part, chain) for part in parts]
-        front: tuple[Formula, bool] = (ONE, False)
-        if all(indices) and chain[-1][1] in ("sum", "mean") and not (labels and not only and items[0] != items[-1]):
-            items, front = self.fronted(items)
+        weight: Formula = ONE
+        negative = False
+        if all(indices) and chain[-1][1] in ("sum", "mean") and not (both_labels and items[0] != items[-1]):
+            items, weight, negative = self.fronted(items)
         groups = [Group(self.at(part), self.written(part, item), i) for part, item, i in zip(parts, items, indices, strict=True)]
-        if labels and not only:
+        if both_labels:
             groups = [self.by_label(name, parts, groups, summand.definitions)]
         self.sums.reduced(summand, groups, chain)
-        weight, negative = front
-        body = summand.body if weight == ONE else self.pen.times(self.writer.write(weight, ""), summand.body)
-        summand.body = self.pen.negated(body) if negative else body
+        if weight != ONE:
+            summand.body = self.pen.times(self.writer.write(weight, ""), summand.body)
+        if negative:
+            summand.body = self.pen.negated(summand.body)
         return summand
 
-    def fronted(self, items: list[Formula]) -> tuple[list[Formula], tuple[Formula, bool]]:
-        """The sign and the parameters that all items begin with, which stand in front of their sums."""
+    def fronted(self, items: list[Formula]) -> tuple[list[Formula], Formula, bool]:
+        """The items without the weight and the sign that all of them begin with, which stand in front of their sums."""
         negative = all(isinstance(item, Call) and item.function == "neg" for item in items)
-        bare = [item.arguments[0] if negative and isinstance(item, Call) else item for item in items]
-        weights = [item.arguments[0] if isinstance(item, Call) and item.function == "mul" else ONE for item in bare]
-        leaves = numbers_and_names(weights[0])
-        constant = all(isinstance(leaf, Number) or leaf.name in self.declared.parameters for leaf in leaves)
-        if weights[0] == ONE or not constant or any(weight != weights[0] for weight in weights):
-            return bare, (ONE, negative)
-        return [item.arguments[1] for item in bare if isinstance(item, Call)], (weights[0], negative)
+        if negative:
+            items = [item.arguments[0] for item in items if isinstance(item, Call)]
+        products = [item.arguments for item in items if isinstance(item, Call) and item.function == "mul"]
+        if len(products) < len(items) or any(product[0] != products[0][0] for product in products):
+            return items, ONE, negative
+        weight = products[0][0]
+        leaves = numbers_and_names(weight)
+        if not all(isinstance(leaf, Number) or leaf.name in self.declared.parameters for leaf in leaves):
+            return items, ONE, negative
+        return [product[1] for product in products], weight, negative
 
     def written(self, part: Part, item: Formula) -> Piece:
         left, _ = self.z_of.get((part.name, part.role), ("", ""))
-        return self.writer.write(item, self.at(part), {"z": Piece(left) if left else self.inline(part)})
+        z = Piece(left) if left else self.inline(part)
+        return self.writer.write(item, self.at(part), {"z": z})
 
     def by_label(self, name: str, parts: list[Part], groups: list[Group], definitions: list[Equation]) -> Group:
         """One item for both labels: the same formula, or cases."""
@@ -152,12 +177,15 @@ class _Equations:
         rows = tuple((group.piece.text, self.is_labelled(part.role)) for part, group in zip(parts, groups, strict=True))
         if len(parts) == 1:
             rows = (*rows, ("0", self.pen.words("otherwise")))
-        several = len(self.parts) > 1 and name != "main"
-        token = "t" if groups[0].indices else ""
-        below = ",".join(filter(None, [(self.pen.pick(roman(name), name)) if several else "", token]))
-        ell = (
-            self.pen.pick(r"\ell", "ℓ") + (self.pen.pick(f"_{{{below}}}", f"_{below}") if below else "") + self.pen.pick("(x, y)", "(x,y)")
-        )
+        below = []
+        if len(self.parts) > 1 and name != "main":
+            below.append(self.pen.pick(roman(name), name))
+        if groups[0].indices:
+            below.append("t")
+        ell = self.pen.pick(r"\ell", "ℓ")
+        if below:
+            ell += self.pen.pick(f"_{{{','.join(below)}}}", f"_{','.join(below)}")
+        ell += self.pen.pick("(x, y)", "(x,y)")
         definitions.append(Equation(ell, "", rows))
         return Group("", Piece(ell), groups[0].indices)
 
@@ -165,33 +193,38 @@ class _Equations:
 
     def name_margins(self) -> None:
         """Gives each different z a symbol: z if there is one, else by role and term."""
-        written = {
-            (part.name, part.role): self.margin(part)
-            for parts in self.parts.values()
-            for part in parts
-            if not part.regularizer and not self.inlined(part)
-        }
-        different = list(dict.fromkeys(written.values()))
+        written: dict[tuple[str, str], str] = {}
+        for part in (part for parts in self.parts.values() for part in parts):
+            if not part.regularizer and not self.inlined(part):
+                written[(part.name, part.role)] = self.margin(part)
+        symbols: dict[str, str] = {}  # by the right side
         for (name, role), right in written.items():
-            own = {text for (other, _), text in written.items() if other == name}
-            below = []
-            if len(different) > len(own):
-                below.append(self.pen.pick(roman(name), name))
-            if len(own) > 1:
-                below.append({"desirable": "D", "undesirable": "U"}.get(role) or completion(role).subscript)
-            token = any(part.z is not None and part.z.tokens for part in self.parts[name])
-            text = ",".join(filter(None, [*below, "t" if token else ""]))
-            first = next((left for (left, known) in self.z_of.values() if known == right), None)
-            plain = f"_{{{text}}}" if "," in text else f"_{text}"
-            left = first or "z" + (self.pen.pick(subscript(text), plain) if text else "")
-            self.z_of[(name, role)] = (left, right)
+            if right not in symbols:
+                symbols[right] = self.z_symbol(name, role, written)
+            self.z_of[(name, role)] = (symbols[right], right)
+
+    def z_symbol(self, name: str, role: str, written: Mapping[tuple[str, str], str]) -> str:
+        """z, with the term and the role below it as far as they tell it from another z, and t where it is one number per token."""
+        own = {text for (other, _), text in written.items() if other == name}
+        below = []
+        if len(set(written.values())) > len(own):
+            below.append(self.pen.pick(roman(name), name))
+        if len(own) > 1:
+            below.append(completion(role).subscript)
+        if any(part.z is not None and part.z.tokens for part in self.parts[name]):
+            below.append("t")
+        text = ",".join(filter(None, below))
+        return "z" + self.pen.pick(subscript(text), plain_subscript(text))
 
     def inlined(self, part: Part) -> bool:
         """A z that is its reward alone, in a value that is z alone: SFT's likelihood needs no names."""
         return part.reference_point is None and part.margin is None and self.formula(part, "value") == Name("z")
 
     def inline(self, part: Part) -> Piece:
-        return Piece("") if part.regularizer else self.writer.write(self.own_reward(part.role), self.at(part))
+        """What stands for a z that has no symbol; a regularizer has none."""
+        if part.regularizer:
+            return Piece("")
+        return self.writer.write(self.own_reward(part.role), self.at(part))
 
     def own_reward(self, role: str) -> Formula:
         """normalizer * reward key, written out."""
@@ -200,22 +233,28 @@ class _Equations:
     def margin(self, part: Part) -> str:
         """z = reward - reference point - margin; a token's reward has no name of its own."""
         self.writer.term = part.name
-        token = part.reward is not None and part.reward.tokens is not None
-        z: Formula = self.own_reward(part.role) if token else Name("reward")
-        scope = {}
+        z: Formula = Name("reward")
+        if part.reward is not None and part.reward.tokens is not None:
+            z = self.own_reward(part.role)
         if part.reference_point is not None:
-            path, value = self.key(part, "reference_point")
-            path, text = entry(path, value, part.role)
-            is_role = isinstance(text, str) and text.isidentifier() and text not in self.writer.symbols
-            point = Name("reward", str(text)) if is_role else self.writer.parsed(path, text)
-            shared = isinstance(value, str) and any(word in value for word in ("batch_", "stop")) and not self.writer.local(point)
-            if shared and (value in self.points or not self.points):
-                self.points[value] = Equation("z_0", self.writer.write(point, "").text)
-                point, scope = Name("z_0"), {"z_0": Piece("z_0")}
-            z = Call("sub", (z, point))
+            z = Call("sub", (z, self.point(part)))
         if part.margin is not None:
             z = Call("sub", (z, self.formula(part, "margin", 0)))
-        return self.writer.write(z, self.at(part), scope).text
+        return self.writer.write(z, self.at(part), {SHARED_POINT.name: Piece("z_0")}).text
+
+    def point(self, part: Part) -> Formula:
+        """The reference point: a role's reward, a formula, or z_0 for the first one that all examples share."""
+        path, value = self.key(part, "reference_point")
+        path, text = entry(path, value, part.role)
+        if isinstance(text, str) and text.isidentifier() and text not in self.writer.symbols:
+            point: Formula = Name("reward", text)
+        else:
+            point = self.writer.parsed(path, text)
+        shared = isinstance(value, str) and any(word in value for word in ("batch_", "stop")) and not self.writer.local(point)
+        if shared and (value in self.points or not self.points):
+            self.points[value] = Equation("z_0", self.writer.write(point, "").text)
+            return SHARED_POINT
+        return point
 
     def named(self) -> list[Equation]:
         """Definitions of the rewards and lets that were named so far; they may name more."""
@@ -249,23 +288,23 @@ class _Equations:
         declared, path, pen = self.declared.statistics[name], ("statistics", name), self.pen
         update = self.writer.parsed((*path, "update"), declared.update)
         body = self.writer.write(self.writer.parsed((*path, "of"), declared.of), "")
-        index = pen.pick(*BATCH) if isinstance(update, Call) else pen.words("seen")
-        shown = pen.over(EXPECTATION if declared.reduce == "mean" else WAYS["std"], index, body)
-        if isinstance(update, Call):
-            self.writer.note("word", "batch")
-            kept = self.writer.write(update.arguments[0], "")
-            shown = Piece(pen.below(Symbol(r"\operatorname{ema}", "ema"), kept.text) + pen.around("(", shown.text, ")"))
-        return Equation(self.writer.write(Name(name), "").text, shown.text)
+        way = EXPECTATION if declared.reduce == "mean" else WAYS["std"]
+        if not isinstance(update, Call):
+            return Equation(self.writer.write(Name(name), "").text, pen.over(way, pen.words("seen"), body).text)
+        self.writer.note("word", "batch")
+        smoothed = pen.below(Symbol(r"\operatorname{ema}", "ema"), self.writer.write(update.arguments[0], "").text)
+        shown = smoothed + pen.around("(", pen.over(way, pen.pick(*BATCH), body).text, ")")
+        return Equation(self.writer.write(Name(name), "").text, shown)
 
     def definitions(self, formulas: dict[str, Formula], name: Name) -> list[Equation]:
         """One equation for all completions, one for each role, or, where labels share the symbol y, one with cases."""
-        labels = set(formulas) <= {*self.labels, "completion"} and len(formulas) > 1
-        left = {role: self.writer.write(name, "" if labels else role).text for role in formulas}
-        right = {role: self.writer.write(formula, "" if labels else role) for role, formula in formulas.items()}
-        if not labels:
-            return [Equation(left[role], right[role].text) for role in formulas]
-        rows = tuple((piece.text, self.is_labelled(role)) for role, piece in right.items())
-        return [Equation(next(iter(left.values())), "", rows)]
+        if len(formulas) > 1 and set(formulas) <= {*self.labels, "completion"}:
+            left = self.writer.write(name, "").text
+            rows = tuple((self.writer.write(formula, "").text, self.is_labelled(role)) for role, formula in formulas.items())
+            return [Equation(left, "", rows)]
+        lefts = [self.writer.write(name, role).text for role in formulas]
+        rights = [self.writer.write(formula, role).text for role, formula in formulas.items()]
+        return [Equation(left, right) for left, right in zip(lefts, rights, strict=True)]
 
     def is_labelled(self, role: str) -> str:
         """The condition of a case."""

@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from halo.notation.names import WAYS
 from halo.notation.symbols import Symbol
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
+EXPONENT = 40  # characters of LaTeX: about as long as one reads without effort in small type
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,6 @@ class Pen(ABC):
     # -- what differs ----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def name(self, symbol: Symbol) -> Piece: ...
-    @abstractmethod
     def pick(self, latex: str, unicode: str) -> str: ...
     @abstractmethod
     def around(self, left: str, text: str, right: str) -> str: ...
@@ -48,6 +48,10 @@ class Pen(ABC):
     def power(self, base: Piece, exponent: Piece) -> Piece: ...
     @abstractmethod
     def exp(self, x: Piece) -> Piece: ...
+    @abstractmethod
+    def log_ratio(self, top: Piece, bottom: Piece) -> Piece:
+        """log(top / bottom), as papers set it."""
+
     @abstractmethod
     def below(self, word: Symbol, index: str, above: str = "") -> str: ...
     @abstractmethod
@@ -62,24 +66,33 @@ class Pen(ABC):
     def symbol(self, symbol: Symbol) -> str:
         return self.pick(symbol.latex, symbol.unicode)
 
+    def name(self, symbol: Symbol) -> Piece:
+        """A symbol that stands in a formula: a logarithm in it wants what follows."""
+        if symbol.log:
+            return Piece(self.symbol(symbol), PRODUCT, "factor")
+        return Piece(self.symbol(symbol))
+
     def parenthesised(self, x: Piece) -> Piece:
         return Piece(self.around("(", x.text, ")"))
 
     def tight(self, x: Piece, level: int, last: bool = True) -> Piece:
         """`x` in parentheses where it binds more loosely than `level`, or would swallow what follows."""
-        return self.parenthesised(x) if x.level < level or (x.reach and not last) else x
+        if x.level < level or (x.reach and not last):
+            return self.parenthesised(x)
+        return x
 
     def plus(self, left: Piece, right: Piece) -> Piece:
         if left.reach == "summand":
             left = self.parenthesised(left)
-        negative = right.text.startswith("-")
-        text = f"{left.text} - {right.text.removeprefix('-').lstrip()}" if negative else f"{left.text} + {right.text}"
-        return Piece(text, SUM, right.reach)
+        if right.text.startswith("-"):
+            return Piece(f"{left.text} - {right.text.removeprefix('-').lstrip()}", SUM, right.reach)
+        return Piece(f"{left.text} + {right.text}", SUM, right.reach)
 
     def minus(self, left: Piece, right: Piece) -> Piece:
         if left.reach == "summand":
             left = self.parenthesised(left)
-        right = self.parenthesised(right) if right.level == SUM else right
+        if right.level == SUM:
+            right = self.parenthesised(right)
         return Piece(f"{left.text} - {right.text}", SUM, right.reach)
 
     def negated(self, x: Piece) -> Piece:
@@ -104,12 +117,6 @@ class Pen(ABC):
     def log(self, x: Piece) -> Piece:
         return self.call(self.pick(r"\log", "log"), x)
 
-    def log_ratio(self, top: Piece, bottom: Piece) -> Piece:
-        """log(top / bottom), as papers set it."""
-        plain = f"{self.tight(top, PRODUCT, last=False).text} / {self.tight(bottom, POWER).text}"
-        latex = Piece(rf"\log\frac{{{top.text}}}{{{bottom.text}}}", PRODUCT, "factor")
-        return latex if self.pick("latex", "") else Piece(f"log({plain})")
-
     def log_sigma(self, x: Piece) -> Piece:
         return Piece(self.pick(r"\log\sigma", "log σ") + self.around("(", x.text, ")"), PRODUCT, "factor")
 
@@ -122,25 +129,31 @@ class Pen(ABC):
         """mean, max, ... over `index` of the body, in brackets."""
         return Piece(self.below(word, index) + self.around("[", body.text, "]"))
 
+    def added(self, way: str, index: str, body: Piece) -> Piece:
+        """A sum, or another way to make one number of many."""
+        if way == "sum":
+            return self.total(index, body)
+        return self.over(WAYS[way], index, body)
+
 
 class LatexPen(Pen):
     """LaTeX, within the part of it that matplotlib's mathtext reads too; only `cases` lies outside."""
-
-    def name(self, symbol: Symbol) -> Piece:
-        return Piece(symbol.latex, PRODUCT, "factor") if symbol.log else Piece(symbol.latex)
 
     def pick(self, latex: str, unicode: str) -> str:
         return latex
 
     def around(self, left: str, text: str, right: str) -> str:
-        tall = any(mark in text for mark in (r"\frac", r"\sum", r"\left", r"\begin", r"\mathbb{E}"))
-        return rf"\left{left}{text}\right{right}" if tall else f"{left}{text}{right}"
+        if any(mark in text for mark in (r"\frac", r"\sum", r"\left", r"\begin", r"\mathbb{E}")):  # these are tall
+            return rf"\left{left}{text}\right{right}"
+        return f"{left}{text}{right}"
 
     def joined(self, left: str, right: str) -> str:
         if right[0].isdigit() or (right.startswith(r"\frac{") and left[-1].isdigit()):
             return rf"{left} \cdot {right}"
         simple = re.fullmatch(r"\d+|\\?[a-zA-Z]+(_(\w|\{[^}]*\}+))?", left) and not right.startswith(("(", r"\left(", r"\math"))
-        return f"{left} {right}" if simple or left.startswith((r"\sum", r"\frac")) else rf"{left}\, {right}"
+        if simple or left.startswith((r"\sum", r"\frac")):
+            return f"{left} {right}"
+        return rf"{left}\, {right}"
 
     def fraction(self, top: Piece, bottom: Piece) -> Piece:
         return Piece(rf"\frac{{{top.text}}}{{{bottom.text}}}", POWER)
@@ -149,11 +162,19 @@ class LatexPen(Pen):
         return Piece(f"{self.tight(base, ATOM).text}^{{{exponent.text}}}", POWER)
 
     def exp(self, x: Piece) -> Piece:
-        simple = not any(mark in x.text for mark in (r"\frac", r"\sum", r"\begin", r"\log")) and len(x.text) < 40
-        return Piece(f"e^{{{x.text}}}", POWER) if simple else self.call(r"\exp", x)
+        tall = any(mark in x.text for mark in (r"\frac", r"\sum", r"\begin", r"\log"))
+        if tall or len(x.text) >= EXPONENT:
+            return self.call(r"\exp", x)
+        return Piece(f"e^{{{x.text}}}", POWER)
+
+    def log_ratio(self, top: Piece, bottom: Piece) -> Piece:
+        return Piece(rf"\log\frac{{{top.text}}}{{{bottom.text}}}", PRODUCT, "factor")
 
     def below(self, word: Symbol, index: str, above: str = "") -> str:
-        return f"{word.latex}_{{{index}}}" + (f"^{{{above}}}" if above else "")
+        text = f"{word.latex}_{{{index}}}"
+        if above:
+            text += f"^{{{above}}}"
+        return text
 
     def cases(self, rows: list[tuple[Piece, str]]) -> Piece:
         lines = r" \\ ".join(f"{piece.text} & {condition}" for piece, condition in rows)
@@ -169,9 +190,6 @@ class LatexPen(Pen):
 class UnicodePen(Pen):
     """Text for a terminal."""
 
-    def name(self, symbol: Symbol) -> Piece:
-        return Piece(symbol.unicode, PRODUCT, "factor") if symbol.log else Piece(symbol.unicode)
-
     def pick(self, latex: str, unicode: str) -> str:
         return unicode
 
@@ -182,7 +200,9 @@ class UnicodePen(Pen):
         if left.isdigit() and re.match(r"[^\W\d](_|\b)", right):
             return left + right
         plain = re.fullmatch(r"[\w′']+", left) and not right[0].isdigit()
-        return f"{left} {right}" if plain or left.startswith("Σ") else f"{left} · {right}"
+        if plain or left.startswith("Σ"):
+            return f"{left} {right}"
+        return f"{left} · {right}"
 
     def fraction(self, top: Piece, bottom: Piece) -> Piece:
         return Piece(f"{self.tight(top, PRODUCT, last=False).text}/{self.tight(bottom, POWER).text}", PRODUCT)
@@ -194,9 +214,13 @@ class UnicodePen(Pen):
     def exp(self, x: Piece) -> Piece:
         return self.call("exp", x)
 
+    def log_ratio(self, top: Piece, bottom: Piece) -> Piece:
+        return Piece(f"log({self.tight(top, PRODUCT, last=False).text} / {self.tight(bottom, POWER).text})")
+
     def below(self, word: Symbol, index: str, above: str = "") -> str:
-        simple = re.fullmatch(r"\w+", index)
-        return f"{word.unicode}_{index}" if simple else f"{word.unicode}_{{{index}}}"
+        if re.fullmatch(r"\w+", index):
+            return f"{word.unicode}_{index}"
+        return f"{word.unicode}_{{{index}}}"
 
     def cases(self, rows: list[tuple[Piece, str]]) -> Piece:
         return Piece("{ " + "; ".join(f"{piece.text}  {condition}" for piece, condition in rows) + " }")

@@ -11,9 +11,11 @@ ZERO, ONE = Number(Fraction(0)), Number(Fraction(1))
 
 def simplified(formula: Formula) -> Formula:
     """The same formula with its signs moved outwards and factors of 1 left out, as one writes by hand."""
-    if not isinstance(formula, Call):
-        return Call("neg", (Number(-formula.value),)) if isinstance(formula, Number) and formula.value < 0 else formula
-    return _combined(formula.function, tuple(simplified(a) for a in formula.arguments))
+    if isinstance(formula, Call):
+        return _combined(formula.function, tuple(simplified(a) for a in formula.arguments))
+    if isinstance(formula, Number) and formula.value < 0:
+        return Call("neg", (Number(-formula.value),))
+    return formula
 
 
 def _combined(function: str, arguments: tuple[Formula, ...]) -> Formula:
@@ -36,7 +38,9 @@ def _combined(function: str, arguments: tuple[Formula, ...]) -> Formula:
 
 
 def _without_minus(formula: Formula) -> Formula | None:
-    return formula.arguments[0] if isinstance(formula, Call) and formula.function == "neg" else None
+    if isinstance(formula, Call) and formula.function == "neg":
+        return formula.arguments[0]
+    return None
 
 
 def _negative(formula: Formula) -> Formula:

@@ -56,9 +56,13 @@ class Sums:
     def example(self, only: str = "") -> str:
         """What an example is made of: (x, y_w, y_l). `only`: the label it must have."""
         roles = (only,) if only else self.declared.kind.completions
-        names = ["Y"] if self.is_list else [self.writer.completion(role) for role in roles]
+        names = ["x"]
+        if self.is_list:
+            names.append("Y")
+        else:
+            names += [self.writer.completion(role) for role in roles]
         names += [self.writer.completion(role) for role in self.declared.roles]
-        return "(" + self.pen.pick(", ", ",").join(["x", *names]) + ")"
+        return "(" + self.pen.pick(", ", ",").join(names) + ")"
 
     def in_batch(self, only: str = "") -> str:
         return self.pen.pick(rf"{self.example(only)} \in \mathcal{{B}}", f"{self.example(only)}∈B")
@@ -87,10 +91,13 @@ class Sums:
             whole = self.added([body.piece for body in bodies])
             count = self.added([self.count(group.role, group.indices) for group in groups])
             if following == "examples":
-                groups = [Group("", pen.shared(count, pen.tight(whole, PRODUCT)) if way == "mean" else whole, ())]
+                if way == "mean":
+                    whole = pen.shared(count, pen.tight(whole, PRODUCT))
+                groups = [Group("", whole, ())]
                 continue
-            whole = pen.total(summand.batch, whole)
-            summand.body = pen.shared(pen.total(summand.batch, count), whole) if way == "mean" else whole
+            summand.body = pen.total(summand.batch, whole)
+            if way == "mean":
+                summand.body = pen.shared(pen.total(summand.batch, count), summand.body)
 
     def over_examples(self, summand: Summand, body: Piece, way: str) -> None:
         """The last step: an expectation, a sum, or a formula in loss."""
@@ -135,10 +142,12 @@ class Sums:
             return Piece(self.pen.pick(r"|\{y_w \succ y_l\}|", "|{y_w≻y_l}|"))
         if indices == ("completions",):
             return Piece(self.pen.around("|", "Y", "|"))
-        if "tokens" in indices:
-            length = self.writer.length(role)
-            return self.pen.total(self.pen.pick(r"y \in Y", "y∈Y"), length) if "completions" in indices else length
-        return Piece("1")
+        if "tokens" not in indices:
+            return Piece("1")
+        length = self.writer.length(role)
+        if "completions" in indices:
+            return self.pen.total(self.pen.pick(r"y \in Y", "y∈Y"), length)
+        return length
 
     def added(self, pieces: list[Piece]) -> Piece:
         if len(pieces) > 1 and all(piece.text == "1" for piece in pieces):

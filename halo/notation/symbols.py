@@ -14,8 +14,10 @@ _LARGE = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 GREEK = dict(zip(f"{_SMALL} {_LARGE}".split(), "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ", strict=True))
 _SHORT = {"eps": "epsilon", "lam": "lambda", "lambd": "lambda"}
 _LABELS = {"d": "D", "u": "U"}  # the KTO paper's lambda_D and lambda_U
-_OWN = {"x", "y", "Y", "t", "r", "z", "e", "c", "B", "D", "E", "L", "π", "θ", "σ", "z_0", "z_w", "z_l", "z_D", "z_U", "z_t", "y_w", "y_l",
-        "y_D", "y_U", "y_t", "r_θ", "r_t", "π_θ", "π_ref", "π_old", "Σ", "c_y"}  # fmt: skip
+_OWN = {
+    "x", "y", "Y", "t", "r", "z", "e", "c", "B", "D", "E", "L", "π", "θ", "σ", "z_0", "z_w", "z_l", "z_D", "z_U", "z_t", "y_w", "y_l",
+    "y_D", "y_U", "y_t", "r_θ", "r_t", "π_θ", "π_ref", "π_old", "Σ", "c_y",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ class Completion:
 
     def symbol(self, token: str = "") -> Symbol:
         """The completion itself, or with `token` (`t` or `<t`) that part of it."""
-        roman = rf"\mathrm{{{escaped(self.subscript)}}}" if len(self.subscript) > 1 else self.subscript
+        roman = self.subscript
+        if len(roman) > 1:
+            roman = rf"\mathrm{{{escaped(roman)}}}"
         below = ",".join(part for part in (roman, token) if part)
         plain = ",".join(part for part in (self.subscript, token) if part)
         name = self.letter + self.prime
-        if "," in plain:
-            plain = f"{{{plain}}}"
-        return Symbol(name + subscript(below), f"{name}_{plain}" if plain else name)
+        return Symbol(name + subscript(below), name + plain_subscript(plain))
 
 
 def completion(role: str) -> Completion:
@@ -76,10 +78,21 @@ def escaped(name: str) -> str:
 
 
 def subscript(text: str) -> str:
-    """`_w`, `_{w,t}` or nothing."""
-    if len(text) > 1:
+    r"""`_w`, `_{w,t}` or nothing: LaTeX puts one character below, or what is in braces."""
+    if not text:
+        return ""
+    if len(text) == 1:
+        return f"_{text}"
+    return f"_{{{text}}}"
+
+
+def plain_subscript(text: str) -> str:
+    """The same for a terminal, where braces hold several subscripts together: `_ref`, `_{w,t}`."""
+    if not text:
+        return ""
+    if "," in text:
         return f"_{{{text}}}"
-    return f"_{text}" if text else ""
+    return f"_{text}"
 
 
 def _roman(name: str) -> Symbol:
@@ -103,15 +116,21 @@ def _conventional(name: str, labelled: bool) -> Symbol:
     if (head not in GREEK and len(head) > 1) or "" in rest:
         return _roman(name)
     primes = "'" * rest.count("prime")
-    below = [_LABELS.get(part, part) if labelled else part for part in rest if part != "prime"]
-    latex = subscript(",".join(_subscript(part) for part in below))
-    plain = f"_{','.join(GREEK.get(part, part) for part in below)}" if below else ""
-    return Symbol((rf"\{head}" if head in GREEK else head) + primes + latex, GREEK.get(head, head) + primes.replace("'", "′") + plain)
+    below = [part for part in rest if part != "prime"]
+    if labelled:
+        below = [_LABELS.get(part, part) for part in below]
+    latex = rf"\{head}" if head in GREEK else head
+    latex, plain = latex + primes, GREEK.get(head, head) + primes.replace("'", "′")
+    if below:
+        latex += subscript(",".join(_latex(part) for part in below))
+        plain += "_" + ",".join(GREEK.get(part, part) for part in below)
+    return Symbol(latex, plain)
 
 
-def _subscript(part: str) -> str:
-    if part in GREEK:
+def _latex(part: str) -> str:
+    """One part of a name: a Greek letter, a letter or number as it is, a word upright."""
+    if part in GREEK or part in ("max", "min"):
         return rf"\{part}"
-    if part in ("max", "min"):
-        return rf"\{part}"
-    return part if len(part) == 1 or part.isdigit() else rf"\mathrm{{{part}}}"
+    if len(part) == 1 or part.isdigit():
+        return part
+    return rf"\mathrm{{{part}}}"

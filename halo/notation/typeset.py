@@ -51,8 +51,9 @@ def lines_unicode(compiled: CompiledObjective) -> list[str]:
     found, _ = equations(compiled, UnicodePen())
     width = max(len(equation.left) for equation in found)
     lines = []
-    for equation in (replace(e, left=f"{e.left:>{width}}") for e in found):
-        lines += [line[2:] for line in _case_lines(equation, width)] if equation.cases else [f"{equation.left} = {equation.right}"]
+    for equation in found:
+        moved = replace(equation, left=f"{equation.left:>{width}}")
+        lines += [line.removeprefix("  ") for line in _lines(moved, width)]
     return lines
 
 
@@ -67,7 +68,9 @@ def parameter_rows(compiled: CompiledObjective) -> list[tuple[str, str, str, str
     rows = []
     for name, parameter in compiled.objective.declaration.parameters.items():
         value = compiled.parameters[name]
-        said = _number(value) if value == parameter.default else f"{_number(value)} (default {_number(parameter.default)})"
+        said = _number(value)
+        if value != parameter.default:
+            said += f" (default {_number(parameter.default)})"
         rows.append((name, _symbol(writer, name), said, str(parameter.domain), parameter.meaning or ""))
     return rows
 
@@ -92,7 +95,7 @@ def _unicode(compiled: CompiledObjective) -> str:
     width = max(len(equation.left) for equation in found)
     lines = [f"{declared.name}: {declared.title or declared.name}  ({declared.feedback} feedback)", ""]
     for equation in found:
-        lines += _case_lines(equation, width) if equation.cases else [f"  {equation.left:<{width}} = {equation.right}"]
+        lines += _lines(equation, width)
     rows = _legend(writer)
     rows += [(_symbol(writer, name), _about(name, p, compiled.parameters[name])) for name, p in declared.parameters.items()]
     if rows:
@@ -101,15 +104,23 @@ def _unicode(compiled: CompiledObjective) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _case_lines(equation: Equation, width: int) -> list[str]:
+def _lines(equation: Equation, width: int) -> list[str]:
+    """An equation, a line for each of its cases."""
+    if not equation.cases:
+        return [f"  {equation.left:<{width}} = {equation.right}"]
     inner = max(len(value) for value, _ in equation.cases)
     lefts = [f"{equation.left:<{width}} =", *[" " * (width + 2)] * (len(equation.cases) - 1)]
     return [f"  {left} {{ {value:<{inner}}  {condition}" for left, (value, condition) in zip(lefts, equation.cases, strict=True)]
 
 
 def _about(name: str, parameter: Parameter, value: float) -> str:
-    default = f"default {parameter.default:g}" + (f", here {value:g}" if value != parameter.default else "")
-    return f"{name}, {default}, in {parameter.domain}" + (f": {parameter.meaning}" if parameter.meaning else "")
+    said = f"{name}, default {parameter.default:g}"
+    if value != parameter.default:
+        said += f", here {value:g}"
+    said += f", in {parameter.domain}"
+    if parameter.meaning:
+        said += f": {parameter.meaning}"
+    return said
 
 
 # -- Markdown --------------------------------------------------------------------------------------------------------
@@ -136,11 +147,17 @@ def _markdown(compiled: CompiledObjective) -> str:
 
 
 def _paper(paper: Paper) -> str:
-    year = f" ({paper.year})" if paper.year else ""
-    link = f"https://arxiv.org/abs/{paper.arxiv}" if paper.arxiv else paper.url
-    name = f"arXiv:{paper.arxiv}" if paper.arxiv else paper.url
-    equation = f", {'equation ' * paper.equation[:1].isdigit()}{escaped_markdown(paper.equation)}" if paper.equation else ""
-    return f"*{escaped_markdown(paper.title)}*{year}" + (f", [{name}]({link})" if link else "") + equation + "."
+    said = f"*{escaped_markdown(paper.title)}*"
+    if paper.year:
+        said += f" ({paper.year})"
+    if paper.arxiv:
+        said += f", [arXiv:{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})"
+    elif paper.url:
+        said += f", [{paper.url}]({paper.url})"
+    if paper.equation:
+        number = "equation " * paper.equation[0].isdigit()
+        said += f", {number}{escaped_markdown(paper.equation)}"
+    return f"{said}."
 
 
 def escaped_markdown(text: str) -> str:
@@ -158,16 +175,19 @@ def _symbol(writer: Writer, name: str) -> str:
 
 def _number(value: float) -> str:
     parsed = parse(value)
-    return number_text(parsed.value) if isinstance(parsed, Number) else str(value)
+    if isinstance(parsed, Number):
+        return number_text(parsed.value)
+    return str(value)
 
 
 def _legend(writer: Writer) -> list[tuple[str, str]]:
     """What each symbol that is no parameter stands for, in the order of its first use."""
     pen, declared = writer.pen, writer.declared
     rows: dict[str, str] = {}
+    meanings = {name: f"the text `{name}`" for name in declared.roles} | ROLES
     for kind, name in writer.seen:
-        if kind == "role" and (meaning := ROLES.get(name) or (f"the text `{name}`" if name in declared.roles else "")):
-            rows[pen.symbol(completion(name).symbol())] = meaning
+        if kind == "role" and name in meanings:
+            rows[pen.symbol(completion(name).symbol())] = meanings[name]
         elif kind == "given" and name in declared.columns:
             rows[_symbol(writer, name)] = f"the data column {name}"
     rows |= _general(writer)

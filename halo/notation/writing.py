@@ -6,49 +6,35 @@ The completion at hand goes along, as in lowering: a bare `length` is |y|, `reje
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from halo.notation.names import AMONG, BATCH, EXPECTATION, GLOBAL, MODELS, WAYS
+from halo.notation.keys import Keys
+from halo.notation.names import AMONG, BATCH, DISTRIBUTIONS, EXPECTATION, MODELS
 from halo.notation.pens import PRODUCT, SUM, Pen, Piece
 from halo.notation.signs import simplified
 from halo.notation.symbols import Completion, Symbol, completion, declared_symbols, escaped
-from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, number_text, numbers_and_names, parsed
 from halo.objective.loading import Objective
-from halo.objective.vocabulary import FULL_VOCABULARY, FUNCTIONS, INPUTS, LETTERS, LIST_POPULATIONS, PLACINGS, REDUCTIONS
+from halo.objective.vocabulary import FULL_VOCABULARY, FUNCTIONS, LETTERS, LIST_POPULATIONS, PLACINGS, REDUCTIONS
 
 
-class Writer:
+class Writer(Keys):
     """Writes the formulas of one objective with one pen.
 
-    `term` is the term at hand, whose keys count; `seen` collects what was named (kind and name), with the term it was named in.
+    `seen` collects what was named (kind and name), with the term it was named in.
     """
 
     def __init__(self, objective: Objective, pen: Pen) -> None:
-        self.objective, self.declared, self.pen = objective, objective.declaration, pen
+        super().__init__(objective)
+        self.pen = pen
         self.symbols = declared_symbols(objective.declaration)
         self.seen: dict[tuple[str, str], str] = {}
-        self.term = ""
 
     def write(self, formula: Formula, role: str, scope: Mapping[str, Piece] | None = None) -> Piece:
         """One formula, with `role`'s completion at hand ("" for any); `scope` says what z and loss are."""
         return _Sentence(self, role, scope or {}).write(simplified(formula))
 
-    def key(self, name: str) -> tuple[Path, Any]:
-        """A key of the term at hand and where it stands: the term's own, else the top level's."""
-        own = getattr(self.declared.terms.get(self.term), name, None)
-        return (("terms", self.term, name), own) if own is not None else ((name,), getattr(self.declared, name))
-
-    def keyed(self, name: str, role: str, default: str | int = 1) -> Formula:
-        """The formula of a key for a role."""
-        path, value = self.key(name)
-        return self.parsed(*entry(path, default if value is None else value, role))
-
     def note(self, kind: str, name: str) -> None:
         self.seen.setdefault((kind, name), self.term)
-
-    def parsed(self, path: Path, text: str | int | float) -> Formula:
-        return self.objective.formula(path, text)
 
     # -- completions -----------------------------------------------------------------------------------------------
 
@@ -65,15 +51,17 @@ class Writer:
         self.note("model", model)
         whose: Completion = completion(role)
         self.note("role", role)
-        spelling = self.pen.symbol
-        given = [] if role == "prompt" else [spelling(completion("prompt").symbol())]
-        given += [self.pen.pick("c", "c")] if self.declared.control else []
-        given += [spelling(whose.symbol(self.pen.pick("<t", "<t")))] if token else []
-        y = of or spelling(whose.symbol("t" if token else ""))
-        bar = self.pen.pick(r" \mid ", "|") + self.pen.pick(", ", ",").join(given) if given else ""
-        model_text = self.pen.pick(rf"\pi_{MODELS[model].latex}" if model == "logp" else rf"\pi_{{{MODELS[model].latex}}}",
-                                   f"π_{MODELS[model].unicode}")  # fmt: skip
-        return Piece(f"{model_text}({y}{bar})")
+        spelling, given = self.pen.symbol, []
+        if role != "prompt":
+            given.append(spelling(completion("prompt").symbol()))
+        if self.declared.control:
+            given.append("c")
+        if token:
+            given.append(spelling(whose.symbol("<t")))
+        text = of or spelling(whose.symbol("t" if token else ""))
+        if given:
+            text += self.pen.pick(r" \mid ", "|") + self.pen.pick(", ", ",").join(given)
+        return Piece(f"{self.pen.symbol(MODELS[model])}({text})")
 
     def log_likelihood(self, model: str, role: str, token: bool) -> Piece:
         return Piece(self.pen.pick(r"\log", "log ") + self.likelihood(model, role, token).text, PRODUCT, "factor")
@@ -88,65 +76,23 @@ class Writer:
         if word == "log_sum_sq_probs":
             token = self.likelihood("logp", role, token=True, of="v").text
             return Piece(pick(rf"\log \sum_{{v}} {token}^{{2}}", f"log Σ_v {token}²"), PRODUCT, "summand")
-        if word in ("entropy", "ref_entropy"):
-            return Piece(pick(r"\mathrm{H}", "H") + self.pen.around("(", distribution("logp" if word == "entropy" else "ref_logp"), ")"))
-        models = ("ref_logp", "logp") if word == "kl_ref_policy" else ("logp", "ref_logp")
-        return Piece(pick(r"\mathrm{KL}", "KL") + self.pen.around("(", pick(r" \,\|\, ", " ‖ ").join(map(distribution, models)), ")"))
+        models = DISTRIBUTIONS[word]
+        name = "H" if len(models) == 1 else "KL"
+        inside = pick(r" \,\|\, ", " ‖ ").join(distribution(model) for model in models)
+        return Piece(pick(rf"\mathrm{{{name}}}", name) + self.pen.around("(", inside, ")"))
 
     def reward(self, role: str) -> Piece:
         """r(x, y), the implied reward; a term with a reward of its own adds its name."""
-        own = self.term if self.key("reward")[0][0] == "terms" or self.key("normalizer")[0][0] == "terms" else ""
+        own, name = "", self.pen.pick(r"r_\theta", "r_θ")
+        if any(self.key(key)[0][0] == "terms" for key in ("reward", "normalizer")):
+            own, name = self.term, self.pen.pick(rf"r_{{\theta,{roman(self.term)}}}", f"r_{{θ,{self.term}}}")
         self.note("reward", own)
-        name = self.pen.pick(rf"r_{{\theta,{roman(own)}}}", f"r_{{θ,{own}}}") if own else self.pen.pick(r"r_\theta", "r_θ")
         return Piece(f"{name}({self.pen.pick('x, ', 'x,')}{self.completion(role)})")
-
-    # -- what a formula speaks of ----------------------------------------------------------------------------------
-
-    def tokens(self, formula: Formula, role: str) -> str | None:
-        """Whose tokens the formula has a number for; None if it has one number."""
-        if isinstance(formula, Number):
-            return None
-        if isinstance(formula, Name):
-            return self._name_tokens(formula, formula.role or role)
-        if formula.function in REDUCTIONS:
-            return None
-        owners = (self.tokens(argument, role) for argument in formula.arguments)
-        return next((owner for owner in owners if owner is not None), None)
-
-    def _name_tokens(self, name: Name, role: str) -> str | None:
-        declared = self.declared
-        if name.name in declared.let or name.name == "reward":
-            path, value = (("let", name.name), declared.let[name.name]) if name.name in declared.let else self.key("reward")
-            return self.tokens(self.parsed(*entry(path, value, role)), role)
-        column = declared.columns.get(name.name)
-        level = column.level if column else INPUTS[name.name].level if name.name in INPUTS else ""
-        return role if level == "token" else None
-
-    def local(self, formula: Formula) -> bool:
-        """Whether the formula means the completion at hand."""
-        if isinstance(formula, Call):
-            return not formula.function.startswith("batch_") and any(self.local(a) for a in formula.arguments)
-        if isinstance(formula, Number) or formula.role or formula.name in (*self.declared.parameters, *self.declared.statistics, *GLOBAL):
-            return False
-        if formula.name in self.declared.columns:
-            return self.declared.columns[formula.name].level != "example"
-        value = self.declared.let.get(formula.name)
-        if value is None:
-            return True
-        return isinstance(value, dict) or self.local(self.parsed(("let", formula.name), value))
 
 
 def roman(name: str) -> str:
     """A name of the file, upright."""
     return rf"\mathrm{{{escaped(name)}}}"
-
-
-def entry(path: Path, value: Any, role: str) -> tuple[Path, str | int | float]:
-    """The formula for a role, and where it stands: the value itself, or the entry of a map."""
-    if not isinstance(value, dict):
-        return path, value
-    key = role if role in value else next(iter(value))
-    return (*path, key), value[key]
 
 
 class _Sentence:
@@ -171,11 +117,14 @@ class _Sentence:
         if slash:
             piece = self.pen.fraction(Piece(top), Piece(bottom))
         elif power_of_ten:
-            ten = self.pen.power(Piece("10"), Piece(str(int(exponent))))
-            piece = ten if head in ("1", "1.0") else Piece(self.pen.joined(head, ten.text), PRODUCT)
+            piece = self.pen.power(Piece("10"), Piece(str(int(exponent))))
+            if head not in ("1", "1.0"):
+                piece = Piece(self.pen.joined(head, piece.text), PRODUCT)
         else:
             piece = Piece(text)
-        return self.pen.negated(piece) if number.value < 0 else piece
+        if number.value < 0:
+            return self.pen.negated(piece)
+        return piece
 
     def name(self, name: Name) -> Piece:
         role, writer, word = name.role or self.role, self.writer, name.name
@@ -194,24 +143,34 @@ class _Sentence:
         if word == "position":
             return Piece("t")
         if word == "vocab_size":
-            return Piece(self.pen.pick("|V|", "|V|"))
-        symbol = Symbol(roman(word), word) if word != "score" else Symbol("s", "s")
-        return Piece(f"{self.pen.symbol(symbol)}({writer.completion(role)})")
+            return Piece("|V|")
+        called = "s" if word == "score" else self.pen.pick(roman(word), word)
+        return Piece(f"{called}({writer.completion(role)})")
 
     def declared(self, name: Name, role: str) -> Piece:
         """A parameter by its symbol; a let or column with the completion it is of, and t where it is one number per token."""
         writer, bare = self.writer, Name(name.name)
-        kind = "let" if name.name in writer.declared.let else "statistic" if name.name in writer.declared.statistics else "given"
-        writer.note(kind, name.name)
+        writer.note(self.kind(name.name), name.name)
         symbol = self.pen.name(writer.symbols[name.name])
         if not writer.local(bare):
             return symbol
         owner = writer.tokens(bare, role)
         if owner is None:
             return Piece(f"{symbol.text}({writer.completion(role)})")
-        plain = "_" not in symbol.text.replace(r"\_", "")
-        text = f"{symbol.text}_t" if plain else f"{{{symbol.text}}}_t" if self.pen.pick("latex", "") else f"{symbol.text},t"
-        return Piece(text if not name.role else f"{text}({writer.completion(role)})")
+        text = f"{symbol.text}_t"
+        if "_" in symbol.text.replace(r"\_", ""):  # one subscript already
+            text = self.pen.pick(f"{{{symbol.text}}}_t", f"{symbol.text},t")
+        if name.role:
+            text += f"({writer.completion(role)})"
+        return Piece(text)
+
+    def kind(self, name: str) -> str:
+        """What a name is declared as, as far as the legend tells them apart."""
+        if name in self.writer.declared.let:
+            return "let"
+        if name in self.writer.declared.statistics:
+            return "statistic"
+        return "given"
 
     # -- operators and functions -----------------------------------------------------------------------------------
 
@@ -235,9 +194,10 @@ class _Sentence:
                 return pen.negated(inner[0])
             case "pow":
                 return pen.power(*inner)
+            case "div" if isinstance(arguments[1], Number) and inner[0].reach:
+                return pen.shared(inner[1], inner[0])  # 1/2 log(...) rather than a tall fraction
             case "div":
-                # 1/2 log(...) rather than a tall fraction, where a number divides
-                return pen.shared(inner[1], inner[0]) if isinstance(arguments[1], Number) and inner[0].reach else pen.fraction(*inner)
+                return pen.fraction(*inner)
             case "lt" | "le" | "gt" | "ge":
                 return Piece(f"{inner[0].text} {pen.pick(*FUNCTIONS[formula.function].names(formula.function))} {inner[1].text}", SUM)
         return None
@@ -271,7 +231,9 @@ class _Sentence:
         if row.fence:
             return Piece(pen.around(row.fence, inner[0].text, row.fence))
         name = pen.pick(*row.names(word))
-        return Piece(name.replace("{x}", inner[0].text)) if "{x}" in name else pen.call(name, *inner)
+        if "{x}" in name:
+            return Piece(name.replace("{x}", inner[0].text))
+        return pen.call(name, *inner)
 
     def ratio(self, formula: Formula, token: bool) -> Piece | None:
         """logp - ref_logp as the logarithm of a ratio; of one token, or of the whole completion."""
@@ -297,31 +259,37 @@ class _Sentence:
 
     def over_tokens(self, word: str, inner: Formula) -> Piece:
         role = self.writer.tokens(inner, self.role)
-        role = self.role if role is None else role
+        if role is None:
+            role = self.role
         whole = self.ratio(inner, token=False)
         if whole is None and isinstance(inner, Name) and inner.name in MODELS:
             whole = self.writer.log_likelihood(inner.name, role, token=False)
         length = self.writer.length(role)
         body = whole or self.pen.total(self.pen.pick("t=1", "t"), self.write(inner), above=length.text)
-        return self.pen.shared(length, body) if word == "mean" else body
+        if word == "mean":
+            return self.pen.shared(length, body)
+        return body
 
     def over_list(self, way: str, inner: Formula) -> Piece:
         pen, writer = self.pen, self.writer
-        population = next((n.role for n in numbers_and_names(inner) if isinstance(n, Name) and n.role in LIST_POPULATIONS), None) or "all"
+        populations = [n.role for n in numbers_and_names(inner) if isinstance(n, Name) and n.role in LIST_POPULATIONS]
+        population = next(iter(populations), None) or "all"
         other, own = writer.completion(population), writer.completion(self.role)
         latex, unicode = AMONG[population]
-        index = pen.pick(rf"{other} {latex}", f"{other}{unicode}") + ("" if population == "all" else pen.pick(" ", "") + own)
+        index = pen.pick(rf"{other} {latex}", f"{other}{unicode}")
+        if population != "all":  # compared with the completion at hand
+            index += pen.pick(f" {own}", own)
         body = self.write(inner)
         if way == "logsumexp":
             inside = pen.total(index, pen.exp(body))
             return Piece(pen.pick(r"\log", "log ") + inside.text, PRODUCT, "summand")
-        return pen.total(index, body) if way == "sum" else pen.over(WAYS[way], index, body)
+        return pen.added(way, index, body)
 
     def placed(self, word: str, inner: Formula) -> Piece:
         """A rank or share in the list Y, a sort over the batch."""
-        row, body = PLACINGS[word], self.write(inner)
-        over = self.pen.pick("Y", "Y") if row.over == "list" else self.pen.pick(*BATCH)
+        row, body, over = PLACINGS[word], self.write(inner), "Y"
         if row.over == "batch":
+            over = self.pen.pick(*BATCH)
             self.writer.note("word", "batch")
         names = row.symbol.split()
         latex = " ".join(r"\log" if name == "log" else rf"\operatorname{{{name}}}" for name in names)
@@ -330,4 +298,6 @@ class _Sentence:
     def batch(self, way: str, inner: Formula, index: str) -> Piece:
         body = self.write(inner)
         self.writer.note("word", "batch")
-        return self.pen.total(index, body) if way == "sum" else self.pen.over(EXPECTATION if way == "mean" else WAYS[way], index, body)
+        if way == "mean":
+            return self.pen.over(EXPECTATION, index, body)
+        return self.pen.added(way, index, body)

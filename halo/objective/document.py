@@ -44,7 +44,7 @@ class Mark:
 
     def place(self, offset: int = 0, value: str | None = None) -> Place:
         """The place of character `offset` of the scalar `value` (which may have been folded by YAML)."""
-        index = self.start + (1 if self.quoted else 0)
+        index = self.start + self.quoted  # past the quotation mark
         raw = self.document.text[index : self.end]
         if value is None or raw.startswith(value[: offset + 1]):
             return self.document.place(index + offset)
@@ -81,8 +81,9 @@ def read_document(text: str, name: str, error: type[HaloError] = ObjectiveError)
         node = _composed(text, fail)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
-        what = " ".join(str(problem.problem or problem.context).split())
-        hint = "quote the formula" if "mapping values" in what or "character" in what else ""
+        what, hint = " ".join(str(problem.problem or problem.context).split()), ""
+        if "mapping values" in what or "character" in what:
+            hint = "quote the formula"
         raise fail("yaml-syntax", f"not YAML: {what}", mark.index if mark else 0, hint) from None
     except yaml.YAMLError as problem:  # a control character: no mark
         raise error("yaml-syntax", f"not YAML: {str(problem).splitlines()[0]}", place=Place(name)) from None
@@ -175,7 +176,9 @@ class _Reader:
             raise self.fail("formula-limit", f"a number of {len(text)} digits", node.start_mark.index, f"at most {MAX_DIGITS} are read")
         if _INTEGER.fullmatch(text):
             return int(text)
-        return float(text) if _NUMBER.fullmatch(text) else text
+        if _NUMBER.fullmatch(text):
+            return float(text)
+        return text
 
 
 def _aligned(raw: str, value: str, offset: int) -> int:

@@ -19,6 +19,7 @@ MAX_NODES = 400
 MAX_DEPTH = 40
 MAX_MAGNITUDE = 10**9
 MAX_EXPONENT = 64
+FLOAT_DIGITS = 300  # a float goes to 10**308
 
 OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow", ast.USub: "neg",
@@ -109,38 +110,52 @@ def to_text(formula: Formula, outer: int = -1) -> str:
         return str(formula)
     if isinstance(formula, Number):
         text = number_text(formula.value)
-        return f"({text})" if outer > _tightness(text) else text
+        return _within(outer, text, _tightness(text))
     if formula.function == "neg":
-        inner = f"-{to_text(formula.arguments[0], PRECEDENCE['neg'])}"
-        return f"({inner})" if outer > PRECEDENCE["add"] else inner
+        return _within(outer, f"-{to_text(formula.arguments[0], PRECEDENCE['neg'])}", PRECEDENCE["add"])
     if formula.function not in SYMBOLS:
         return f"{formula.function}({', '.join(to_text(a) for a in formula.arguments)})"
     level = PRECEDENCE[formula.function]
     left, right = formula.arguments
-    left_level = level + 1 if formula.function in RIGHT_TO_LEFT or level == 0 else level
-    right_level = level if formula.function in RIGHT_TO_LEFT else level + 1
-    inner = to_text(left, left_level) + SYMBOLS[formula.function] + to_text(right, right_level)
-    return f"({inner})" if level < outer else inner
+    tight_left = formula.function in RIGHT_TO_LEFT or level == 0  # a comparison takes none on either side
+    tight_right = formula.function not in RIGHT_TO_LEFT
+    inner = to_text(left, level + tight_left) + SYMBOLS[formula.function] + to_text(right, level + tight_right)
+    return _within(outer, inner, level)
+
+
+def _within(outer: int, text: str, level: int) -> str:
+    """The text in parentheses where what is around it binds more tightly."""
+    if outer > level:
+        return f"({text})"
+    return text
 
 
 def _tightness(number: str) -> int:
     """How tightly the text of a number binds: `1/3` is a division, `-2` a negation, 2 an atom."""
-    return PRECEDENCE["div"] if "/" in number else PRECEDENCE["neg"] if number.startswith("-") else PRECEDENCE["pow"] + 1
+    if "/" in number:
+        return PRECEDENCE["div"]
+    if number.startswith("-"):
+        return PRECEDENCE["neg"]
+    return PRECEDENCE["pow"] + 1
 
 
 def number_text(value: Fraction) -> str:
     """The shortest exact decimal of a fraction, or `1/3` where there is none; always a text that `parse` reads back."""
     if value.denominator == 1 and abs(value) <= MAX_MAGNITUDE:
         return str(value.numerator)
-    as_float = repr(float(value)) if abs(value) < 10**300 else ""
-    if as_float and Fraction(as_float) == value:
-        return as_float if abs(value) <= MAX_MAGNITUDE or "e" in as_float else f"{as_float}e0"
-    numerator, denominator = (_whole_text(n) for n in value.as_integer_ratio())
-    return numerator if denominator == "1" else f"{numerator}/{denominator}"
+    if abs(value) < 10**FLOAT_DIGITS:
+        as_float = repr(float(value))
+        if Fraction(as_float) == value:
+            return _marked(as_float, value)
+    numerator, denominator = (_marked(str(n), n) for n in value.as_integer_ratio())
+    return f"{numerator}/{denominator}".removesuffix("/1")
 
 
-def _whole_text(number: int) -> str:
-    return str(number) if abs(number) <= MAX_MAGNITUDE else f"{number}e0"
+def _marked(text: str, value: Fraction | int) -> str:
+    """A large number is read only with an exponent: `e0` is one."""
+    if -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE or "e" in text:
+        return text
+    return f"{text}e0"
 
 
 def _prescan(text: str) -> None:
@@ -241,7 +256,7 @@ class _Walker:
             raise FormulaError("formula-syntax", f"{node.value!r} is not a number", at)
         source = self.text[at : at + (node.end_col_offset or 0) - node.col_offset]
         exponent = re.search(r"[eE]([-+]?\d+)$", source)
-        if exponent and abs(int(exponent[1])) > 300:
+        if exponent and abs(int(exponent[1])) > FLOAT_DIGITS:
             raise FormulaError("formula-limit", f"{source} is past the range of a float", at)
         value = Fraction(source.replace("_", ""))
         if abs(value) > MAX_MAGNITUDE and not exponent:
@@ -249,7 +264,7 @@ class _Walker:
         return self._in_range(value, at)
 
     def _in_range(self, value: Fraction, at: int) -> Number:
-        if value and not Fraction(10) ** -300 <= abs(value) <= Fraction(10) ** 300:
+        if value and not Fraction(10) ** -FLOAT_DIGITS <= abs(value) <= Fraction(10) ** FLOAT_DIGITS:
             raise FormulaError("formula-limit", "a number past the range of a float", at)
         return Number(value, at)
 
@@ -264,7 +279,9 @@ class _Walker:
         return Name(self._identifier(node.attr, at), self._identifier(node.value.id, at), at)
 
     def _negated(self, inner: Formula, at: int) -> Formula:
-        return Number(-inner.value, at) if isinstance(inner, Number) else Call("neg", (inner,), at)
+        if isinstance(inner, Number):
+            return Number(-inner.value, at)
+        return Call("neg", (inner,), at)
 
     def _binary(self, node: ast.BinOp, at: int, depth: int) -> Formula:
         left, right = self.walk(node.left, depth + 1), self.walk(node.right, depth + 1)

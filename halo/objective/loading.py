@@ -46,7 +46,9 @@ class Objective:
     def key_place(self, path: Path) -> Place:
         """Where the key (or list entry) at the end of `path` stands."""
         mark = self.marks.get((*path, "")) or self.marks.get(path)
-        return mark.place() if mark else self.place(path)
+        if mark is None:
+            return self.place(path)
+        return mark.place()
 
     def formula(self, path: Path, text: str | int | float) -> Formula:
         """Parses the formula at `path`. Raises ObjectiveError at its very column."""
@@ -113,7 +115,9 @@ def _document(source: str | FilePath | Mapping[str, Any], find: Find) -> Documen
 
 def _hint_of(find: Find, name: str) -> str:
     names = getattr(find, "names", None)
-    return nearest(name, names()) if names else ""
+    if names is None:
+        return ""
+    return nearest(name, names())
 
 
 def read_text(path: FilePath, error: type[HaloError], what: str) -> str:
@@ -235,8 +239,8 @@ def _child(schema: dict[str, Any], node: dict[str, Any], part: str) -> dict[str,
 
 def _at(values: Any, path: Path) -> Any:
     for part in path:
-        there = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int) and part < len(values)
-        if not there:
+        in_list = isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if not in_list and not (isinstance(values, dict) and part in values):
             return None
         values = values[part]
     return values

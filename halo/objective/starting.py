@@ -29,8 +29,10 @@ def starting_text(name: str, base: Objective) -> str:
 
 
 def _entry(key: str, value: Any) -> list[str]:
-    meaning = Declaration.model_fields[key].description
-    return [*([f"# {meaning}"] if meaning else []), *lines_of(key, value)]
+    lines, meaning = lines_of(key, value), Declaration.model_fields[key].description
+    if meaning:
+        lines.insert(0, f"# {meaning}")
+    return lines
 
 
 def lines_of(key: str, value: Any) -> list[str]:

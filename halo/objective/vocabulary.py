@@ -78,7 +78,7 @@ INPUTS: dict[str, Input] = {
     "kl_policy_ref": Input("token", -1, "KL(policy || reference) of the next token", "vocabulary", policy=True, reference=True),
     "position": Input("token", 1, "1 for the first completion token, 2 for the next, ..."),
     "length": Input("completion", 1, "number of scored tokens"),
-    "score": Input("completion", 0, "an external judge's number"),
+    "score": Input("completion", 0, "the number that a scorer or a person gave"),
     "vocab_size": Input("batch", 0, "number of tokens that the model's head chooses from"),
 }  # fmt: skip
 
@@ -101,7 +101,9 @@ REDUCTIONS: dict[str, Reduction] = {
 }
 
 PLACINGS: dict[str, Placing] = {
-    "list_rank": Placing("list", "1 + how many of the list are higher, or equal and earlier; a count, so no gradient", "rank", symbol="rank"),
+    "list_rank": Placing(
+        "list", "1 + how many of the list are higher, or equal and earlier; a count, so no gradient", "rank", symbol="rank"
+    ),
     "list_softmax": Placing("list", "exp(x) divided by its sum over the list", function="sigmoid", symbol="softmax"),
     "list_log_softmax": Placing("list", "the logarithm of list_softmax", function="logsigmoid", symbol="log softmax"),
     "batch_sort": Placing("batch", "the numbers of all examples in rising order; equal ones stay in their order", "sort", symbol="sort"),

@@ -76,7 +76,7 @@ class Supplied:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The plugins that work; those that cannot be imported, with the reason; names switched off; what is wrong with those that were loaded."""
+    """The plugins that work; those that cannot be imported, with the reason; names switched off; what is wrong with those loaded."""
 
     manager: pluggy.PluginManager
     owners: dict[str, Owner] = field(default_factory=dict)

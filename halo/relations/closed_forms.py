@@ -9,36 +9,60 @@ from fractions import Fraction
 from halo.analysis.scalar import Scalars
 from halo.compiler.graph import Node
 
+FITTED = 1e-6
+"""How exact a fitted value is, of 1 or itself: gradients agree to `substitution.CLOSE`, and a value moves some hundred times as far."""
+DENOMINATOR, LARGEST = 48, 1000
+"""Of a number in a substitution that people write: thirds, sixteenths; a larger one that fits is a coincidence of floats."""
+POWER, HALVES = 4, 1e-4
+"""The largest power of a parameter in one, and how near twice a power is to a whole number: a logarithm of values loses two more digits."""
+
 
 def _rational(x: float) -> Fraction | None:
-    near = Fraction(x).limit_denominator(48)
-    return near if abs(float(near) - x) <= 1e-6 * max(1.0, abs(x)) and abs(near) < 1000 else None
+    near = Fraction(x).limit_denominator(DENOMINATOR)
+    if abs(near) >= LARGEST or not _equal(float(near), x):
+        return None
+    return near
+
+
+def _equal(a: float, b: float) -> bool:
+    return abs(a - b) <= FITTED * max(1.0, abs(b))
 
 
 def constant_form(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
-    same = all(abs(v - values[0]) <= 1e-6 * max(1.0, abs(v)) for v in values)
-    number = _rational(values[0]) if same else None
-    return None if number is None else s.number(number)
+    """One number for all values of the parameters `names`, which stand in `rows`."""
+    if not all(_equal(values[0], v) for v in values):
+        return None
+    number = _rational(values[0])
+    if number is None:
+        return None
+    return s.number(number)
 
 
 def monomial_form(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
+    """A number times powers of the parameters; row i + 1 differs from the first in parameter i alone."""
     if any(v <= 0 for v in values) or any(x <= 0 for row in rows for x in row):
         return None
     powers = []
     for i in range(len(names)):
         power = math.log(values[i + 1] / values[0]) / math.log(rows[i + 1][i] / rows[0][i])
-        if abs(2 * power - round(2 * power)) > 1e-4 or abs(power) > 4:
+        if abs(2 * power - round(2 * power)) > HALVES or abs(power) > POWER:
             return None
         powers.append(Fraction(round(2 * power), 2))
     factors = [v / math.prod(x ** float(p) for x, p in zip(row, powers, strict=True)) for row, v in zip(rows, values, strict=True)]
-    number = _rational(factors[0]) if max(factors) - min(factors) <= 1e-6 * abs(factors[0]) else None
-    return None if number is None else _product(s, names, powers, number)
+    if max(factors) - min(factors) > FITTED * abs(factors[0]):
+        return None
+    number = _rational(factors[0])
+    if number is None:
+        return None
+    return _product(s, names, powers, number)
 
 
 def _product(s: Scalars, names: Sequence[Node], powers: Sequence[Fraction], number: Fraction) -> Node:
     above, below = s.number(number.numerator), s.number(number.denominator)
     for name, power in zip(names, powers, strict=True):
-        raised = s.call("pow", name, s.number(abs(power))) if abs(power) != 1 else name
+        raised = name
+        if abs(power) != 1:
+            raised = s.call("pow", name, s.number(abs(power)))
         if power > 0:
             above = s.call("mul", above, raised)
         elif power < 0:
@@ -47,6 +71,7 @@ def _product(s: Scalars, names: Sequence[Node], powers: Sequence[Fraction], numb
 
 
 def affine_form(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
+    """A number plus multiples of the parameters."""
     total, rest = s.number(0), values[0]
     slopes = []
     for i, name in enumerate(names):
@@ -55,9 +80,13 @@ def affine_form(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float
             return None
         slopes.append(float(slope))
         rest -= float(slope) * rows[0][i]
-        total = s.call("add", total, s.call("mul", s.number(slope), name)) if slope else total
+        if slope:
+            total = s.call("add", total, s.call("mul", s.number(slope), name))
     constant = _rational(rest)
     if constant is None:
         return None
-    sure = all(abs(float(constant) + math.fsum(a * x for a, x in zip(slopes, row, strict=True)) - v) < 1e-6 for row, v in zip(rows, values, strict=True))
-    return s.call("add", s.number(constant), total) if sure else None
+    for row, value in zip(rows, values, strict=True):
+        there = float(constant) + math.fsum(a * x for a, x in zip(slopes, row, strict=True))
+        if not abs(there - value) < FITTED:
+            return None
+    return s.call("add", s.number(constant), total)

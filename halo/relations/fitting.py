@@ -12,6 +12,7 @@ Residuals = Callable[[Sequence[float]], list[float]]
 ITERATIONS = 40
 ENOUGH = 1e-12  # a sum of some dozen relative residuals is not known better than this in floats
 FIRST_DAMPING, LAST_DAMPING = 1e-3, 1e8  # past the last one a step is too short to change anything
+LESS, MORE = 10, 8  # the damping is divided or multiplied by: the usual tenfold, and a little less back, so that none is tried twice
 FAR, SLOW, PATIENCE = 1e-3, 0.99, 6  # while the error is above FAR, so many steps may fail to lessen it by 1 %
 STEP = 1e-6  # of the differences that stand for derivatives: near the root of what a float resolves, times what a residual loses
 FLOOR = 1e-7  # damping of a parameter that moves nothing: its square is far below any slope that does
@@ -26,7 +27,10 @@ class Fit:
 
 
 def fit(residuals: Residuals, start: Sequence[float], free: Sequence[int], inside: Callable[[int, float], float]) -> Fit | None:
-    """Moves the `free` parameters from `start`; `inside` puts a value into the range of a parameter. None: no slope at a place on the way."""
+    """Moves the `free` parameters from `start`; `inside` puts a value into the range of a parameter.
+
+    None: there is no slope at a place on the way.
+    """
     values, rest, damping, stalled = list(start), residuals(start), FIRST_DAMPING, 0
     error = _size(rest)
     for _ in range(ITERATIONS):
@@ -39,16 +43,21 @@ def fit(residuals: Residuals, start: Sequence[float], free: Sequence[int], insid
         for i, step in zip(free, _damped_step(columns, rest, damping), strict=True):
             trial[i] = inside(i, values[i] - step)
         after = residuals(trial)
-        stalled = stalled + 1 if error > FAR and _size(after) > SLOW * error else 0
-        if _size(after) < error:
-            values, rest, error, damping = trial, after, _size(after), damping / 10
+        if error > FAR and _size(after) > SLOW * error:
+            stalled += 1
         else:
-            damping *= 8
+            stalled = 0
+        if _size(after) < error:
+            values, rest, error, damping = trial, after, _size(after), damping / LESS
+        else:
+            damping *= MORE
     return Fit(values, error)
 
 
 def _size(rest: Sequence[float]) -> float:
-    return math.sqrt(math.fsum(r * r for r in rest)) if rest else math.inf
+    if not rest:
+        return math.inf
+    return math.sqrt(math.fsum(r * r for r in rest))
 
 
 def _slope(

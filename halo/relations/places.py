@@ -32,5 +32,8 @@ def places(box: Mapping[Node, Span], names: Sequence[Node], count: int) -> list[
     found = []
     for _ in range(count):
         point = {name: sampled(box.get(name, REALS), next(numbers)) for name in names}
-        found.append({name: Fraction(1 + next(numbers) % 5) if name.data == "length" else x for name, x in point.items()})
+        for name in point:
+            if name.data == "length":
+                point[name] = Fraction(1 + next(numbers) % 5)
+        found.append(point)
     return found

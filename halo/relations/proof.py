@@ -51,7 +51,9 @@ class Prover:
             declared = self.right.view.graph.parameters[name].domain
             if not within(Calculus(self.view.box).span(value), Span.of(Interval.parse(declared))):
                 return f"{name} outside its domain {declared}"
-        return "" if Calculus(self.view.box).span(candidate.scale).positive else "a factor that is not positive"
+        if not Calculus(self.view.box).span(candidate.scale).positive:
+            return "a factor that is not positive"
+        return ""
 
     def proved(self, candidate: Candidate) -> Proved | None:
         """The candidate with its proof, or None if there is none."""

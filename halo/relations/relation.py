@@ -15,7 +15,8 @@ from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.budgets import MAX_CANDIDATES
 from halo.analysis.scalar import is_number
 from halo.clock import SECONDS, answers
-from halo.compiler.graph import Node, text
+from halo.compiler.graph import Node
+from halo.compiler.graph_text import text
 from halo.relations.exclusion import Exclusion, Witness
 from halo.relations.proof import Proved, Prover
 from halo.relations.rewriting import NotPairs, Unreadable
@@ -59,7 +60,8 @@ class Relation:
 
     def __str__(self) -> str:
         lines = [f"{self.word}: {self.sentence}", *(f"  {h}" for h in self.hypotheses)]
-        lines += [f"  {self.reason}"] if self.reason else []
+        if self.reason:
+            lines.append(f"  {self.reason}")
         lines += [f"    {name} = {value}" for name, value in self.witness.items()]
         return "\n".join(lines) + "\n"
 
@@ -68,22 +70,31 @@ def relation(left: Side, right: Side) -> Relation:
     """Decides how two objectives are related."""
     readings = _readings(left, right)
     if isinstance(readings, str):
-        return Relation(left.name, right.name, "incomparable", f"{left.name} and {right.name} cannot be compared", reason=readings)
+        return _incomparable(left, right, readings)
     hypotheses = tuple(_hypotheses(left, right, readings))
     try:
         mine = signal(left, readings[0])
         other = signal(right, readings[1], mine.view, MARK)
         return _decided(mine, other, hypotheses)
     except NotPairs as problem:
-        return Relation(left.name, right.name, "incomparable", f"{left.name} and {right.name} cannot be compared", reason=str(problem))
+        return _incomparable(left, right, str(problem))
     except (Unreadable, OutOfReach) as problem:
-        return Relation(left.name, right.name, "undecided", f"how {left.name} and {right.name} are related", hypotheses=hypotheses, reason=str(problem))
+        return _undecided(left, right, str(problem), hypotheses)
 
 
 def related(left: Side, right: Side, seconds: float = SECONDS) -> Relation:
     """As `relation`, in a process of its own that is ended after so many seconds."""
-    stopped = Relation(left.name, right.name, "undecided", f"how {left.name} and {right.name} are related", reason=f"stopped by the clock after {seconds:g} s")
+    stopped = _undecided(left, right, f"stopped by the clock after {seconds:g} s")
     return next(answers(_only, (left, right), seconds), stopped)
+
+
+def _incomparable(left: Side, right: Side, reason: str) -> Relation:
+    return Relation(left.name, right.name, "incomparable", f"{left.name} and {right.name} cannot be compared", reason=reason)
+
+
+def _undecided(left: Side, right: Side, reason: str, hypotheses: tuple[str, ...] = ()) -> Relation:
+    said = f"how {left.name} and {right.name} are related"
+    return Relation(left.name, right.name, "undecided", said, hypotheses=hypotheses, reason=reason)
 
 
 def _only(left: Side, right: Side) -> Iterator[Relation]:
@@ -123,17 +134,18 @@ def _decided(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Relati
     backward, missed_too = special_case(right, left)
     if forward and backward:
         return _related(mutual_word(forward), left, right, left, right, forward, hypotheses)
-    if forward or backward:
-        special, general, proved = (left, right, forward) if forward else (right, left, backward)
-        assert proved is not None
-        return _related("special-case", left, right, special, general, proved, hypotheses)
-    names = left.side.name, right.side.name
+    if forward:
+        return _related("special-case", left, right, left, right, forward, hypotheses)
+    if backward:
+        return _related("special-case", left, right, right, left, backward, hypotheses)
     witness = _apart(left, right)
     if witness:
+        names = left.side.name, right.side.name
+        said = f"no parameters make {names[0]} and {names[1]} the same"
         reason, numbers = _filled(witness, *names)
-        return Relation(*names, "different", f"no parameters make {names[0]} and {names[1]} the same", hypotheses=hypotheses, reason=reason, witness=numbers)
+        return Relation(*names, "different", said, hypotheses=hypotheses, reason=reason, witness=numbers)
     reason = "; ".join(dict.fromkeys(filter(None, (missed, missed_too)))) or "no substitution was found, and none was excluded"
-    return Relation(*names, "undecided", f"how {names[0]} and {names[1]} are related", hypotheses=hypotheses, reason=reason)
+    return _undecided(left.side, right.side, reason, hypotheses)
 
 
 def special_case(left: Signal, right: Signal) -> tuple[Proved | None, str]:
@@ -154,8 +166,9 @@ def special_case(left: Signal, right: Signal) -> tuple[Proved | None, str]:
 def _apart(left: Signal, right: Signal) -> Witness | None:
     """A witness in both directions; the first is told."""
     first = Exclusion(left, right).witness()
-    second = Exclusion(right, left).witness() if first else None
-    return first if first and second else None
+    if first and Exclusion(right, left).witness():
+        return first
+    return None
 
 
 def _filled(witness: Witness, left: str, right: str) -> tuple[str, dict[str, str]]:
@@ -178,10 +191,14 @@ def mutual_word(proved: Proved) -> Word:
         return "renamed"
     if not is_number(proved.candidate.scale, 1):
         return "scaled"
-    return "equal" if proved.values else "shifted"
+    if not proved.values:
+        return "shifted"
+    return "equal"
 
 
-def _related(word: Word, left: Signal, right: Signal, special: Signal, general: Signal, proved: Proved, hypotheses: tuple[str, ...]) -> Relation:
+def _related(
+    word: Word, left: Signal, right: Signal, special: Signal, general: Signal, proved: Proved, hypotheses: tuple[str, ...]
+) -> Relation:
     return Relation(
         left.side.name, right.side.name, word, sentence(special.side.name, general, proved), special.side.name, general.side.name,
         {name: _formula(value) for name, value in proved.candidate.values.items()},
@@ -191,11 +208,16 @@ def _related(word: Word, left: Signal, right: Signal, special: Signal, general: 
 
 def sentence(special: str, general: Signal, proved: Proved) -> str:
     """`mine is simpo with gamma = 2 * beta * m`."""
-    scale = proved.candidate.scale
-    times = "" if is_number(scale, 1) else f"{_grouped(scale)} times "
+    scale, said = proved.candidate.scale, f"{special} is "
+    if not is_number(scale, 1):
+        said += f"{_grouped(scale)} times "
+    said += general.side.name
     given = _written(proved.candidate.values, general)
-    shift = "" if proved.values else ", up to what has no gradient"
-    return f"{special} is {times}{general.side.name}{f' with {given}' if given else ''}{shift}"
+    if given:
+        said += f" with {given}"
+    if not proved.values:
+        said += ", up to what has no gradient"
+    return said
 
 
 def _written(values: Mapping[str, Node], general: Signal) -> str:
@@ -205,7 +227,9 @@ def _written(values: Mapping[str, Node], general: Signal) -> str:
 
 def _grouped(node: Node) -> str:
     written = _formula(node)
-    return f"({written})" if " + " in written or " - " in written else written
+    if " + " in written or " - " in written:
+        return f"({written})"
+    return written
 
 
 def _formula(node: Node) -> str:
@@ -213,4 +237,7 @@ def _formula(node: Node) -> str:
 
 
 def _bare(node: Node) -> str:
-    return str(node.data).removesuffix(MARK) if node.op == "parameter" else ""
+    """The name of a parameter; of any other formula none."""
+    if node.op != "parameter":
+        return ""
+    return str(node.data).removesuffix(MARK)

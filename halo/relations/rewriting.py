@@ -9,7 +9,8 @@ from typing import Any
 from halo.analysis.scalar import topological_scalar
 from halo.checks.scalars.inputs import SUM_OF, SUMMED, is_policy
 from halo.checks.scalars.view import View
-from halo.compiler.graph import Node, text, topological
+from halo.compiler.graph import Node, topological
+from halo.compiler.graph_text import text
 
 
 class Unreadable(Exception):
@@ -29,7 +30,8 @@ def masks_in(node: Node) -> str:
 
 def moved(view: View, node: Node, slots: Mapping[str, str]) -> Node:
     """The scalar with its quantities read from other slots."""
-    return rewritten(view, node, {n: _in_slot(view, n, slots[n.slot]) for n in topological([node]) if n.op == "input" and n.slot in slots}, slots)
+    inputs = [n for n in topological([node]) if n.op == "input" and n.slot in slots]
+    return rewritten(view, node, {n: _in_slot(view, n, slots[n.slot]) for n in inputs}, slots)
 
 
 def _in_slot(view: View, node: Node, slot: str) -> Node:
@@ -78,7 +80,11 @@ def attached(node: Node) -> list[Node]:
 
 
 def _outside_stop(node: Node) -> list[Node]:
-    return [node] if node.op == "stop" else [node, *(n for a in node.args for n in _outside_stop(a))]
+    found = [node]
+    if node.op != "stop":
+        for argument in node.args:
+            found += _outside_stop(argument)
+    return found
 
 
 def stops(node: Node) -> list[Node]:
@@ -88,7 +94,8 @@ def stops(node: Node) -> list[Node]:
 
 def one_token(view: View, node: Node) -> Node:
     """The loss on completions of one token each, where every sum over tokens is its only summand. Raises Unreadable."""
-    found = {n: _only_token(view, n) for n in topological([node]) if n.op == "input" and ("token" in n.axes or n.data in ("length", "positions"))}
+    inputs = [n for n in topological([node]) if n.op == "input"]
+    found = {n: _only_token(view, n) for n in inputs if "token" in n.axes or n.data in ("length", "positions")}
     for inner in topological([node]):
         if inner.op == "reduce":
             if inner.batch or inner.data not in ("total", "mean"):
@@ -101,4 +108,6 @@ def _only_token(view: View, node: Node) -> Node:
     if node.data in ("length", "position", "positions"):
         return view.s.number(1)
     summed = view.s.variable(SUMMED.get(str(node.data), f"{SUM_OF}{node.data}"), node.slot)
-    return summed if summed in view.box else view.declare(summed, view.box[node])
+    if summed in view.box:
+        return summed
+    return view.declare(summed, view.box[node])

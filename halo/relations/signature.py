@@ -17,7 +17,8 @@ from halo.analysis.ranges import NEGATIVE, POSITIVE, Span
 from halo.analysis.scalar import is_number
 from halo.checks.scalars.inputs import MEMBERS, Where
 from halo.checks.scalars.view import View
-from halo.compiler.graph import Node, policy_slots, text, topological
+from halo.compiler.graph import Node, policy_slots, topological
+from halo.compiler.graph_text import text
 from halo.compiler.pipeline import CompiledObjective
 from halo.objective.feedback import Feedback
 from halo.objective.schema import Interval
@@ -46,7 +47,7 @@ class Side:
     def name(self) -> str:
         """How the comparison calls it: `cdpo`, `dpo@uniform-token,beta=1`."""
         more = [*filter(None, [self.reference]), *(f"{name}={value}" for name, value in self.pins.items())]
-        return self.compiled.objective.name + ("@" + ",".join(more) if more else "")
+        return "@".join(filter(None, [self.compiled.objective.name, ",".join(more)]))
 
     @property
     def feedback(self) -> Feedback:
@@ -145,21 +146,22 @@ class _Reader:
 
     def alone(self) -> tuple[Node, ...]:
         """The loss of one example, for each label."""
-        spots = [Where("best", "worst", MEMBERS["best"])] if self.view.is_list else self.spots
-        view = self.view.variant(alone=True)
-        losses = tuple(view.scalar(self.view.graph.loss, spot) for spot in spots)
         if self.reading == "pairs":
-            return tuple(self._over(nodes, key) for key, nodes in [self._sum_of_ratios()])
-        return tuple(self._renamed(loss, PAIR) for loss in losses) if self.view.is_list else losses
+            return (self._sum_of_ratios(),)
+        view = self.view.variant(alone=True)
+        if not self.view.is_list:
+            return tuple(view.scalar(self.view.graph.loss, spot) for spot in self.spots)
+        ends = view.scalar(self.view.graph.loss, Where("best", "worst", MEMBERS["best"]))
+        return (self._renamed(ends, PAIR),)
 
-    def _sum_of_ratios(self) -> tuple[Key, tuple[Node, ...]]:
+    def _sum_of_ratios(self) -> Node:
         s, total = self.view.s, self.view.s.number(0)
-        for key, nodes in self.parts().items():
-            total = s.call("add", total, self._over(nodes, key))
-        return ((), ()), (total,)
-
-    def _over(self, nodes: tuple[Node, ...], key: Key) -> Node:
-        return self.view.s.call("div", nodes[0], key[0][0]) if key[0] else nodes[0]
+        for (counts, _), nodes in self.parts().items():
+            summand = nodes[0]
+            if counts:
+                summand = s.call("div", summand, counts[0])
+            total = s.call("add", total, summand)
+        return total
 
     def parts(self) -> dict[Key, tuple[Node, ...]]:
         """The loss as sums over examples, by what they are divided by."""
@@ -171,8 +173,9 @@ class _Reader:
                 key = (tuple(self._renamed(count, PAIR) for count in key[0]), key[1])
                 nodes = tuple(self._renamed(node, PAIR) for node in nodes)
             key, nodes = self._normal(key, nodes)
-            known = found.get(key)
-            found[key] = nodes if known is None else tuple(self.view.s.call("add", a, b) for a, b in zip(known, nodes, strict=True))
+            if key in found:
+                nodes = tuple(self.view.s.call("add", a, b) for a, b in zip(found[key], nodes, strict=True))
+            found[key] = nodes
         return found
 
     def _normal(self, key: Key, nodes: tuple[Node, ...]) -> tuple[Key, tuple[Node, ...]]:
@@ -187,11 +190,12 @@ class _Reader:
         """Labelled examples two by two: the desirable one is chosen, the undesirable one rejected."""
         if any(n.op == "reduce" and n.batch for node in nodes for n in topological([node])):
             raise NotPairs("what a batch of labelled examples shares does not split into pairs")
+        s, (counts, path) = self.view.s, key
         slots = [{"completion": PAIR[label]} for label in self.view.graph.feedback.labels]
-        moved = [self._renamed(node, names) for names, node in zip(slots, nodes, strict=True)]
-        counts = [self._renamed(node, names) for names, node in zip(slots, key[0], strict=False)]
-        add = self.view.s.call
-        return ((add("add", *counts),) if counts else (), key[1]), (add("add", *moved),)
+        whole = s.call("add", *(self._renamed(node, names) for names, node in zip(slots, nodes, strict=True)))
+        if counts:
+            counts = (s.call("add", *(self._renamed(node, names) for names, node in zip(slots, counts, strict=False))),)
+        return (counts, path), (whole,)
 
     def _renamed(self, node: Node, slots: Mapping[str, str]) -> Node:
         return moved(self.view, node, slots)
@@ -200,7 +204,8 @@ class _Reader:
 
     def _outside(self, node: Node) -> list[tuple[Key, tuple[Node, ...]]]:
         """Summands of a loss that still runs over the batch."""
-        match node.data if node.op == "apply" else node.op:
+        called = node.data if node.op == "apply" else node.op
+        match called:
             case "add":
                 return [entry for a in node.args for entry in self._outside(a)]
             case "div" if node.args[1].op == "examples":
@@ -232,9 +237,10 @@ class _Reader:
         generic = self.view.is_list and self.reading == "own"
         if not generic:
             return [((counts, ()), tuple(self.view.scalar(node, spot) for spot in self.spots))]
-        steps = tuple(axis for axis in node.over if axis != "example")
-        path = (f"total[{', '.join(steps)}]{masks_in(node)}",) if steps else ()
-        return self._through_list(node.args[0], counts, path)
+        steps = [axis for axis in node.over if axis != "example"]
+        if not steps:
+            return self._through_list(node.args[0], counts, ())
+        return self._through_list(node.args[0], counts, (f"total[{', '.join(steps)}]{masks_in(node)}",))
 
     def _through_list(self, node: Node, counts: tuple[Node, ...], path: tuple[str, ...]) -> list[tuple[Key, tuple[Node, ...]]]:
         """Sums and means over a list of any length, down to the item of the generic completion or pair."""
@@ -243,8 +249,9 @@ class _Reader:
         if node.op == "reduce" and not node.batch and node.data in ("total", "mean") and {"list", "other"} & set(node.over):
             step = f"{node.data}[{', '.join(node.over)}]{masks_in(node)}"
             return self._through_list(node.args[0], counts, (*path, step))
-        pairs = "other" in node.axes or any("chosen" in step or "other" in step for step in path)
-        spot = Where("chosen", "rejected") if pairs else Where("completion", "other")
+        spot = Where("completion", "other")
+        if "other" in node.axes or any("chosen" in step or "other" in step for step in path):  # of pairs
+            spot = Where("chosen", "rejected")
         return [((counts, path), (self.view.scalar(node, spot),))]
 
     def _whole(self, node: Node) -> tuple[Node, ...]:

@@ -15,7 +15,7 @@ from itertools import islice, product
 
 from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.points import walk
-from halo.analysis.scalar import topological_scalar, variables
+from halo.analysis.scalar import topological_scalar, variables, variables_of
 from halo.analysis.values import Program
 from halo.checks.scalars.inputs import is_policy
 from halo.checks.scalars.view import View
@@ -29,6 +29,8 @@ from halo.relations.signature import Signal
 
 CLOSE = 1e-8  # relative: gradients in floats, of exponentials that may cancel, agree to about half their digits
 COMBINATIONS = 48  # of simple choices that are looked at before anything is fitted
+STEPS = (0.37, 1.9)  # by which a log-probability is multiplied: up and down, and by no round number
+NEAR = 0.05  # residuals of the best fit above which no value of the parameters comes near, so that pinning one is not tried either
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Candidate:
 class Teaching:
     """One side in floats: its gradients, or with kinks the differences of its values, at fixed points of data."""
 
-    def __init__(self, view: View, losses: Sequence[Node], parameters: Sequence[Node], policy: Sequence[Node], data: Sequence[Node]) -> None:
-        self.parameters, self.kinked = list(parameters), False
+    def __init__(
+        self, view: View, losses: Sequence[Node], parameters: Sequence[Node], policy: Sequence[Node], data: Sequence[Node]
+    ) -> None:
         self.kinked = any(n.op == "apply" and kinked(n.data) for loss in losses for n in topological_scalar(loss))
         self.points = [[float(point[v]) for v in data] for point in places(view.box, data, PLACES)]
         self.policy = [list(data).index(v) for v in policy]
-        self.slopes = Program([view.unstopped(view.s.derivative(loss, v)) for loss in losses for v in policy], [*data, *parameters], DOUBLES)
+        gradients = [view.unstopped(view.s.derivative(loss, v)) for loss in losses for v in policy]
+        self.slopes = Program(gradients, [*data, *parameters], DOUBLES)
         self.frozen = _Frozen(view, losses, data, parameters)
 
     def __call__(self, values: Sequence[float], increments: bool) -> list[float]:
@@ -71,8 +75,9 @@ class _Frozen:
         held = [*values, *self.detached([*point, *values])]
         base = self.losses([*point, *held])
         result = []
-        for i, step in ((i, step) for i in policy for step in (0.37, 1.9)):
-            there = [x * step if j == i else x for j, x in enumerate(point)]
+        for i, step in product(policy, STEPS):
+            there = list(point)
+            there[i] *= step
             result += [after - before for before, after in zip(base, self.losses([*there, *held]), strict=True)]
         return result
 
@@ -88,21 +93,23 @@ class Search:
     def __post_init__(self) -> None:
         view, sides = self.left.view, (self.left, self.right)
         losses = [short(view, side.alone) for side in sides]
-        shared = {v for pair in losses for loss in pair for v in variables(loss) if v.op == "parameter"}
+        read = variables_of([*losses[0], *losses[1]])
+        shared = {v for v in read if v.op == "parameter"}
         self.names = {side.view.mark: {n: p for n, p in side.free.items() if p in shared} for side in sides}
         self.given = [*self.names[self.left.view.mark].values()]
         extra = sorted((p for p in shared if p.data == "log V"), key=lambda p: str(p.data))
         self.given += [p for p in extra if p not in self.given]
         self.wanted = list(self.names[self.right.view.mark].values())
-        data = list(dict.fromkeys(v for pair in losses for loss in pair for v in variables(loss) if v.op != "parameter"))
+        data = [v for v in read if v.op != "parameter"]
         self.policy = [v for v in data if is_policy(v)]
         self.s, self.box = view.s, view.box
-        self.reach = [{v for loss in pair for v in attached(loss)} for pair in losses]
+        self.reach = [set[Node]().union(*map(attached, pair)) for pair in losses]
         if any(v.op == "reduce" for v in data):
             raise Unreadable("a reduction that is not written out")
+        own = [p for p in self.given if p not in extra]
         self.sides = [
-            Teaching(view, pair, [*parameters, *extra], self.policy, data)
-            for pair, parameters in zip(losses, ([p for p in self.given if p not in extra], self.wanted), strict=True)
+            Teaching(view, losses[0], [*own, *extra], self.policy, data),
+            Teaching(view, losses[1], [*self.wanted, *extra], self.policy, data),
         ]
         self.extra = [self.given.index(p) for p in extra]
         self.increments = any(side.kinked for side in self.sides)
@@ -137,13 +144,19 @@ class Search:
             return None
         self.best = min(self.best, found.error)
         scale = self.fit(target, given, found.values)[1]
-        return found.values if found.error < CLOSE and scale > 0 else None
+        if found.error < CLOSE and scale > 0:
+            return found.values
+        return None
 
     def _inside(self, i: int, value: float) -> float:
         span = self.box[self.wanted[i]]
         low, high = float(span.low), float(span.high)
         tight = 1e-9 * (high - low if span.bounded else 1)  # an open end is approached and not reached
-        return min(max(value, low + tight if span.low_open else low), high - tight if span.high_open else high)
+        if span.low_open:
+            low += tight
+        if span.high_open:
+            high -= tight
+        return min(max(value, low), high)
 
     # -- candidates ------------------------------------------------------------------------------------------------------
 
@@ -153,8 +166,10 @@ class Search:
         numbers = list(islice(walk(77), 2 * len(spans)))
         first = [float(sampled(span, n)) for span, n in zip(spans, numbers, strict=False)]
         second = [float(sampled(span, n + 331)) for span, n in zip(spans, numbers, strict=False)]
-        alone = [[second[j] if j == i else x for j, x in enumerate(first)] for i in range(len(first))]
-        return [first, *alone, second] if first else [first]
+        if not first:
+            return [first]
+        alone = [[*first[:i], second[i], *first[i + 1 :]] for i in range(len(first))]
+        return [first, *alone, second]
 
     def candidates(self) -> Iterator[Candidate]:
         """The simple ones first: same names, special values, renamings; then fitted ones."""
@@ -176,7 +191,9 @@ class Search:
         return [*own, *(self.s.number(x) for x in numbers), *(p for p in self.given if p not in own)]
 
     def _number(self, choice: Node, row: Sequence[float]) -> float:
-        return float(choice.data) if choice.op == "number" else row[self.given.index(choice)]
+        if choice.op == "number":
+            return float(choice.data)
+        return row[self.given.index(choice)]
 
     def _fitted_ones(self) -> Iterator[Candidate]:
         """With all free, then with one held at a special value (where more than one choice fits)."""
@@ -187,7 +204,7 @@ class Search:
             solved = self._all_rows(pinned)
             if solved:
                 yield from self._named(solved, None)
-            if not pinned and self.best > 0.05:
+            if not pinned and self.best > NEAR:
                 return
 
     def _all_rows(self, pinned: Mapping[int, float]) -> list[list[float]]:
@@ -211,8 +228,11 @@ class Search:
             if error > CLOSE or scale <= 0:
                 return
             scales.append(scale)
-        columns = [list(column) for column in zip(*solved, strict=True)]
-        found = list(formulas) if formulas is not None else [self.recognised(column) for column in columns]
+        found: list[Node | None] = []
+        if formulas is not None:
+            found += formulas
+        else:
+            found += [self.recognised(column) for column in zip(*solved, strict=True)]
         scale_formula = self.recognised(scales)
         if scale_formula is not None and all(f is not None for f in found):
             names = list(self.names[self.right.view.mark])
@@ -235,7 +255,4 @@ def short(view: View, losses: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def _plain(parameter: Node, side: Signal) -> str:
-    return str(parameter.data).removesuffix(side.view.mark) if side.view.mark else str(parameter.data)
-
-
-# -- numbers to formulas ---------------------------------------------------------------------------------------------------
+    return str(parameter.data).removesuffix(side.view.mark)

@@ -1,7 +1,7 @@
 """The gold metric of the embedded starter: did the answer sort the digits?
 
 The task: a prompt reads ``sort 50723`` (five to seven digits, repeats allowed) and its one right answer is
-the same digits in ascending order, ``02357``.  Every answer is thus exactly right or not, with no judge in
+the same digits in ascending order, ``02357``.  Every answer is thus exactly right or not, with no scorer in
 between, and a change in the share of right answers measures nothing but the objective that was trained.
 """
 

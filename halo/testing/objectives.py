@@ -46,7 +46,9 @@ def check_objective(file: Path) -> None:
 
 def _beside(file: Path, name: str) -> Path | None:
     own = file.parent / f"{name}.yaml"
-    return own if own.is_file() else find_objective(name)
+    if own.is_file():
+        return own
+    return find_objective(name)
 
 
 def _check_said(file: Path, compiled: CompiledObjective) -> None:
@@ -78,7 +80,9 @@ def _check_finite(file: Path, compiled: CompiledObjective) -> None:
         output = loss(batch.inputs, statistics=values)
         value = output.loss.item()
         require(math.isfinite(value), f"{file.name}: its loss is {value} on the batch {kind!r} of random log-probs")
-        slopes = torch.autograd.grad(output.loss, list(batch.leaves.values()), allow_unused=True) if output.loss.requires_grad else ()
+        slopes: tuple[torch.Tensor | None, ...] = ()
+        if output.loss.requires_grad:
+            slopes = torch.autograd.grad(output.loss, list(batch.leaves.values()), allow_unused=True)
         for (slot, name), slope in zip(batch.leaves, slopes, strict=False):
             finite = slope is None or torch.isfinite(slope).all()
             require(

@@ -131,7 +131,8 @@ def train_steps(objective: str, *, supplies: tuple[tuple[str, Any], ...] = (), *
         rows = embedded_feedback(compiled.objective.declaration).read_text().splitlines(keepends=True)
         (folder / "rows.jsonl").write_text("".join(rows[:ROWS]))
         chosen = {
-            "model_name_or_path": str(folder / "policy"), "data": str(folder / "rows.jsonl"), "output_dir": str(folder / "run"), "backend": "single",
+            "model_name_or_path": str(folder / "policy"), "data": str(folder / "rows.jsonl"), "output_dir": str(folder / "run"),
+            "backend": "single",
             "use_cpu": True, "max_steps": 2, "learning_rate": 1e-3, "warmup_ratio": 0.0, "max_length": None,
         }  # fmt: skip
         run = assemble(compiled, Settings.model_validate(chosen | settings), said.append)

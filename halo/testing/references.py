@@ -80,7 +80,9 @@ def _by_example(reference: Any, groups: Sequence[Sequence[TokenizedExample]], sl
 
 
 def _count(example: TokenizedExample, slot: str) -> int:
-    return len(example.prefix) if slot == "prompt" else sum(sum(tail.scored) for tail in example.tails[slot])
+    if slot == "prompt":
+        return len(example.prefix)
+    return sum(sum(tail.scored) for tail in example.tails[slot])
 
 
 def _check_logps(reference: Any, say: _Say) -> None:
@@ -140,7 +142,8 @@ def _check_states(reference: Any, model: Any, say: _Say) -> None:
     worst = float((named[LOGP] - flat).abs().max())
     say.unless(worst <= NEAR, f"logps(rows) and states(rows) differ by {worst:.3g} nats in a token; they are of one distribution")
     log_p = states.ready().log_probs(slice(0, len(flat)))
-    log_p = log_p if log_p.ndim else log_p.expand(1, vocabulary)  # one number where all tokens are alike
+    if not log_p.ndim:  # one number where all tokens are alike
+        log_p = log_p.expand(1, vocabulary)
     off = float(torch.logsumexp(log_p, -1).abs().max())
     say.unless(off <= NEAR, f"the probabilities of states(rows) add up to exp({off:.3g}), not to 1")
     entropy = float((named["entropy"] + (log_p.exp() * log_p).sum(-1)).abs().max())
@@ -150,7 +153,7 @@ def _check_states(reference: Any, model: Any, say: _Say) -> None:
 def _check_moves(
     strategy: ReferenceStrategy, options: str, reference: Any, model: Any, follows: int, settings: dict[str, Any], say: _Say
 ) -> None:
-    """It moves when the policy has moved, leaves the policy alone, and its state brings it back to the bit."""
+    """It moves when the policy has moved, leaves the policy alone, and its state brings it back bit for bit."""
     rows = rows_of(tokenized(count=4), SLOTS)
     before = reference.logps(rows)
     for step in range(1, follows + 1):

@@ -9,7 +9,7 @@ import pytest
 from refusals import refused_command
 
 from halo.cli.main import main
-from halo.compiler.graph import show
+from halo.compiler.graph_text import show
 from halo.compiler.pipeline import compile_source
 from halo.plugin.objectives import find_objective
 

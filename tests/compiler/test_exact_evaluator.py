@@ -11,8 +11,9 @@ import torch
 from batches import EXTRA, VOCAB_SIZE, batch
 from mpmath import mp, mpf
 
-from halo.compiler.exact import Evaluator, ExactBatch, Row, evaluate
+from halo.compiler.exact import Evaluator, evaluate
 from halo.compiler.graph import Builder, Node
+from halo.compiler.indices import ExactBatch, Row
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.plugin.objectives import find_objective
 

@@ -113,7 +113,7 @@ def test_a_format_says_which_rows_are_left_out(tmp_path: Path) -> None:
             raise RowLeftOut("data-row", "a tie", place=place)
         return Example("paired", "p", ("c", "r"), place)
 
-    form = DataFormat("judged", "paired", ("winner",), read)
+    form = DataFormat("compared", "paired", ("winner",), read)
     examples, left_out, found = read_examples(written(tmp_path, [{"winner": "a"}, {"winner": "tie"}]), (*FORMATS, form))
     assert (len(examples), found) == (1, form)
     assert [str(problem).endswith("data.jsonl:2: a tie [data-row]") for problem in left_out] == [True]

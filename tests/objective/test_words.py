@@ -23,8 +23,9 @@ from halo.analysis.ranges import Span
 from halo.analysis.scalar import COMPARE, Scalars, switching_pairs
 from halo.analysis.values import sure_value, values
 from halo.cli.main import main
-from halo.compiler.exact import Evaluator, ExactBatch
+from halo.compiler.exact import Evaluator
 from halo.compiler.graph import Node
+from halo.compiler.indices import ExactBatch
 from halo.compiler.pipeline import compile_source
 from halo.loss.inputs import Completions, LossInputs
 from halo.notation.typeset import formula_latex, lines_unicode

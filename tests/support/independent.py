@@ -175,7 +175,7 @@ class Loss:
         return [{**self.file, **term} for term in self.file.get("terms", {"": {}}).values()]
 
     def items(self, i: int) -> mpf:
-        """The sum over the completions of one example that a term judges."""
+        """The sum over the completions of one example that a term is of."""
         own = self.batch[i].get("label") or self.file.get("role", "chosen")
         return mp.fsum(self.item(i, role) for role in (own if isinstance(own, list) else [own]))
 

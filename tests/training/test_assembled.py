@@ -65,7 +65,7 @@ def test_a_run_is_frozen_and_its_reference_is_there_before_its_step(ahead: bool,
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_a_reference_gave_ahead_has_the_type_of_the_run(dtype: str, tmp_path: Path) -> None:
-    """To the bit what it gives beside the policy, where rows are scored in the same groups."""
+    """Bit for bit what it gives beside the policy, where rows are scored in the same groups."""
     whole, ahead = (assembled(tmp_path, dtype=dtype, max_steps=8, precompute_ref_log_probs=is_ahead) for is_ahead in (False, True))
     found, kept = (run.step.referenced(run.data.train[:4])["chosen"]["logp"] for run in (whole, ahead))
     assert found.dtype == kept.dtype == getattr(torch, dtype)

@@ -1,4 +1,4 @@
-"""Whole runs of an objective that carries statistics from step to step: resumed to the bit. test_ranks.py has it on two ranks."""
+"""Whole runs of an objective that carries statistics from step to step: resumed bit for bit. test_ranks.py has it on two ranks."""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ def test_every_level_equals_a_plain_writing(paired: bool, micro: int, tmp_path: 
     examples, _ = convert(read_examples(str(file), FORMATS)[0], loss.feedback)
     tokenized, _ = prepare(examples, Preparation.of(loss.compiled, tiny.template(), None, 0))
     model, other = tiny.policy(seed=1), tiny.policy(seed=1)
-    judged = Step(loss, Scorer(model), None, torch.device("cpu")).run([tokenized[i : i + micro] for i in range(0, len(tokenized), micro)])
+    stepped = Step(loss, Scorer(model), None, torch.device("cpu")).run([tokenized[i : i + micro] for i in range(0, len(tokenized), micro)])
     true = plainly(other, tokenized, rows, paired)
     true.backward()
-    assert judged.output.loss.item() == pytest.approx(true.item(), rel=RUN)
+    assert stepped.output.loss.item() == pytest.approx(true.item(), rel=RUN)
     ours, theirs = (torch.cat([p.grad.flatten() for p in m.parameters()]) for m in (model, other))
     assert_near(ours, theirs, RUN)
 

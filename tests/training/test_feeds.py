@@ -1,4 +1,4 @@
-"""What a run is fed with, through the command line: mixed sets by name, streams that resume to the bit, lengths grouped."""
+"""What a run is fed with, through the command line: mixed sets by name, streams that resume bit for bit, lengths grouped."""
 
 from __future__ import annotations
 

@@ -148,9 +148,9 @@ def stepped(source: Any, micro: int, reference: Any = None) -> tuple[float, Tens
     model = tiny.policy(seed=1)
     examples = tiny.examples("paired", ("chosen", "rejected"))
     step = Step(loss, Scorer(model), reference or Frozen(), torch.device("cpu"))
-    judged = step.run([examples[i : i + micro] for i in range(0, len(examples), micro)])
+    stepped = step.run([examples[i : i + micro] for i in range(0, len(examples), micro)])
     assert not step._states
-    return judged.output.loss.item(), flat_gradient(model)
+    return stepped.output.loss.item(), flat_gradient(model)
 
 
 def plainly(writing: Writing, other: Any) -> tuple[float, Tensor]:
@@ -200,8 +200,8 @@ def test_the_mismatched_completions_have_their_own_divergences() -> None:
     for micro in (8, 3):
         trained = tiny.policy(seed=1)
         step = Step(loss, Scorer(trained), Frozen(), torch.device("cpu"))
-        judged = step.run([examples[i : i + micro] for i in range(0, 8, micro)])
-        assert judged.output.loss.item() == pytest.approx(true.item(), rel=RUN)
+        stepped = step.run([examples[i : i + micro] for i in range(0, 8, micro)])
+        assert stepped.output.loss.item() == pytest.approx(true.item(), rel=RUN)
         assert_near(flat_gradient(trained), flat_gradient(model), RUN)
 
 

@@ -108,7 +108,7 @@ class Rank:
 
 
 def in_threads(loss: Any, shares: list[list[Any]], train: bool) -> tuple[list[Rank], list[Any]]:
-    """The ranks after one step of these shares, one example in a pass, and what each judged. `gather` waits for all of them."""
+    """The ranks after one step of these shares, one example in a pass, and what each gave. `gather` waits for all of them."""
     barrier, table, lock = threading.Barrier(len(shares), timeout=30), dict[int, Any](), threading.Lock()
     filler = next(example for share in shares for example in share)
 
@@ -122,18 +122,18 @@ def in_threads(loss: Any, shares: list[list[Any]], train: bool) -> tuple[list[Ra
 
     worlds = [World(i, len(shares), lambda value, i=i: gather(i, value)) for i in range(len(shares))]  # type: ignore[misc]
     ranks = [Rank(loss, filler, world) for world in worlds]
-    judged: list[Any] = [None] * len(shares)
+    stepped: list[Any] = [None] * len(shares)
 
     def work(i: int) -> None:
-        judged[i] = ranks[i].step.run([[example] for example in shares[i]], train)
+        stepped[i] = ranks[i].step.run([[example] for example in shares[i]], train)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(shares))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(judged)
-    return ranks, judged
+    assert all(stepped)
+    return ranks, stepped
 
 
 @pytest.mark.numeric
@@ -145,14 +145,14 @@ def test_every_rank_runs_as_many_passes_and_the_gradient_is_that_of_one_batch(na
     shares = [examples[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(len(sizes))]
     alone = Rank(loss, None, World())
     whole = alone.step.run([examples])
-    ranks, judged = in_threads(loss, shares, train=True)
+    ranks, stepped = in_threads(loss, shares, train=True)
     assert len({(rank.passes, rank.reference.passes) for rank in ranks}) == 1
     assert ranks[0].passes >= max(sizes)
-    for seen in judged:
+    for seen in stepped:
         assert seen.output.loss.item() == pytest.approx(whole.output.loss.item(), rel=RUN)
     mean = torch.stack([rank.gradient for rank in ranks]).mean(0)
     assert_near(mean, alone.gradient, RUN)
-    ranks, judged = in_threads(loss, shares, train=False)
+    ranks, stepped = in_threads(loss, shares, train=False)
     assert len({(rank.passes, rank.reference.passes) for rank in ranks}) == 1
     assert not any(rank.gradient.any() for rank in ranks)
 

@@ -1,4 +1,4 @@
-"""Whole runs through the command line, on the embedded policy: gold metric, resume to the bit, saved folder. test_ranks.py has two processes."""
+"""Whole runs through the command line, on the embedded policy: gold metric, resume bit for bit, saved folder. test_ranks.py has two processes."""
 
 from __future__ import annotations
 

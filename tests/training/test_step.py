@@ -67,9 +67,9 @@ def gradient(source: Any, micro: int) -> tuple[float, torch.Tensor, int]:
         return scorer(rows)
 
     step = Step(loss, counted, Reference(), torch.device("cpu"))
-    judged = step.run([examples[i : i + micro] for i in range(0, len(examples), micro)])
+    stepped = step.run([examples[i : i + micro] for i in range(0, len(examples), micro)])
     flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-    return judged.output.loss.item(), flat, forwards
+    return stepped.output.loss.item(), flat, forwards
 
 
 @pytest.mark.numeric
@@ -98,11 +98,11 @@ def test_statistics_take_each_step_in_once(source: Any) -> None:
     examples = tiny.examples(loss.feedback, loss.needs.slots)
     for batch in (examples, examples[:5]):
         step.run([batch], train=False)
-        judged = step.run([batch[i : i + 3] for i in range(0, len(batch), 3)])
+        stepped = step.run([batch[i : i + 3] for i in range(0, len(batch), 3)])
         step.run([batch[:2]], train=False)
-        plain.update_statistics(judged.inputs)
-        library = plain(judged.inputs)
-        assert library.loss.item() == pytest.approx(judged.output.loss.item(), rel=1e-12)
+        plain.update_statistics(stepped.inputs)
+        library = plain(stepped.inputs)
+        assert library.loss.item() == pytest.approx(stepped.output.loss.item(), rel=1e-12)
         for name, value in loss.statistics().items():
             assert value.item() != 0
             assert value.item() == pytest.approx(plain.statistics()[name].item(), rel=1e-12)

@@ -85,9 +85,9 @@ def leaves_of(inputs: LossInputs) -> LossInputs:
     return LossInputs(roles, desirable=inputs.desirable, ranks=inputs.ranks, columns=inputs.columns, vocab_size=inputs.vocab_size)
 
 
-def unfelt(loss: LossFunction, judged: StepOutput) -> list[str]:
+def unfelt(loss: LossFunction, stepped: StepOutput) -> list[str]:
     """The completions that the objective is said to reach and whose log-probs have no gradient in this batch."""
-    inputs = leaves_of(judged.inputs)
+    inputs = leaves_of(stepped.inputs)
     loss(inputs).loss.backward()
     slots = {slot: inputs.completions[slot].logp.grad for slot in loss.needs.gradient}
     return [slot for slot, gradient in slots.items() if gradient is None or not gradient.abs().max() > 0]
@@ -115,7 +115,7 @@ def test_ten_steps(name: str, tmp_path: Path) -> None:
         seen.append(step.run([examples]))
         optimizer.step()
     last = step.run([examples], train=False)
-    assert all(torch.isfinite(judged.output.loss) for judged in [*seen, last])
+    assert all(torch.isfinite(stepped.output.loss) for stepped in [*seen, last])
     loss.eval()  # what is carried from step to step stays where it is: the same loss before and after
     assert falling(loss, seen[0].inputs, last.inputs)
     assert unfelt(loss, seen[1]) == []

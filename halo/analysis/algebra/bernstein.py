@@ -115,8 +115,10 @@ def _expanded(span: Span, power: int, degree: int) -> list[int]:
 
 def _never_zero(mapped: Mapping[tuple[int, ...], int], box: list[Span], degrees: list[int]) -> bool:
     """With no negative coefficient: > 0 at every corner that belongs to the box, or all ends open and one term > 0."""
-    corners = product(*[(0, n) if span.bounded and not span.high_open else (0,) for span, n in zip(box, degrees, strict=True)])
-    if all(mapped.get(corner, 0) > 0 for corner in corners):
+    ends = []
+    for span, degree in zip(box, degrees, strict=True):
+        ends.append((0, degree) if span.bounded and not span.high_open else (0,))
+    if all(mapped.get(corner, 0) > 0 for corner in product(*ends)):
         return True
     left_open = all(span.low_open if span.low != -inf else span.high_open for span in box)
     right_open = all(span.high_open or not span.bounded for span in box)
@@ -128,7 +130,9 @@ def _inside(span: Span) -> Fraction:
         return (Fraction(span.low) + Fraction(span.high)) / 2
     if span.low != -inf:
         return Fraction(span.low) + max(Fraction(1), abs(Fraction(span.low)))
-    return Fraction(span.high) - max(Fraction(1), abs(Fraction(span.high))) if span.high != inf else Fraction(0)
+    if span.high != inf:
+        return Fraction(span.high) - max(Fraction(1), abs(Fraction(span.high)))
+    return Fraction(0)
 
 
 def _cut(box: list[Span], turn: int) -> list[list[Span]]:

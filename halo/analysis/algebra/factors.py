@@ -16,10 +16,13 @@ import sympy
 from sympy import Expr, Poly, Rational, Symbol
 
 from halo.analysis.algebra.bernstein import Budget, constant_sign
-from halo.analysis.budgets import MAX_DEGREE, MAX_SYMBOLS, MAX_TERMS
+from halo.analysis.budgets import MAX_DEGREE, MAX_EXPANDED, MAX_SIDES, MAX_SYMBOLS, MAX_TERMS
 from halo.analysis.curvature import Box
 from halo.analysis.ranges import NEGATIVE, POSITIVE, REALS, Span, coarse
 from halo.compiler.graph import Node
+
+ENDLESS = 10**6
+"""A number of terms past all limits: counting goes no further."""
 
 
 class OutOfReach(Exception):
@@ -54,31 +57,25 @@ class Factors:
         return self.generators[kind, key].symbol
 
     def _tidy(self, expression: Expr) -> Expr:
-        return _factor(expression) if _size(expression) < MAX_TERMS else expression
+        if _size(expression) >= MAX_TERMS:
+            return expression
+        return _tidied(expression)
 
     def factored(self, expression: Expr) -> tuple[Rational, list[tuple[Expr, int]]]:
         """Rational coefficient and factors with their (also negative) powers. Raises OutOfReach past the size limits."""
         numerator, denominator = sympy.fraction(sympy.together(expression))
-        total, factors = Rational(1), []
-        for part, side in ((numerator, 1), (denominator, -1)):
-            if _size(part) > MAX_TERMS:
-                raise OutOfReach("too many terms")
-            part = part if part.is_Symbol else sympy.expand(part)  # (w + 1) - w has a symbol, and is a number
-            if len(part.free_symbols) > MAX_SYMBOLS:
-                raise OutOfReach("too many quantities to factor")
-            coefficient, found = _factor_list(part)
-            if not Rational(coefficient).is_Rational:
-                raise OutOfReach("a coefficient that is not rational")
-            if coefficient == 0 and side < 0:
-                raise OutOfReach("a division by 0")
-            total *= Rational(coefficient) ** side
-            factors += [(base, side * int(count)) for base, count in found]
-        return (total, factors) if total != 0 else (total, [])
+        top, above = _factor_list(numerator)
+        bottom, below = _factor_list(denominator)
+        if bottom == 0:
+            raise OutOfReach("a division by 0")
+        if top == 0:
+            return Rational(0), []
+        return top / bottom, [*above, *((base, -count) for base, count in below)]
 
     def is_zero(self, expression: Expr) -> bool:
         """Whether it vanishes identically; False only means that this was not seen."""
         numerator, denominator = sympy.fraction(sympy.together(expression))
-        if _size(numerator) > 50 * MAX_TERMS or _size(denominator) > 50 * MAX_TERMS:
+        if _size(numerator) > MAX_EXPANDED or _size(denominator) > MAX_EXPANDED:
             return False
         return bool(sympy.expand(numerator) == 0 and sympy.expand(denominator) != 0)
 
@@ -101,7 +98,8 @@ class Factors:
         if expression.is_Pow and expression.exp.is_Integer:
             base, n = self.span(expression.base), int(expression.exp)
             inverse = base if n > 0 else base.reciprocal()
-            return REALS if inverse is None else inverse.power(abs(n))
+            if inverse is not None:
+                return inverse.power(abs(n))
         return REALS
 
     def span_of_factor(self, base: Expr) -> Span:
@@ -143,7 +141,7 @@ class Factors:
     def sign(self, expression: Expr, strict: bool = False, most: int | None = None) -> int | None:
         """The sign of a product of factors, wherever it is defined: +1 (>= 0), -1 (<= 0), 0 (it is 0), or None (not decided).
 
-        `strict`: it is also nowhere 0. Polynomials of more than `most` coefficients are judged by their ranges only.
+        `strict`: it is also nowhere 0. Of polynomials of more than `most` coefficients only the ranges are looked at.
         """
 
         def of_factor(base: Expr) -> int | None:
@@ -209,7 +207,9 @@ class Factors:
 
         def of_factor(base: Expr) -> int | None:
             found = self.span(base).sign(strict)
-            return self._box_sign(base, strict) if found is None else found
+            if found is None:
+                return self._box_sign(base, strict)
+            return found
 
         return self._sign_of_product(expression, strict, of_factor)
 
@@ -218,20 +218,39 @@ class Factors:
         if not symbols:
             return None
         poly = Poly(polynomial, *symbols)
-        if poly.total_degree() > MAX_DEGREE or len(poly.terms()) > MAX_TERMS or len(symbols) > 8:
+        if poly.total_degree() > MAX_DEGREE or len(poly.terms()) > MAX_TERMS or len(symbols) > MAX_SIDES:
             return None
         terms = {powers: Fraction(int(c.p), int(c.q)) for powers, c in poly.terms()}
         return constant_sign(terms, [coarse(self.by_symbol[s].span) for s in symbols], strict, self.budget)
 
 
-@lru_cache(maxsize=2048)  # the sign of a slope is asked again with every box that it is split into, and factoring is what it costs
-def _factor_list(polynomial: Expr) -> tuple[Expr, list[tuple[Expr, int]]]:
-    found: tuple[Expr, list[tuple[Expr, int]]] = sympy.factor_list(polynomial) if polynomial.free_symbols else (polynomial, [])
+def _factor_list(part: Expr) -> tuple[Rational, list[tuple[Expr, int]]]:
+    """A numerator or denominator: its rational coefficient, and its factors with their powers."""
+    if _size(part) > MAX_TERMS:
+        raise OutOfReach("too many terms")
+    if not part.is_Symbol:
+        part = sympy.expand(part)  # (w + 1) - w has a symbol, and is a number
+    if len(part.free_symbols) > MAX_SYMBOLS:
+        raise OutOfReach("too many quantities to factor")
+    coefficient, found = _factored(part)
+    if not Rational(coefficient).is_Rational:
+        raise OutOfReach("a coefficient that is not rational")
+    return Rational(coefficient), [(base, int(count)) for base, count in found]
+
+
+# the sign of a slope is asked again with every box that it is split into, and factoring is what that costs
+
+
+@lru_cache(maxsize=2048)
+def _factored(polynomial: Expr) -> tuple[Expr, list[tuple[Expr, int]]]:
+    if not polynomial.free_symbols:
+        return polynomial, []
+    found: tuple[Expr, list[tuple[Expr, int]]] = sympy.factor_list(polynomial)
     return found
 
 
 @lru_cache(maxsize=2048)
-def _factor(expression: Expr) -> Expr:
+def _tidied(expression: Expr) -> Expr:
     return sympy.factor(sympy.together(expression))
 
 
@@ -244,7 +263,7 @@ def _readable(generator: Generator) -> Expr:
     key: Any = generator.key
     match generator.kind:
         case "v":
-            return Symbol(f"{key.slot}.{key.data}" if key.slot else str(key.data), real=True)
+            return Symbol(f"{key.slot}.{key.data}".removeprefix("."), real=True)
         case "w":
             return sympy.exp(key[0] / key[1])
         case "l":
@@ -270,11 +289,11 @@ def _size(expression: Expr) -> int:
         total = 1
         for factor in expression.args:
             total *= _size(factor)
-            if total > 10**6:
+            if total > ENDLESS:
                 return total
         return total
     if expression.is_Pow and expression.exp.is_Integer:
         inner = _size(expression.base)
         n = abs(int(expression.exp))
-        return min(10**6, comb(n + min(inner, 1000) - 1, n))
+        return min(ENDLESS, comb(n + min(inner, 1000) - 1, n))  # more terms than 1,000 are past every limit already
     return 1

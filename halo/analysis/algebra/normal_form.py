@@ -17,13 +17,16 @@ from mpmath import mp
 from sympy import Expr, Integer, Rational, Symbol
 
 from halo.analysis.algebra.factors import Factors, OutOfReach
-from halo.analysis.budgets import MAX_BITS, MAX_DEGREE
+from halo.analysis.budgets import MAX_BITS, MAX_DEGREE, MAX_POWER
 from halo.analysis.curvature import declared, image
 from halo.analysis.ranges import NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
 from halo.analysis.scalar import is_number
 from halo.compiler.graph import Node
 from halo.objective.formula import Formula, Name, Number, parsed
 from halo.objective.vocabulary import FUNCTIONS, LETTERS
+
+LARGEST_PRIME = 10**4
+"""Up to which a number is divided out: log(6) is log(2) + log(3), and what is left over has a logarithm of its own."""
 
 
 class _Finer(Exception):
@@ -41,7 +44,7 @@ class Algebra(Factors):
 
     def normals(self, nodes: list[Node]) -> list[Expr]:
         """Several nodes over the same generators."""
-        for _ in range(6):
+        for _ in range(6):  # each round makes a denominator finer; objectives need one or two
             try:
                 known: dict[Node, Expr] = {}
                 return [self._convert(node, known) for node in nodes]
@@ -120,7 +123,9 @@ class Algebra(Factors):
     def _image(self, word: str, argument: Expr) -> Span:
         row = FUNCTIONS[word]
         reached = self.span(argument).within(declared(row.domain, row.closed))
-        return image(word, reached) if reached is not None and row.arity == (1, 1) else declared(row.range, row.closed)
+        if reached is None or row.arity != (1, 1):
+            return declared(row.range, row.closed)
+        return image(word, reached)
 
     def _largest(self, arguments: list[Expr]) -> Expr:
         result = arguments[0]
@@ -131,11 +136,12 @@ class Algebra(Factors):
     def _power(self, base: Expr, exponent: Expr) -> Expr:
         if base.is_Rational and exponent.is_Rational and abs(exponent) * max(base.p.bit_length(), base.q.bit_length()) > MAX_BITS:
             raise OutOfReach("a number without end")
-        if exponent.is_Integer and abs(int(exponent)) <= 64:
+        if exponent.is_Integer and abs(int(exponent)) <= MAX_POWER:
             return base ** int(exponent)
-        if self.span(base).positive:
+        span = self.span(base)
+        if span.positive:
             return self.exp(exponent * self.log(base))
-        return self.generator("p", (self._tidy(base), self._tidy(exponent)), NONNEGATIVE if self.span(base).nonnegative else REALS)
+        return self.generator("p", (self._tidy(base), self._tidy(exponent)), NONNEGATIVE if span.nonnegative else REALS)
 
     def exp(self, exponent: Expr) -> Expr:
         """exp as powers of one generator for each monomial of the exponent."""
@@ -171,8 +177,9 @@ class Algebra(Factors):
             whole = self._tidy(argument)
             return self.generator("l", whole, self._log_span(self.span(whole)))
         total: Expr = Integer(0)
-        for prime, count in sympy.factorrat(coefficient, limit=10**4).items() if coefficient != 1 else ():
-            total += count * self.generator("l", Integer(prime), self._log_span(Span.point(int(prime))))
+        if coefficient != 1:
+            for prime, count in sympy.factorrat(coefficient, limit=LARGEST_PRIME).items():
+                total += count * self.generator("l", Integer(prime), self._log_span(Span.point(int(prime))))
         for base, count in factors:
             found = self.by_symbol.get(base)
             if found is not None and found.kind == "w":
@@ -186,9 +193,11 @@ class Algebra(Factors):
         """Factors that are provably negative turned round: -(p - 1) is 1 - p."""
         turned = []
         for base, count in factors:
-            negative = self.span_of_factor(base).negative
-            coefficient = -coefficient if negative and count % 2 else coefficient
-            turned.append((sympy.expand(-base) if negative else base, count))
+            if self.span_of_factor(base).negative:
+                base = sympy.expand(-base)
+                if count % 2:
+                    coefficient = -coefficient
+            turned.append((base, count))
         return coefficient, turned
 
     def _log_span(self, span: Span) -> Span:

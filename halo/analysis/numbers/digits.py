@@ -21,7 +21,9 @@ class Digits:
 
     def number(self, value: Any) -> Any:
         """An int, float, Fraction or mpf in this precision."""
-        return self.m.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else self.m.mpf(value)
+        if isinstance(value, Fraction):
+            return self.m.mpf(value.numerator) / value.denominator
+        return self.m.mpf(value)
 
     def lost(self, value: Any) -> bool:
         """Whether it is no number."""
@@ -37,6 +39,8 @@ class Digits:
 
         def applied(*arguments: Any) -> Any:
             result = exact(m, *arguments)
-            return m.nan if isinstance(result, m.mpc) else result
+            if isinstance(result, m.mpc):
+                return m.nan
+            return result
 
         return applied

@@ -37,17 +37,17 @@ class Doubles:
         exact = FUNCTIONS[word].exact
 
         def applied(*arguments: Any) -> Any:
-            result = exact(self, *arguments)
-            return math.nan if isinstance(result, complex) else result
+            return _real(exact(self, *arguments))
 
         return applied
 
     def __getattr__(self, name: str) -> Any:
         """A function as `math` has it, or else mpmath; looked up once."""
         found = getattr(math, name, None) or getattr(fp, name)
-        known = _to_the_ends(name, found) if callable(found) else found
-        setattr(self, name, known)
-        return known
+        if callable(found):
+            found = _to_the_ends(name, found)
+        setattr(self, name, found)
+        return found
 
     @staticmethod
     def sign(x: float) -> float:
@@ -58,10 +58,16 @@ class Doubles:
     def power(x: float, y: float) -> float:
         """x**y; nan where it is not real, or past the largest float."""
         try:
-            result = x**y
+            return float(_real(x**y))
         except (OverflowError, ZeroDivisionError):
             return math.nan
-        return math.nan if isinstance(result, complex) else result
+
+
+def _real(result: Any) -> Any:
+    """The result, where it is a real number: torch does not go on in complex ones."""
+    if isinstance(result, complex):
+        return math.nan
+    return result
 
 
 def _to_the_ends(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,8 +75,9 @@ def _to_the_ends(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     row = FUNCTIONS.get(name)
     if row is None or row.arity != (1, 1) or row.monotone == "none":
         return function
-    ends = [float(end) for end in row.range]
-    at_low, at_high = ends if row.monotone == "up" else ends[::-1]
+    at_low, at_high = (float(end) for end in row.range)
+    if row.monotone == "down":
+        at_low, at_high = at_high, at_low
     low, high = (float(end) for end in row.domain)
 
     def bounded(x: float) -> Any:
@@ -79,9 +86,7 @@ def _to_the_ends(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except OverflowError:
             return at_high if x > 0 else at_low
         except ValueError:
-            if x == low:
-                return at_low
-            return at_high if x == high else math.nan
+            return {low: at_low, high: at_high}.get(x, math.nan)
 
     return bounded
 

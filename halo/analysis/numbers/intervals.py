@@ -18,6 +18,7 @@ from halo.objective.formula import Formula, Name, Number, parsed
 from halo.objective.vocabulary import FUNCTIONS, LETTERS
 
 HUGE = 1 << 40  # exp of what is larger is not looked at
+WHOLE = 10**6  # a larger power is the exponential of a logarithm, which takes no longer for it
 
 
 class Unknown(Exception):
@@ -58,8 +59,10 @@ class Enclosures:
         fractions = [a for a in arguments if isinstance(a, Fraction)]
         if len(fractions) == len(arguments):
             value = rational_value(word, fractions)
+            if isinstance(value, Fraction) and length(value) > EXACT_BITS:
+                return ends(value, self.bits)
             if value is not None:
-                return value if isinstance(value, bool) or length(value) <= EXACT_BITS else ends(value, self.bits)
+                return value
         row = FUNCTIONS[word]
         if word in _OWN:
             return _OWN[word](self.bits, *(ends(a, self.bits) for a in arguments))
@@ -105,7 +108,10 @@ def _below(x: Ends, y: Ends) -> bool:
 def _smallest(bits: int, *xs: Ends) -> Ends:
     low, high = xs[0]
     for a, b in xs[1:]:
-        low, high = (a if _less(a, low) else low), (b if _less(b, high) else high)
+        if _less(a, low):
+            low = a
+        if _less(b, high):
+            high = b
     return low, high
 
 
@@ -152,12 +158,19 @@ def _sqrt(bits: int, x: Ends) -> Ends:
 def _raised(bits: int, x: Ends, y: Ends) -> Ends:
     if y[0] == y[1]:
         exponent = libmp.to_rational(y[0])
-        if exponent[1] == 1 and abs(exponent[0]) <= 10**6:
-            whole = int(exponent[0])
-            return libmp.mpi_pow_int(x, whole, bits) if whole >= 0 else _divided(bits, ONE, libmp.mpi_pow_int(x, -whole, bits))
-    if _less(x[1], libmp.fzero):
-        raise Nothing if y[0] == y[1] else Unknown
+        if exponent[1] == 1 and abs(exponent[0]) <= WHOLE:
+            return _whole_power(bits, x, int(exponent[0]))
+    if _less(x[1], libmp.fzero) and y[0] == y[1]:
+        raise Nothing
+    if _less(x[1], libmp.fzero):  # a whole power may be among them
+        raise Unknown
     return _exponential(bits, libmp.mpi_mul(y, _log(bits, x), bits))
+
+
+def _whole_power(bits: int, x: Ends, n: int) -> Ends:
+    if n < 0:
+        return _divided(bits, ONE, libmp.mpi_pow_int(x, -n, bits))
+    return libmp.mpi_pow_int(x, n, bits)  # type: ignore[no-any-return]
 
 
 def _sign(bits: int, x: Ends) -> Fraction:
@@ -172,7 +185,7 @@ def _monotone(word: str, bits: int, x: Ends) -> Ends:
     """The image under a monotone function: its values at the ends, in more bits than asked for, padded."""
     row = FUNCTIONS[word]
     _within_domain(word, x)
-    with mp.workprec(bits + 30):
+    with mp.workprec(bits + 30):  # a function of mpmath loses a few bits; the pad below is far wider
         low, high = sorted(row.exact(mp, mp.make_mpf(end)) for end in x)
         pad = mpf(2) ** -bits
         return (low - abs(low) * pad - pad)._mpf_, (high + abs(high) * pad + pad)._mpf_
@@ -181,15 +194,18 @@ def _monotone(word: str, bits: int, x: Ends) -> Ends:
 def _within_domain(word: str, x: Ends) -> None:
     """Raises Nothing for what lies outside of the domain of a function, and Unknown for what may."""
     low, high = (ending(end) for end in FUNCTIONS[word].domain)
-    for end, side in ((low, 1), (high, -1)):
-        if isinstance(end, Fraction):
-            limit = libmp.from_rational(end.numerator, end.denominator, 300)
-            near, far = (x[0], x[1]) if side > 0 else (libmp.mpf_neg(x[1]), libmp.mpf_neg(x[0]))
-            limit = limit if side > 0 else libmp.mpf_neg(limit)
-            if _less(far, limit):
-                raise Nothing
-            if _most(near, limit):
-                raise Unknown
+    if isinstance(low, Fraction):
+        _must_exceed(x, low)
+    if isinstance(high, Fraction):
+        _must_exceed(_minus(0, x), -high)
+
+
+def _must_exceed(x: Ends, bound: Fraction) -> None:
+    limit = libmp.from_rational(bound.numerator, bound.denominator, 300)  # exact: ends of domains are whole numbers
+    if _less(x[1], limit):
+        raise Nothing
+    if _most(x[0], limit):
+        raise Unknown
 
 
 _OWN: dict[str, Callable[..., Any]] = {

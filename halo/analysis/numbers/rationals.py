@@ -57,8 +57,10 @@ class Rationals:
         """x**y for whole y, if it is not too long."""
         if x == 0 and y < 0:
             raise Nothing
-        if x in (0, 1) or y == 0:
-            return Fraction(1) if x == 1 or y == 0 else Fraction(0)
+        if x == 1 or y == 0:
+            return Fraction(1)
+        if x == 0:
+            return Fraction(0)
         if y.denominator == 1 and abs(y) * length(x) <= 4 * EXACT_BITS:
             return x ** int(y)
         if x < 0 and y.denominator != 1:
@@ -91,7 +93,9 @@ def rational_value(word: str, arguments: Sequence[Fraction]) -> Any:
         return None
     except ZeroDivisionError:
         raise Nothing from None
-    return value if isinstance(value, Fraction | bool) else None
+    if isinstance(value, Fraction | bool):
+        return value
+    return None
 
 
 _RATIONALS = Rationals()

@@ -18,11 +18,22 @@ _ATOM, _LOOSE = 9, -1
 def printed(node: Node, names: dict[Node, str]) -> str:
     """The expression of `node`; nodes in `names` (but itself) appear by name."""
     text = _expression(node, names)[0]
-    return text[1:-1] if node.data == "and" else text
+    if node.data == "and":
+        return text[1:-1]  # the parentheses are for what stands around it
+    return text
+
+
+def _held(text: str, tight: int, needed: int = _ATOM) -> str:
+    """The text, in parentheses where it binds less tightly than what stands around it needs."""
+    if tight >= needed:
+        return text
+    return f"({text})"
 
 
 def _reference(node: Node, names: dict[Node, str]) -> tuple[str, int]:
-    return (names[node], _ATOM) if node in names else _expression(node, names)
+    if node in names:
+        return names[node], _ATOM
+    return _expression(node, names)
 
 
 def _expression(node: Node, names: dict[Node, str]) -> tuple[str, int]:
@@ -31,30 +42,42 @@ def _expression(node: Node, names: dict[Node, str]) -> tuple[str, int]:
         return _number(node)
     if node.op in ("parameter", "tensor", "statistic"):
         return str(node.data), _ATOM
-    if node.op in ("examples", "weight"):
-        return ("batch.examples" if node.op == "examples" else "batch.weights"), _ATOM
-    if node.op == "mask":
-        return (f"{node.slot}.{node.data}" if node.slot else f"batch.{node.data}"), _ATOM
-    if node.op == "input":
-        own = f"batch.columns[{node.data!r}]" if node.axes else f"batch.{node.data}"
-        return (f"{node.slot}.{node.data}" if node.slot else own), _ATOM
+    if node.op in ("examples", "weight", "mask", "input"):
+        return _field(node), _ATOM
     if node.op == "view":
         return _reference(node.args[0], names)
     if node.op == "select":
         return f"words.pick({_reference(node.args[0], names)[0]}, batch.{node.data})", _ATOM
     if node.op == "stop":
-        inner, tight = _reference(node.args[0], names)
-        return (inner if tight == _ATOM else f"({inner})") + ("" if node.args[0].plain else ".detach()"), _ATOM
+        inner = _held(*_reference(node.args[0], names))
+        return (inner if node.args[0].plain else f"{inner}.detach()"), _ATOM
     if node.op == "order":
         return f"words.{node.data}({', '.join(_fitted(a, node.axes, names)[0] for a in node.args)})", _ATOM
-    return _reduction(node, names) if node.op == "reduce" else _application(node, names)
+    if node.op == "reduce":
+        return _reduction(node, names)
+    return _application(node, names)
+
+
+def _field(node: Node) -> str:
+    """A tensor of the batch, or of one of its completions."""
+    if node.op == "examples":
+        return "batch.examples"
+    if node.op == "weight":
+        return "batch.weights"
+    if node.slot:
+        return f"{node.slot}.{node.data}"
+    if node.op == "input" and node.axes:
+        return f"batch.columns[{node.data!r}]"
+    return f"batch.{node.data}"
 
 
 def _number(node: Node) -> tuple[str, int]:
     value = node.data
     whole = value.denominator == 1 and abs(value) < 2**53  # a larger int would not fit torch's scalars
     text = str(value.numerator) if whole else repr(float(value))
-    return text, _ATOM if value >= 0 else PRECEDENCE["neg"]
+    if value < 0:
+        return text, PRECEDENCE["neg"]
+    return text, _ATOM
 
 
 def _fitted(node: Node, axes: tuple[str, ...], names: dict[Node, str]) -> tuple[str, int]:
@@ -64,7 +87,7 @@ def _fitted(node: Node, axes: tuple[str, ...], names: dict[Node, str]) -> tuple[
     if not node.axes or not missing:
         return text, tight
     index = ", ".join(":" if axis in node.axes else "None" for axis in axes)
-    return (f"{text}[{index}]" if tight == _ATOM else f"({text})[{index}]"), _ATOM
+    return f"{_held(text, tight)}[{index}]", _ATOM
 
 
 def _operands(node: Node, names: dict[Node, str]) -> tuple[tuple[str, ...], list[str]]:
@@ -81,8 +104,10 @@ def _weighed(node: Node) -> list[Node]:
 
 def _weights(node: Node, present: tuple[str, ...], names: dict[Node, str]) -> str:
     """The last argument of a reduction over examples that have weights."""
-    found = [a for a in node.args[1:] if a.op == "weight"]
-    return f", weights={_fitted(found[0], present, names)[0]}" if found else ""
+    for argument in node.args[1:]:
+        if argument.op == "weight":
+            return f", weights={_fitted(argument, present, names)[0]}"
+    return ""
 
 
 def printed_operands(node: Node, names: dict[Node, str]) -> str:
@@ -94,17 +119,34 @@ def printed_operands(node: Node, names: dict[Node, str]) -> str:
 def _reduction(node: Node, names: dict[Node, str]) -> tuple[str, int]:
     present, operands = _operands(node, names)
     if node.data == "count" and not node.over:  # one for each: torch reads no dimensions as all of them
-        return (f"{operands[1]}.to({operands[0]}.dtype)" if len(operands) > 1 else f"torch.ones_like({operands[0]})"), _ATOM
-    dims = [present.index(axis) - len(present) for axis in node.over]
-    dim_text = "" if len(dims) == len(present) else str(dims[0] if len(dims) == 1 else tuple(dims))
+        return _count_of_each(operands), _ATOM
+    dims = _dimensions(node, present)
     weights = _weights(node, present, names)
     if len(operands) == 1 and node.data in ("total", "mean") and not weights:
-        text, tight = _fitted(node.args[0], present, names)
-        return f"{text if tight == _ATOM else f'({text})'}.{'sum' if node.data == 'total' else 'mean'}({dim_text})", _ATOM
+        method = {"total": "sum", "mean": "mean"}[node.data]
+        return f"{_held(*_fitted(node.args[0], present, names))}.{method}({dims})", _ATOM
     if len(operands) == 1:
         operands.append("None")
-    where = f", {dim_text}" if dim_text else ""
-    return f"words.{node.data}({', '.join(operands)}{where}{weights})", _ATOM
+    if dims:
+        operands.append(dims)
+    return f"words.{node.data}({', '.join(operands)}{weights})", _ATOM
+
+
+def _count_of_each(operands: list[str]) -> str:
+    """How many there are where nothing is added up: one, or none where the mask says so."""
+    if len(operands) > 1:
+        return f"{operands[1]}.to({operands[0]}.dtype)"
+    return f"torch.ones_like({operands[0]})"
+
+
+def _dimensions(node: Node, present: tuple[str, ...]) -> str:
+    """The dimensions that a reduction takes away, counted from the last; no text for all of them."""
+    dims = [present.index(axis) - len(present) for axis in node.over]
+    if len(dims) == len(present):
+        return ""
+    if len(dims) == 1:
+        return str(dims[0])
+    return str(tuple(dims))
 
 
 def _application(node: Node, names: dict[Node, str]) -> tuple[str, int]:
@@ -120,13 +162,15 @@ def _application(node: Node, names: dict[Node, str]) -> tuple[str, int]:
     operands = [_fitted(a, node.axes, names) for a in node.args]
     if node.data == "where" and not node.plain:
         operands = _choice(node, operands)
-    tight_ones = [text if tight == _ATOM or "-{0}" not in template else f"({text})" for text, tight in operands]
-    text = (
-        template.replace("{*}", ", ".join(tight_ones)).format(*tight_ones)
-        if "{*}" not in template
-        else template.replace("{*}", ", ".join(tight_ones))
-    )
-    return text, PRECEDENCE["neg"] if template.startswith("-") else _ATOM
+    needed = _ATOM if "-{0}" in template else _LOOSE
+    texts = [_held(text, tight, needed) for text, tight in operands]
+    if "{*}" in template:
+        text = template.replace("{*}", ", ".join(texts))
+    else:
+        text = template.format(*texts)
+    if template.startswith("-"):
+        return text, PRECEDENCE["neg"]
+    return text, _ATOM
 
 
 def _choice(node: Node, operands: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -144,16 +188,21 @@ def _like(node: Node) -> str:
     """A tensor of the type that the numbers of a node have."""
     leaves = [inner for inner in topological([node]) if inner.op in ("tensor", "statistic", "input", "mask") and not inner.plain]
     owner = next((leaf.slot for leaf in leaves if leaf.slot), "")
+    if owner:
+        return f"{owner}.logp"
     other = next((leaf for leaf in leaves if leaf.op != "mask"), node)
-    return f"{owner}.logp" if owner else f"batch.columns[{other.data!r}]" if other.op == "input" else str(other.data)
+    if other.op == "input":
+        return f"batch.columns[{other.data!r}]"
+    return str(other.data)
 
 
 def _operator(node: Node, template: str, names: dict[Node, str]) -> tuple[str, int]:
     level = PRECEDENCE[node.data]
+    # a right operand of the same level keeps its parentheses, so that floating point follows the file's own order;
+    # a power binds to the right, so that its left one does
+    tighter = 0 if node.data == "pow" else 1
     texts = []
     for position, argument in enumerate(node.args):
         text, tight = _fitted(argument, node.axes, names)
-        # a right operand of the same level keeps its parentheses, so that floating point follows the file's own order
-        needed = level + (position == (0 if node.data == "pow" else 1))
-        texts.append(text if tight >= needed else f"({text})")
+        texts.append(_held(text, tight, level + (position == tighter)))
     return template.format(*texts), level

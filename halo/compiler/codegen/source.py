@@ -88,8 +88,11 @@ def _named(graph: LossGraph, outputs: list[Node]) -> dict[Node, str]:
 def _suggested(node: Node) -> str:
     """A telling name for what the file does not name."""
     if node.op == "reduce" and node.args[0].op == "input" and node.over == ("token",):
-        return f"{node.args[0].slot}_{'sum' if node.data == 'total' else node.data}_{node.args[0].data}"
-    return f"{node.args[0].data}_tokens" if node.data == "and" and node.args[0].op == "mask" else ""
+        way = "sum" if node.data == "total" else node.data
+        return f"{node.args[0].slot}_{way}_{node.args[0].data}"
+    if node.data == "and" and node.args[0].op == "mask":
+        return f"{node.args[0].data}_tokens"
+    return ""
 
 
 def _trivial(node: Node) -> bool:
@@ -103,8 +106,10 @@ def _statement(node: Node, names: dict[Node, str], graph: LossGraph) -> Iterator
     if origin is not None:
         place = f"{_shown(origin.place.file)}:{origin.place.line}"
         formula = _shown(" ".join(origin.text.split()))
+        if formula and " = " not in formula and ", 0 elsewhere" not in formula:  # these are said in full already
+            formula = f"{origin.key}: {formula}"
         if formula:
-            yield f"    # {place}  {formula if ' = ' in formula or ', 0 elsewhere' in formula else f'{origin.key}: {formula}'}"
+            yield f"    # {place}  {formula}"
     yield f"    {names[node]} = {printed(node, others)}"
 
 

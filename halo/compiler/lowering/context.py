@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from halo.compiler.graph import Builder, Node, Origin, Statistic
@@ -118,10 +119,9 @@ class Context:
         return None
 
     def all_of(self, masks: list[Node]) -> Node | None:
-        result: Node | None = None
-        for mask in masks:
-            result = mask if result is None else self.build.apply("and", result, mask)
-        return result
+        if not masks:
+            return None
+        return reduce(lambda both, mask: self.build.apply("and", both, mask), masks)
 
     # -- what a call must keep -------------------------------------------------------------------------------------
 

@@ -47,8 +47,10 @@ def check_declarations(of: Context) -> None:
     seen = known_words() | set(of.roles) | GENERATED
     for group, names in of.declared_names().items():
         for name in names:
-            tensors = TENSORS if group == "columns" else set()
-            _check_name(of, name, (group, name), (seen | tensors) - ({"score"} if group == "columns" else set()))
+            taken = seen
+            if group == "columns":
+                taken = (seen | TENSORS) - {"score"}
+            _check_name(of, name, (group, name), taken)
             seen = seen | {name}
     parts = set() if declared.terms else {"main"}
     for group, names in (("terms", declared.terms), ("regularizers", declared.regularizers)):
@@ -59,11 +61,9 @@ def check_declarations(of: Context) -> None:
 
 def _check_name(of: Context, name: str, path: Path, taken: Collection[str]) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
-        hint = (
-            "a paper's lambda is spelt lambda_nll and the like"
-            if name == "lambda"
-            else "letters, digits and _, and no word of Python's"
-        )
+        hint = "letters, digits and _, and no word of Python's"
+        if name == "lambda":
+            hint = "a paper's lambda is spelt lambda_nll and the like"
         raise ObjectiveError("wrong-value", f"{name!r} cannot be a name", place=of.objective.key_place(path), hint=hint)
     if name in taken:
         hint = "it is a word or a name already, choose another"

@@ -27,75 +27,87 @@ class Equation(Expressions):
             path, value = (*path, at.role), value[at.role]
         if value == "none":
             return None
-        text = f"{value}.reward" if value in self.roles else value
-        if (
-            isinstance(value, str)
-            and value.isidentifier()
-            and value not in self.roles
-            and value not in self.declaration.let
-            and value not in self.declaration.parameters
-            and value not in self.declaration.statistics
-        ):
+        if value in self.roles:
+            return self.formula(path, f"{value}.reward", at, {})
+        declared = {*self.declaration.let, *self.declaration.parameters, *self.declaration.statistics}
+        if isinstance(value, str) and value.isidentifier() and value not in declared:
             self.check_role(value, path)
-        node = self.formula(path, text, at, {})
-        return node if value in self.roles else self.label(node, "reference_point", path, value)
+        return self.label(self.formula(path, value, at, {}), "reference_point", path, value)
+
+    def optional(self, name: str, at: At, beside: Node) -> Node | None:
+        """The formula of a key that may be left out; it is combined with `beside`."""
+        path, text = self.key(name)
+        if text is None:
+            return None
+        node = self.keyed(path, text, at, {})
+        self.check_rows([beside, node], path)
+        return node
 
     def z(self, at: At) -> tuple[Node, dict[str, Node | None]]:
         """reward - reference_point - margin, and what it is made of."""
         reward, point = self.reward(at), self.reference_point(at)
+        result = reward
         if point is not None:
             self.check_rows([reward, point], self.key("reference_point")[0])
-        result = reward if point is None else self.build.apply("sub", reward, point)
-        path, text = self.key("margin")
-        margin = None if text is None else self.keyed(path, text, at, {})
+            result = self.build.apply("sub", reward, point)
+        margin = self.optional("margin", at, result)
         if margin is not None:
-            self.check_rows([result, margin], path)
             result = self.build.apply("sub", result, margin)
         normalizer, core = self.factors[reward]
         made_of = {"reward": core, "normalizer": normalizer, "reference_point": point, "margin": margin}
-        return (self.label(result, "z", ("reward",), "z = reward - reference_point - margin") if result is not reward else result), made_of
+        if result is not reward:
+            self.label(result, "z", ("reward",), "z = reward - reference_point - margin")
+        return result, made_of
 
     def group(self, role: str) -> Group:
         """The items of one role: -/+ weight * value(z) + constant, and which of them exist."""
         at, member = self.at(role), self.member_mask(role)
         z, made_of = self.z(at)
         if member is not None:
-            self.check_rows([z, member], self.key("reward")[0], beside=f"what is {role} or not")
-            z = self.label(
-                self.build.apply("only", member, z),
-                f"{role}_z" if not self.is_list else "pair_z",
-                self.key("reward")[0],
-                f"z of {role} items, 0 elsewhere",
-            )
+            path = self.key("reward")[0]
+            self.check_rows([z, member], path, beside=f"what is {role} or not")
+            name = "pair_z" if self.is_list else f"{role}_z"
+            z = self.label(self.build.apply("only", member, z), name, path, f"z of {role} items, 0 elsewhere")
         path, value = self.key("value")
         if value is None:
             raise self.fail("missing-key", "the key 'value' is missing", (), hint="such as value: logsigmoid(z)")
         v = self.keyed(path, value, at, {"z": z})
         weight, sign = self.factor("weight", at), self.sign(at)
-        self.check_rows([weight, v], self.key("weight")[0] if self.key("weight")[1] is not None else path)
+        weight_path, declared = self.key("weight")
+        self.check_rows([weight, v], path if declared is None else weight_path)
         item = self.build.apply("mul", weight, v)
-        item = self.build.apply("neg", item) if sign < 0 else item
-        constant_path, text = self.key("constant")
-        constant = None if text is None else self.keyed(constant_path, text, at, {})
+        if sign < 0:
+            item = self.build.apply("neg", item)
+        constant = self.optional("constant", at, item)
         if constant is not None:
-            self.check_rows([constant, item], constant_path)
             item = self.build.apply("add", item, constant)
         group = self.masked(role, item, member)
-        path = (*path, role) if isinstance(value, dict) and role in value else path
+        if isinstance(value, dict) and role in value:
+            path = (*path, role)
         self.parts.append(Part(self.part, role, path, group.item, group.mask, v, weight, sign, z, constant=constant, **made_of))
         return group
 
     def masked(self, role: str, item: Node, member: Node | None) -> Group:
-        """The item as 0 wherever it does not exist (not a member, not a scored token), and the mask that says so."""
+        """The item as 0 wherever it does not exist (not a member, not a trained token), and the mask that says so."""
         if self.is_list and role in ("best", "worst"):
             item, member = self.build.select(role, item), None
-        mask = self.all_of([m for m in (member, self.token_mask(item) if item.tokens else None) if m])
-        return Group(role, item if mask is None else self.build.apply("only", mask, item), mask)
+        masks = []
+        if member is not None:
+            masks.append(member)
+        if item.tokens:
+            masks.append(self.token_mask(item))
+        mask = self.all_of(masks)
+        if mask is not None:
+            item = self.build.apply("only", mask, item)
+        return Group(role, item, mask)
 
     def factor(self, name: str, at: At) -> Node:
+        """A key that multiplies, 1 where it is left out; a literal gets a name, since its unit is unknown."""
         path, value = self.key(name)
-        node = self.build.number(1, f"{path[-1]}{path}") if value is None else self.keyed(path, value, at, {})
-        return self.build.number(node.data, f"{name}{path}") if node.op == "number" else node
+        node = self.keyed(path, 1 if value is None else value, at, {})
+        if node.op == "number":
+            return self.build.number(node.data, f"{name}{path}")
+        return node
 
     def sign(self, at: At) -> int:
         path, value = self.key("sign")

@@ -9,7 +9,7 @@ from halo.compiler.graph import Node
 from halo.compiler.lowering import ordering, statistics
 from halo.compiler.lowering.context import COMPARISONS, At, Site
 from halo.compiler.lowering.levels import Levels
-from halo.errors import nearest
+from halo.errors import ObjectiveError, nearest
 from halo.objective.document import Path
 from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names
 from halo.objective.vocabulary import FUNCTIONS, INPUTS, LIST_POPULATIONS, PLACINGS, REDUCTIONS, SPECIAL, known_words
@@ -42,8 +42,10 @@ class Expressions(Levels):
     def expression(self, formula: Formula, site: Site) -> Node:
         if isinstance(formula, Number):
             return self.build.number(formula.value)
+        if isinstance(formula, Name) and formula.role:
+            return self.role_name(formula, site)
         if isinstance(formula, Name):
-            return self.role_name(formula, site) if formula.role else self.bare(formula, site)
+            return self.bare(formula, site)
         if formula.function in REDUCTIONS and not (formula.function in ("sum", "mean") and "loss" in site.scope):
             return self.reduction(formula, site)
         if formula.function in ("sum", "mean"):
@@ -52,9 +54,8 @@ class Expressions(Levels):
             return ordering.placed(self, formula, site)
         if formula.function == "stop":
             self.check_arity(formula, (1, 1), site)
-            return self.build.make(
-                op="stop", args=(inner := self.expression(formula.arguments[0], site),), axes=inner.axes, tokens=inner.tokens
-            )
+            inner = self.expression(formula.arguments[0], site)
+            return self.build.make(op="stop", args=(inner,), axes=inner.axes, tokens=inner.tokens)
         if formula.function not in FUNCTIONS:
             known = set(FUNCTIONS) | set(REDUCTIONS) | set(PLACINGS) | set(SPECIAL)
             raise self.fail(
@@ -68,9 +69,12 @@ class Expressions(Levels):
 
     def applied(self, formula: Call, site: Site) -> Node:
         """An element-wise function, or the comparison that a `where` begins with."""
-        first = formula.arguments[0]
-        compared = [self.applied(first, site)] if formula.function == "where" and isinstance(first, Call) else []
-        arguments = compared + [self.expression(a, site) for a in formula.arguments[len(compared) :]]
+        first, *rest = formula.arguments
+        if formula.function == "where" and isinstance(first, Call):
+            arguments = [self.applied(first, site)]
+        else:
+            arguments = [self.expression(first, site)]
+        arguments += [self.expression(argument, site) for argument in rest]
         self.check_tokens(arguments, formula, site)
         self.check_rows(arguments, site.path, formula.offset)
         return self.build.apply(formula.function, *arguments)
@@ -99,21 +103,35 @@ class Expressions(Levels):
             self.used.add(name)
             return self.build.make(op="input", data=name, axes=("example",))
         if name in ("z", "loss"):
-            where = "value" if name == "z" else "the examples step of reduce"
-            hint = "" if site.at or name == "loss" else "over the batch there are rewards and lets, each with its role: chosen.reward"
-            raise self.fail("unknown-name", f"{name!r} has a meaning only in {where}", site.path, formula.offset, hint)
+            raise self.out_of_place(formula, site)
         if name not in INPUTS and name != "reward" and column is None:
-            known = known_words().union(*self.declared_names().values())
-            hint = nearest(name, known) if name not in self.roles else f"a role stands before a dot, such as {name}.reward"
-            if hint.startswith("known:"):
-                hint = f'declare a number of your own, as in parameters: {{{name}: {{default: 0.1, domain: "(0, inf)"}}}}'
-            raise self.fail("unknown-name", f"unknown name {name!r}", site.path, formula.offset, hint)
+            raise self.unknown(formula, site)
         if name in INPUTS and INPUTS[name].level == "batch" and column is None:
             return self.build.make(op="input", data=name)
         if site.at is None:
             raise self.fail("wrong-level", f"{name!r} belongs to a completion, and here there is none at hand", site.path, formula.offset,
                             f"say whose: {next(iter(self.roles))}.{name}")  # fmt: skip
-        return self.reward(site.at) if name == "reward" else self.input(name, site.at, formula, site)
+        if name == "reward":
+            return self.reward(site.at)
+        return self.input(name, site.at, formula, site)
+
+    def out_of_place(self, formula: Name, site: Site) -> ObjectiveError:
+        """`z` or `loss` where it has no meaning."""
+        where, hint = "the examples step of reduce", ""
+        if formula.name == "z":
+            where = "value"
+        if formula.name == "z" and site.at is None:
+            hint = "over the batch there are rewards and lets, each with its role: chosen.reward"
+        return self.fail("unknown-name", f"{formula.name!r} has a meaning only in {where}", site.path, formula.offset, hint)
+
+    def unknown(self, formula: Name, site: Site) -> ObjectiveError:
+        name = formula.name
+        hint = nearest(name, known_words().union(*self.declared_names().values()))
+        if name in self.roles:
+            hint = f"a role stands before a dot, such as {name}.reward"
+        elif hint.startswith("known:"):
+            hint = f'declare a number of your own, as in parameters: {{{name}: {{default: 0.1, domain: "(0, inf)"}}}}'
+        return self.fail("unknown-name", f"unknown name {name!r}", site.path, formula.offset, hint)
 
     def input(self, name: str, at: At, formula: Name, site: Site) -> Node:
         column = self.declaration.columns.get(name)
@@ -123,9 +141,11 @@ class Expressions(Levels):
             )
         self.used.add(name)
         level = column.level if column else INPUTS[name].level
-        lists = ("list",) if at.ranging else ()
-        tokens = (at.slot, "list" if at.ranging else "") if level == "token" else None
-        axes = ("example", *lists, *(("token",) if tokens else ()))
+        axes: tuple[str, ...] = ("example", "list") if at.ranging else ("example",)
+        tokens = None
+        if level == "token":
+            tokens = (at.slot, "list" if at.ranging else "")
+            axes = (*axes, "token")
         return self.build.make(op="input", data=name, slot=at.slot, axes=axes, tokens=tokens)
 
     def let(self, name: str, formula: Name, site: Site) -> Node:
@@ -145,14 +165,15 @@ class Expressions(Levels):
         else:
             node = self.keyed(path, value, site.at, {})
         self.open_lets.pop()
-        owner = (
-            f"{site.at.role}_"
-            if site.at
-            and site.at.role != "completion"
-            and not _all_roles(self.objective.formula(path, value) if not isinstance(value, dict) else None)
-            else ""
-        )
-        return self.label(node, f"{owner}{name}", path, value)
+        return self.label(node, f"{self.owner(path, value, site.at)}{name}", path, value)
+
+    def owner(self, path: Path, value: Any, at: At | None) -> str:
+        """What the name of a let begins with in the source: the role it is of, unless it belongs to the example."""
+        if at is None or at.role == "completion":
+            return ""
+        if not isinstance(value, dict) and _all_roles(self.objective.formula(path, value)):
+            return ""
+        return f"{at.role}_"
 
     def role_name(self, formula: Name, site: Site) -> Node:
         role = str(formula.role)
@@ -170,7 +191,9 @@ class Expressions(Levels):
         node = self.bare(Name(formula.name, None, formula.offset), moved)
         if at.ranging and (role == "rejected" or role in LIST_POPULATIONS):
             return self.build.view(node)
-        return self.build.select(role, node) if at.ranging and role in ("best", "worst") else node
+        if at.ranging and role in ("best", "worst"):
+            return self.build.select(role, node)
+        return node
 
     # -- the implied reward ----------------------------------------------------------------------------------------
 
@@ -178,12 +201,9 @@ class Expressions(Levels):
         """normalizer(y) * reward key(y): the implied reward of a completion."""
         reward_path, reward = self.key("reward")
         normalizer_path, normalizer = self.key("normalizer")
-        whose = (
-            at.role
-            if at.role not in ("desirable", "undesirable") or isinstance(reward, dict) or isinstance(normalizer, dict)
-            else "completion"
-        )
-        whose = "completion" if at.ranging else whose
+        whose, by_role = at.role, isinstance(reward, dict) or isinstance(normalizer, dict)
+        if at.ranging or (at.role in ("desirable", "undesirable") and not by_role):
+            whose = "completion"
         memo = (reward_path + normalizer_path, whose)
         if memo in self.rewards:
             return self.rewards[memo]
@@ -194,7 +214,7 @@ class Expressions(Levels):
             raise self.fail("cycle", f"the reward needs itself: {chain}", reward_path)
         self.open_lets.append("reward")
         value = self.keyed(reward_path, reward, at, {})
-        factor = self.build.number(1, "normalizer") if normalizer is None else self.keyed(normalizer_path, normalizer, at, {})
+        factor = self.keyed(normalizer_path, 1 if normalizer is None else normalizer, at, {})
         if factor.op == "number":
             factor = self.build.number(factor.data, "normalizer")
         self.open_lets.pop()
@@ -205,7 +225,7 @@ class Expressions(Levels):
         return node
 
 
-def _all_roles(formula: Formula | None) -> bool:
+def _all_roles(formula: Formula) -> bool:
     """Whether every name of a let carries a role, so that it belongs to the example."""
-    names = [leaf for leaf in numbers_and_names(formula) if isinstance(leaf, Name)] if formula else []
+    names = [leaf for leaf in numbers_and_names(formula) if isinstance(leaf, Name)]
     return bool(names) and all(name.role for name in names)

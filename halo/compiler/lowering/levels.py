@@ -16,10 +16,8 @@ class Levels(Context):
 
     def reduction(self, formula: Call, site: Site) -> Node:
         self.check_arity(formula, (1, 1), site)
-        word = REDUCTIONS[formula.function]
-        if word.over == "token":
-            return self.over_tokens(formula, site)
-        return self.over_list(formula, site) if word.over == "list" else self.over_batch(formula, site)
+        over = {"token": self.over_tokens, "list": self.over_list, "batch": self.over_batch}
+        return over[REDUCTIONS[formula.function].over](formula, site)
 
     def over_tokens(self, formula: Call, site: Site) -> Node:
         value = self.expression(formula.arguments[0], site)
@@ -31,12 +29,13 @@ class Levels(Context):
     def token_mask(self, value: Node) -> Node:
         assert value.tokens is not None
         slot, axis = value.tokens
-        axes = ("example", *((axis,) if axis else ()), "token")
-        if not axis and self.feedback.several(slot):  # the tokens of a selected completion
+        if axis:
+            return self.build.make(op="mask", data="mask", slot=slot, axes=("example", axis, "token"), tokens=value.tokens)
+        if self.feedback.several(slot):  # the tokens of a selected completion
             which = next(node.data for node in topological([value]) if node.op == "select" and node.tokens)
             whole = self.build.make(op="mask", data="mask", slot=slot, axes=("example", "list", "token"), tokens=(slot, "list"))
             return self.build.select(which, whole)
-        return self.build.make(op="mask", data="mask", slot=slot, axes=axes, tokens=value.tokens)
+        return self.build.make(op="mask", data="mask", slot=slot, axes=("example", "token"), tokens=value.tokens)
 
     def over_list(self, formula: Call, site: Site) -> Node:
         if not self.is_list:
@@ -45,7 +44,8 @@ class Levels(Context):
         value = self.expression(formula.arguments[0], self.inner_site(site, populations))
         if len(populations) != 1:
             message = f"{formula.function}() ranges over {', '.join(sorted(populations)) or 'nothing'}"
-            raise self.fail("wrong-level", message, site.path, formula.offset, f"name one population inside: {', '.join(LIST_POPULATIONS)}")
+            hint = f"name one population inside: {', '.join(LIST_POPULATIONS)}"
+            raise self.fail("wrong-level", message, site.path, formula.offset, hint)
         if "token" in value.axes:
             raise self.fail(
                 "wrong-level", f"{formula.function}() of a token quantity", site.path, formula.offset, "write sum(...) or mean(...) first"
@@ -67,7 +67,11 @@ class Levels(Context):
             raise self.fail("wrong-level", f"{what} of nothing that varies over the batch", site.path, offset)
         if "token" in value.axes:
             raise self.fail("wrong-level", f"{what} of a token quantity", site.path, offset, "write sum(...) or mean(...) first")
-        masks = [mask for role in sorted(roles) if (mask := self.member_mask(role)) is not None and set(mask.axes) <= set(value.axes)]
+        masks = []
+        for role in sorted(roles):
+            mask = self.member_mask(role)
+            if mask is not None and set(mask.axes) <= set(value.axes):
+                masks.append(mask)
         self.check_rows([value, *masks], site.path, offset)
         return value, self.all_of(masks)
 
@@ -80,5 +84,6 @@ class Levels(Context):
     def check_rows(self, arguments: list[Node], path: Path, offset: int = 0, beside: str = "a number of each row") -> None:
         """What is sorted over the batch has lost its row: the number of an example means nothing beside it."""
         if rowless(arguments) and of_rows(arguments):
-            raise self.fail("wrong-level", f"what batch_sort() sorts has lost its row, and is combined with {beside}", path, offset,
-                            "combine before sorting, inside batch_sort(...); beside it stand other sorts, parameters and batch words")  # fmt: skip
+            message = f"what batch_sort() sorts has lost its row, and is combined with {beside}"
+            hint = "combine before sorting, inside batch_sort(...); beside it stand other sorts, parameters and batch words"
+            raise self.fail("wrong-level", message, path, offset, hint)

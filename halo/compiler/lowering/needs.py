@@ -17,13 +17,14 @@ def needs_of(of: Context, loss: Node, rewards: Iterable[Node]) -> Needs:
     columns = tuple(sorted(reads & {name for name, column in of.declaration.columns.items() if column.level == "example"}))
     coupled = coupled_slots(loss).union(*map(policy_slots, observed))
     slots = {node.slot for node in nodes if node.op in ("input", "mask") and node.slot}
+    referenced = {node.slot for node in nodes if node.op == "input" and node.data == "ref_logp"}
     gradient = policy_slots(loss, through_stop=False)
     order = [*of.feedback.slots, "prompt", *of.declaration.roles]
     return Needs(
         slots=tuple(s for s in order if s in slots),
         gradient=tuple(s for s in order if s in gradient),
         coupled=tuple(s for s in order if s in coupled),
-        reference_slots=tuple(s for s in order if s in {node.slot for node in nodes if node.op == "input" and node.data == "ref_logp"}),
+        reference_slots=tuple(s for s in order if s in referenced),
         moving=of.declaration.reference == "moving",
         sampler="old_logp" in reads,
         vocab_size="vocab_size" in reads,
@@ -37,5 +38,8 @@ def needs_of(of: Context, loss: Node, rewards: Iterable[Node]) -> Needs:
 
 def _read_by_slot(nodes: list[Node], slots: list[str], names: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Which of the names are read, by slot."""
-    read = {(node.slot, node.data) for node in nodes if node.op == "input" and node.slot and node.data in names}
-    return {slot: tuple(sorted(name for own, name in read if own == slot)) for slot in slots if any(own == slot for own, _ in read)}
+    read: dict[str, set[str]] = {}
+    for node in nodes:
+        if node.op == "input" and node.slot and node.data in names:
+            read.setdefault(node.slot, set()).add(node.data)
+    return {slot: tuple(sorted(read[slot])) for slot in slots if slot in read}

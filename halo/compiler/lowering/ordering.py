@@ -20,7 +20,9 @@ def placed(of: Context, formula: Call, site: Site) -> Node:
     """Lowers a word of `PLACINGS`. Raises ObjectiveError where its argument is not one number for each element."""
     of.check_arity(formula, (1, 1), site)
     word = PLACINGS[formula.function]
-    return _in_list(of, word, formula, site) if word.over == "list" else _in_batch(of, word, formula, site)
+    if word.over == "list":
+        return _in_list(of, word, formula, site)
+    return _in_batch(of, word, formula, site)
 
 
 def _in_list(of: Context, word: Placing, formula: Call, site: Site) -> Node:
@@ -30,7 +32,9 @@ def _in_list(of: Context, word: Placing, formula: Call, site: Site) -> Node:
     populations: set[str] = set()
     value = of.expression(formula.arguments[0], of.inner_site(site, populations))
     if populations or value.axes != ("example", "list"):
-        what = f"and {', '.join(sorted(populations))} ranges over others" if populations else f"not one {_counted(value)}"
+        what = f"not one {_counted(value)}"
+        if populations:
+            what = f"and {', '.join(sorted(populations))} ranges over others"
         message = f"{name}() wants one number for each completion of the list, {what}"
         hint = f"write it of the completion at hand, as in let: {{place: {name}(reward)}}, and then place, rejected.place, worse.place"
         raise of.fail("wrong-level", message, site.path, formula.offset, hint)
@@ -47,7 +51,9 @@ def _in_list(of: Context, word: Placing, formula: Call, site: Site) -> Node:
 def _in_batch(of: Context, word: Placing, formula: Call, site: Site) -> Node:
     value = of.expression(formula.arguments[0], site)
     if value.axes != ("example",) or rowless([value]):
-        what = "what is sorted already" if rowless([value]) else f"one {_counted(value)}"
+        what = f"one {_counted(value)}"
+        if rowless([value]):
+            what = "what is sorted already"
         hint = "such as batch_sort(sum(logp)); in a list name one completion: best.reward"
         raise of.fail("wrong-level", f"{formula.function}() wants one number for each example, not {what}", site.path, formula.offset, hint)
     return of.build.order(word.order, value, None, "example")
@@ -55,10 +61,10 @@ def _in_batch(of: Context, word: Placing, formula: Call, site: Site) -> Node:
 
 def _counted(value: Node) -> str:
     """What there is one number for."""
-    axes = value.axes
-    for axis, name in (("token", "token"), ("other", "pair"), ("list", "completion"), ("example", "example")):
-        if axis in axes:
-            return f"for each {name if ('list' in axes or axis != 'other') else 'other completion'}"
+    other = "pair" if "list" in value.axes else "other completion"
+    for axis, name in (("token", "token"), ("other", other), ("list", "completion"), ("example", "example")):
+        if axis in value.axes:
+            return f"for each {name}"
     return "for the whole batch"
 
 

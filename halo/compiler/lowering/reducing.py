@@ -34,8 +34,7 @@ def reduce_groups(
         raise fail("wrong-level", "the formula does not depend on any completion")
     steps = list((chain or {"examples": "mean"}).items())
     _check(steps, level, fail)
-    for index, (step, way) in enumerate(steps):
-        following = steps[index + 1][0] if index + 1 < len(steps) else None
+    for (step, way), following in zip(steps, [*(step for step, _ in steps[1:]), None], strict=True):
         target = _target_axes(following, groups)
         if following in ("completions", "pairs"):
             groups = [_within(build, group, way, target) for group in groups]
@@ -57,7 +56,9 @@ def _level(groups: list[Group], several: bool) -> str:
     for axis, name in (("token", "tokens"), ("other", "pairs"), ("list", "completions")):
         if axis in axes:
             return name
-    return "completions" if several else "examples"
+    if several:
+        return "completions"
+    return "examples"
 
 
 def _check(steps: list[tuple[str, str]], level: str, fail: Fail) -> None:
@@ -66,8 +67,9 @@ def _check(steps: list[tuple[str, str]], level: str, fail: Fail) -> None:
         raise fail("wrong-level", f"reduce lists axes finest first, not {', '.join(names)}", "such as {tokens: mean, examples: mean}")
     if names[0] != level:
         what = {"tokens": "one number for each token", "pairs": "one number for each pair", "completions": "one number for each completion"}
-        inside = "is a sum(...) or mean(...) over tokens missing, as in sum(logp - ref_logp)? else "
-        hint = f"{inside if level == 'tokens' else ''}start reduce with {level}"
+        hint = f"start reduce with {level}"
+        if level == "tokens":
+            hint = f"is a sum(...) or mean(...) over tokens missing, as in sum(logp - ref_logp)? else {hint}"
         message = f"an item is {what.get(level, 'one number for each example')}, but reduce starts with {names[0]}"
         raise fail("wrong-level", message, hint)
     for step, way in steps:
@@ -86,7 +88,10 @@ def _target_axes(following: str | None, groups: list[Group]) -> tuple[str, ...]:
 
 def _within(build: Builder, group: Group, way: str, target: tuple[str, ...]) -> Group:
     over = [axis for axis in AXES if axis not in target]
-    value = build.reduce("mean", group.item, group.mask, over) if way == "mean" else build.reduce("total", group.item, None, over)
+    if way == "mean":
+        value = build.reduce("mean", group.item, group.mask, over)
+    else:
+        value = build.reduce("total", group.item, None, over)  # items that do not exist are 0 already
     mask = build.reduce("any", group.mask, None, over) if group.mask else None
     return Group(group.role, value, mask)
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 from halo.compiler.graph import AXES, Node, Statistic
 from halo.compiler.lowering.context import Site
 from halo.compiler.lowering.levels import Levels
-from halo.objective.formula import Call, Name, Number
+from halo.objective.formula import Call, Formula, Name, Number
 from halo.objective.schema import Interval
 
 SHARE = Interval.parse("[0, 1)")
@@ -50,7 +50,9 @@ def _decay(of: Levels, name: str) -> Fraction | str | None:
     update = of.objective.formula(path, text)
     if update == Name("all"):
         return None
-    argument = update.arguments[0] if isinstance(update, Call) and update.function == "ema" and len(update.arguments) == 1 else None
+    argument: Formula | None = None
+    if isinstance(update, Call) and update.function == "ema" and len(update.arguments) == 1:
+        (argument,) = update.arguments
     if isinstance(argument, Number) and float(argument.value) in SHARE:
         return argument.value
     if isinstance(argument, Name) and argument.role is None and argument.name in of.declaration.parameters:

@@ -33,7 +33,9 @@ class _Lowering(Equation):
             if self.feedback.default_role is None:
                 raise self.fail("missing-key", f"{self.feedback} feedback needs 'role'", path, hint=self.feedback.role_hint)
             return list(self.feedback.default_role)
-        roles = [value] if isinstance(value, str) else list(value)
+        if isinstance(value, str):
+            value = [value]
+        roles = list(value)
         for index, role in enumerate(roles):
             self.check_role(role, path)
             if role in roles[:index]:
@@ -43,18 +45,17 @@ class _Lowering(Equation):
         return roles
 
     def term(self, name: str, slots: Slots) -> tuple[Node, list[Group]]:
-        self.term_keys = (
-            {key: ("terms", name, key) for key in Slots.model_fields if getattr(slots, key) is not None}
-            if slots is not self.declaration
-            else {}
-        )
+        self.term_keys = {}
+        if slots is not self.declaration:
+            self.term_keys = {key: ("terms", name, key) for key in Slots.model_fields if getattr(slots, key) is not None}
         self.part = name
         role_path, value = self.key("role")
         roles = self.item_roles(value, role_path)
         groups = [self.group(role) for role in roles]
         reduce_path, reduce = self.key("reduce")
-        per_token = any(part.name == name and part.reward is not None and part.reward.tokens for part in self.parts)
-        reduce_path = reduce_path if reduce else self.key("reward" if per_token else "value")[0]
+        if not reduce:  # what is wrong with the default is wrong with the formula
+            per_token = any(part.name == name and part.reward is not None and part.reward.tokens for part in self.parts)
+            reduce_path, _ = self.key("reward" if per_token else "value")
         explicit = [] if value is None else roles
         return self.reduced(name, groups, reduce_path, reduce, explicit), groups
 
@@ -69,7 +70,7 @@ class _Lowering(Equation):
             weight = self.keyed((*base, "weight"), part.weight, at, {})
             if weight.op == "number":
                 weight = self.build.number(weight.data, f"weight{base}")
-            self.check_rows([weight, value, *([member] if member else [])], (*base, "expression"))
+            self.check_rows([node for node in (weight, value, member) if node is not None], (*base, "expression"))
             group = self.masked(role, self.build.apply("mul", weight, value), member)
             self.parts.append(Part(name, role, (*base, "expression"), group.item, group.mask, value, weight))
             groups.append(group)
@@ -77,14 +78,11 @@ class _Lowering(Equation):
 
     def reduced(self, name: str, groups: list[Group], path: Path, reduce: dict[Any, str] | None, roles: list[str]) -> Node:
         """Names the items and applies the reduce chain; see `reducing`."""
+        formula_path, what = self.key("value")[0], "weight * sign * value + constant"
+        if path[0] == "regularizers":
+            formula_path, what = (*path[:-1], "expression"), "weight * expression"
         for key, group in _by_name(name, groups).items():
-            what = "weight * expression" if path[0] == "regularizers" else "weight * sign * value + constant"
-            self.label(
-                group.item,
-                _label(key, "items"),
-                (*path[:-1], "expression") if path[0] == "regularizers" else self.key("value")[0],
-                f"item of {group.role} = {what}",
-            )
+            self.label(group.item, _label(key, "items"), formula_path, f"item of {group.role} = {what}")
 
         def fail(code: str, message: str, hint: str = "") -> ObjectiveError:
             return self.fail(code, message, path, hint=hint)
@@ -112,13 +110,16 @@ class _Lowering(Equation):
             declared = {"main": self.declaration}
         for name, slots in declared.items():
             terms[name], groups = self.term(name, slots)
-            points |= {key: p for key, g in _by_name(name, groups).items() if (p := self.reference_point(self.at(g.role))) is not None}
-            items |= {key: group.item for key, group in _by_name(name, groups).items()}
+            for key, group in _by_name(name, groups).items():
+                items[key] = group.item
+                point = self.reference_point(self.at(group.role))
+                if point is not None:
+                    points[key] = point
         for name, part in self.declaration.regularizers.items():
             terms[name], groups = self.regularizer(name, part)
             items |= {key: group.item for key, group in _by_name(name, groups).items()}
         loss = self._sum(list(terms.values()))
-        rewards = self._rewards() if self.declaration.reward is not None else {}
+        rewards = self._rewards()
         self.labels[loss] = "loss"
         check_unused(self)
         return self._finish(loss, terms, items, rewards, points)
@@ -131,14 +132,18 @@ class _Lowering(Equation):
 
     def _rewards(self) -> dict[str, Node]:
         """The implied rewards to report: one for each completion of an example, tokens summed."""
+        if self.declaration.reward is None:
+            return {}
         self.term_keys = {}
         result = {}
         for slot in self.feedback.slots:
             reads_slot = slot != "mismatched" or any(role == "mismatched" for _, role in self.rewards)
-            if reads_slot:
-                node = self.reward(self.at(slot))
-                mask = self.token_mask(node) if node.tokens else None
-                result[slot] = self.build.reduce("total", node, mask, ("token",)) if mask else node
+            if not reads_slot:
+                continue
+            node = self.reward(self.at(slot))
+            if node.tokens:
+                node = self.build.reduce("total", node, self.token_mask(node), ("token",))
+            result[slot] = node
         return result
 
     def _finish(
@@ -165,10 +170,14 @@ class _Lowering(Equation):
 
 def _by_name(name: str, groups: list[Group]) -> dict[str, Group]:
     """`nll` for a single group, `nll/prompt` and `nll/chosen` for several."""
-    return {f"{name}/{group.role}" if len(groups) > 1 else name: group for group in groups}
+    if len(groups) == 1:
+        return {name: groups[0]}
+    return {f"{name}/{group.role}": group for group in groups}
 
 
 def _label(name: str, what: str) -> str:
     """`main/desirable`, `items` -> `desirable_items`; the implicit term has no name of its own."""
     own = name.removeprefix("main").strip("/").replace("/", "_")
-    return f"{own}_{what}" if own else what
+    if not own:
+        return what
+    return f"{own}_{what}"

@@ -50,7 +50,7 @@ def read_rejected_messages(row: Row, place: Place) -> Example:
 
 
 def read_messages_label(row: Row, place: Place) -> Example:
-    """`label` judges the last reply."""
+    """`label` is of the last reply."""
     desirable = flag_of(row, "label", place)
     prompt, completion = last_reply(conversation_of(row, "messages", place), "messages", place)
     return label(row, ("messages", "label"), prompt, completion, desirable, place)

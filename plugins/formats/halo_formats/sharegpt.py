@@ -84,7 +84,7 @@ def read_pair(row: Row, place: Place) -> Example:
 
 
 def read_label(row: Row, place: Place) -> Example:
-    """`kto_tag` judges the last reply."""
+    """`kto_tag` is of the last reply."""
     desirable = flag_of(row, "kto_tag", place)
     prompt, completion = last_reply(turns_of(row, place), "conversations", place)
     return label(row, ("conversations", "system", "kto_tag"), prompt, completion, desirable, place)

@@ -1,4 +1,4 @@
-"""Adapters: the reference is the policy without its adapter, runs resume to the bit, and what is exported is what was trained."""
+"""Adapters: the reference is the policy without its adapter, runs resume bit for bit, and what is exported is what was trained."""
 
 from __future__ import annotations
 

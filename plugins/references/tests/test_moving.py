@@ -1,4 +1,4 @@
-"""The moving reference: its numbers, its objectives trained through the command line, resume to the bit, bad options."""
+"""The moving reference: its numbers, its objectives trained through the command line, resume bit for bit, bad options."""
 
 from __future__ import annotations
 
