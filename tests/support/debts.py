@@ -25,6 +25,5 @@ FULL_ROOMS: dict[str, int] = {
 """Modules. `halo/cli` has one for each command."""
 
 RETIRED_WORDS: dict[str, int] = {
-    "judge": 1,
 }
 """Lines that still hold a word of the glossary's last table."""
