@@ -19,7 +19,8 @@ from halo.report.rows import Group, Row, expectations_met, groups, tally, title_
 PREAMBLE = r"% \usepackage{amsmath,amssymb,array,booktabs,longtable}"
 _SIGNS = {
     "∞": r"\infty", "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "·": r"\cdot", "σ": r"\sigma", "∈": r"\in", "→": r"\to", "≠": r"\ne",
-    "±": r"\pm", "−": "-", "ℓ": r"\ell", "√": r"\surd", "Σ": r"\Sigma", "′": "'", "≡": r"\equiv", "×": r"\times", "≻": r"\succ", "∂": r"\partial",
+    "±": r"\pm", "−": "-", "ℓ": r"\ell", "√": r"\surd", "Σ": r"\Sigma", "′": "'", "≡": r"\equiv",
+    "×": r"\times", "≻": r"\succ", "∂": r"\partial",
     **{letter: rf"\{name}" for name, letter in GREEK.items()},
     **{letter: f"^{{{digit}}}" for digit, letter in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip

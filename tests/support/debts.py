@@ -8,9 +8,7 @@ LONG_FILES: dict[str, int] = {}
 LONG_FUNCTIONS: dict[str, int] = {}
 """Lines."""
 
-WIDE_LINES: dict[str, int] = {
-    "halo/report/papers.py": 1,
-}
+WIDE_LINES: dict[str, int] = {}
 """How many lines are too wide."""
 
 NESTED_TERNARIES: dict[str, int] = {}
