@@ -77,7 +77,11 @@ def is_free_of(s: Scalars, node: Node, x: Node, box: Box) -> bool | None:
     return is_zero(s, s.call("sub", s.substitute(node, {x: elsewhere}), node), {**box, elsewhere: box.get(x, REALS)})
 
 
-def nonzero_point(node: Node, box: Box, tries: int = 48, off_kinks_of: Node | None = None) -> tuple[dict[Node, Fraction], mpf] | None:
+TRIED = 48
+"""Points of the box at which a scalar is evaluated before a proof that it is 0 is tried."""
+
+
+def nonzero_point(node: Node, box: Box, tries: int = TRIED, off_kinks_of: Node | None = None) -> tuple[dict[Node, Fraction], mpf] | None:
     """A point where the scalar is surely not 0, and its value there; the most promising ones by floats are tried first.
 
     A slope at a kink of its curve is a convention: points at a kink of `off_kinks_of` are left out.
@@ -85,7 +89,7 @@ def nonzero_point(node: Node, box: Box, tries: int = 48, off_kinks_of: Node | No
     names = variables(node)
     if off_kinks_of is not None:
         names += variables(off_kinks_of)
-    tried = points(box, list(dict.fromkeys(names)), 48)
+    tried = points(box, list(dict.fromkeys(names)), TRIED)
     rough = [abs(float(values([node], point, DOUBLES)[node])) for point in tried]
     order = sorted(range(len(tried)), key=lambda i: (-_promise(rough[i]), i))
     for i in order[:tries]:

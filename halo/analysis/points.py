@@ -28,6 +28,10 @@ ROUNDED = 1e-13
 """Of the values at both ends: a sag that is less may be rounding of floats, which have 16 digits."""
 
 
+LIMIT = 64
+"""Points of the rest that a refutation is looked for at: a search that finds nothing is followed by a proof, so it may be short."""
+
+
 def candidates(span: Span, first: Sequence[Fraction] = ()) -> list[Fraction]:
     """A few exact points of a range, the given ones and closed ends first."""
     low, high = span.low, span.high
@@ -57,7 +61,7 @@ def _tried(name: Node, span: Span, first: Sequence[Fraction]) -> list[Fraction]:
 
 
 def points(
-    box: Mapping[Node, Span], names: Sequence[Node], limit: int = 64, first: Mapping[Node, Sequence[Fraction]] | None = None
+    box: Mapping[Node, Span], names: Sequence[Node], limit: int = LIMIT, first: Mapping[Node, Sequence[Fraction]] | None = None
 ) -> list[dict[Node, Fraction]]:
     """Up to `limit` points of the box, the corners of the candidates' grid in a fixed order, spread over it."""
     lists = [_tried(name, box.get(name, Span(-math.inf, math.inf)), (first or {}).get(name, ())) for name in names]
@@ -157,10 +161,10 @@ class Line:
 
 def _crossing(difference: Any, a: Fraction, b: Fraction, fa: float, fb: float) -> Fraction:
     """Where the difference is 0: by the secant if that is exact (an affine switch), else by bisection."""
-    secant = (a + (b - a) * Fraction(fa) / (Fraction(fa) - Fraction(fb))).limit_denominator(10**9)
+    secant = (a + (b - a) * Fraction(fa) / (Fraction(fa) - Fraction(fb))).limit_denominator(10**9)  # the fraction that floats stand for
     if difference(secant) == 0:
         return secant
-    for _ in range(50):
+    for _ in range(50):  # all digits of a float
         middle = (a + b) / 2
         fm = difference(middle)
         if (fm < 0) == (fa < 0):

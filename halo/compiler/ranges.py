@@ -227,7 +227,7 @@ def _hull(ends: list[tuple[End, bool]]) -> Span:
 
 def coarse(span: Span) -> Span:
     """A slightly larger range whose ends are short: products of long fractions cost more than their precision gains."""
-    return _tidy(span, 80)
+    return _tidy(span, 80)  # 24 digits: far finer than what a sign turns on
 
 
 def rounded_outwards(value: Fraction, side: int) -> Fraction:

@@ -231,7 +231,7 @@ class Exclusion:
             if weights is None:
                 continue
             three = [slopes[i], slopes[j], slopes[k]]
-            with mp.workdps(60):
+            with mp.workdps(60):  # more than the 40 that the gradients are right to
                 values = [s.left for s in three]
                 left_over = values[0] - sum(mpf(w.numerator) / w.denominator * v for w, v in zip(weights, values[1:], strict=True))
                 if abs(left_over) < DEPENDENT * sum(map(abs, values)):

@@ -16,7 +16,7 @@ PLACES = 7
 
 def sampled(span: Span, state: int) -> Fraction:
     """An unremarkable number of a range: no saturation, no round value."""
-    part = Fraction(state % 997 + 1, 1000)
+    part = Fraction(state % 997 + 1, 1000)  # 997 is prime: the states that `walk` gives meet all of them
     if span.bounded:
         return Fraction(span.low) + (Fraction(span.high) - Fraction(span.low)) * part
     if span.low != -math.inf:
