@@ -11,8 +11,8 @@ log-probs) to bfloat16, and does nothing at all on CPUs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +52,8 @@ class FullySharded(Launched):
     def prepare(self, scorer: Any, optimizer: Callable[[], Any]) -> None:
         self.in_precision(scorer)
         self._shard(scorer, whole_until_backward=True)
+        scorer.touched = lambda: None
+        register_fsdp_forward_method(scorer, "touched")
         self.module, self.optimizer = scorer, optimizer()
 
     def frozen(self, scorer: Any) -> Any:
@@ -97,6 +99,22 @@ class FullySharded(Launched):
             torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
         return float(norm)
 
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def gathered(self, model: Any) -> Iterator[None]:
+        """Every unit put together and kept so, since a forward of the model alone would give each back after its use."""
+        self.module.touched()  # a unit that ran before the whole would take itself for the whole
+        for unit in self._units():
+            unit.set_reshard_after_forward(False, recurse=False)
+            unit.unshard()
+        try:
+            yield
+        finally:
+            for unit in self._units():
+                unit.set_reshard_after_forward(self._settings.reshard_after_forward and unit is not self.module, recurse=False)
+            self._reshard()
+
     # -- files -----------------------------------------------------------------------------------------------------
 
     def whole(self, state: Any) -> Any:
@@ -128,6 +146,9 @@ class FullySharded(Launched):
 
     def _reshard(self) -> None:
         """What a pass without a backward left whole is stale as soon as the parts change."""
-        for module in self.module.modules():
-            if isinstance(module, FSDPModule):
-                module.reshard()
+        for unit in self._units():
+            unit.reshard()
+
+    def _units(self) -> list[FSDPModule]:
+        """The layers, and what is left of the scorer."""
+        return [module for module in self.module.modules() if isinstance(module, FSDPModule)]

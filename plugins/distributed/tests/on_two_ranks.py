@@ -29,6 +29,23 @@ def assert_sharded(module: Any, what: str) -> None:
         assert 0 < local.numel() < parameter.numel(), f"{what} {name} is not split: {local.shape} of {parameter.shape}"
 
 
+def logits(model: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return model(torch.tensor([[1, 4, 37, 33, 36, 38, 103, 14]])).logits
+
+
+def assert_writes_what_was_saved(run: Any) -> None:
+    """Put together to write, the policy is the model of the folder; afterwards it lies in parts again."""
+    from transformers import AutoModelForCausalLM
+
+    with run.placement.generating(run.model) as model:
+        found = logits(model)
+    saved = logits(AutoModelForCausalLM.from_pretrained(run.output, dtype=run.model.dtype).eval())
+    assert (found - saved).abs().max() <= 1e-12 * saved.abs().max()  # float64, a few thousand additions in another order
+
+
 def watched(run: Any, observer: Any = None) -> Any:
     """In the place of `halo.training.run.loop.train`."""
     sharded = run.placement.sharded
@@ -38,8 +55,12 @@ def watched(run: Any, observer: Any = None) -> Any:
         if reference is not None:
             assert_sharded(reference.scorer, "reference")
         print(f"sharded {run.placement.rank}")
+        with run.placement.generating(run.model) as model:  # before any pass of the whole
+            logits(model)
+        assert_sharded(run.placement.module, "policy that has written")
     result = train(run, observer)
     if sharded:
+        assert_writes_what_was_saved(run)
         assert_sharded(run.placement.module, "policy after training")
         for entry in run.placement.optimizer.state.values():
             assert entry["exp_avg"].to_local().numel() < entry["exp_avg"].numel()
