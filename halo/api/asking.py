@@ -84,27 +84,29 @@ def diff(one: Source, other: Source, parameters: Mapping[str, float] | None = No
 
 
 def side(source: Source, reference: str = "", parameters: Mapping[str, float] | None = None) -> Side:
-    """One side as it is written: `dpo`, `dpo@uniform-token`, `mine.yaml@beta=1/10`; `parameters` it does not have are not its.
+    """One side as it is written: `dpo`, `dpo@uniform-token`, `mine.yaml@beta=1/10`.
+
+    `parameters` that the objective does not declare are ignored; what stands after `@` wins over them.
 
     Raises SettingsError, or ObjectiveError of the objective.
     """
     from halo.relations.signature import Side
 
-    settings = ""
+    suffix = ""
     if isinstance(source, str) and "\n" not in source and "@" in source.rpartition("/")[2]:
-        source, _, settings = source.rpartition("@")
+        source, _, suffix = source.rpartition("@")
     reference = _reference(reference, "--reference")
-    loaded = load_objective(source)
+    loaded = load_objective(source)  # once to see which parameters there are, once more with their values
     pins = {key: Fraction(str(value)) for key, value in (parameters or {}).items() if key in loaded.declared.parameters}
-    for part in filter(None, settings.split(",")):
+    for part in filter(None, suffix.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
-            reference = _reference(part, f"{source}@{settings}")
+            reference = _reference(part, f"{source}@{suffix}")
             continue
         try:
             pins[key] = Fraction(value)
         except (ValueError, ZeroDivisionError):
-            place = Place(f"{source}@{settings}")
+            place = Place(f"{source}@{suffix}")
             raise SettingsError("wrong-value", f"{part!r} is not name=number", place=place, hint="such as beta=1/10") from None
     compiled = load_objective(source, {key: float(value) for key, value in pins.items()})
     if not compiled.declared.needs.reference:

@@ -47,14 +47,14 @@ def _supervised(compiled: CompiledObjective, seconds: float, known: Known | None
     stopped: list[str] = []
     left = list(steps())
     while left:
-        for name, said in _until_stopped((compiled, known), tuple(left), found, seconds):
+        for name, answer in _until_stopped((compiled, known), tuple(left), found, seconds):
             left.remove(name)
             if name in CONCLUSIONS:
-                concluded[name] = said
+                concluded[name] = answer
             else:
-                found += said
+                found += answer
         if left:
-            name = left.pop(0)
+            name = left.pop(0)  # what is left begins with the step that the clock ended
             stopped.append(name)
             reason = f"stopped by the clock after {seconds:g} s"
             if name not in CONCLUSIONS:

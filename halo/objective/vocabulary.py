@@ -2,7 +2,7 @@
 
 Four kinds of row: `Input` (what data and models supply), `Function` (works element by element; these rows stand in
 `halo.objective.functions`), `Reduction` (takes an axis away) and `Placing` (keeps the axis: an element among all of them).
-The kinds of feedback and their roles stand here too. torch appears only as text, so that nothing heavy is imported.
+The kinds of feedback and their roles stand in `feedback.py`. torch appears only as text, so that nothing heavy is imported.
 """
 
 from __future__ import annotations

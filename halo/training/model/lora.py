@@ -25,11 +25,12 @@ def is_adapter(name: str | None) -> bool:
 def base_of(folder: str) -> str:
     """The model that an adapter was trained on. Raises ModelError."""
     try:
-        base = json.loads((Path(folder) / CONFIG).read_text()).get("base_model_name_or_path")
+        config = json.loads((Path(folder) / CONFIG).read_text())
     except (OSError, ValueError) as problem:
         raise ModelError("model", f"{folder}/{CONFIG} cannot be read: {problem}") from None
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not base:
-        raise ModelError("model", f"{folder}/{CONFIG} names no base_model_name_or_path", hint="the folder or hub name of the base model")
+        raise ModelError("model", f"{folder}/{CONFIG} names no base_model_name_or_path", hint="name the folder or the hub name of the base model")
     return str(base)
 
 
