@@ -48,6 +48,7 @@ TOO_LONG = {
     "compiler/test_exact_evaluator.py": "every objective on five batches in 450 digits",
     "compiler/test_golden.py::test_nothing_heavy_is_imported": "three processes",
     "compiler/test_language_examples.py": "values and gradients of every objective of the page, in many digits",
+    "compiler/test_vocabulary.py": "loads torch; analysis/numbers holds every word's value, image and enclosure without it",
     "objective/test_words.py": "checks, draws and trains with each of four added words",
 }
 """Of these, the files and tests that take more than their share of the minute, and why."""
