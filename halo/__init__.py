@@ -3,9 +3,9 @@
     import halo
     loss = halo.compile_objective("kto", {"beta": 0.2})      # an nn.Module
 
-What a program may rely on is in `__all__`, in `halo.plugin` (what plugins are made of), in `halo.testing` (the contract kit) and
-in `halo.interop` (other trainers); docs/api.md says what each takes, gives and raises. Names are imported when they are first asked for, so `import halo`
-loads neither torch nor the algebra.
+What a program may rely on is in `__all__`, in `halo.plugin` (what plugins are made of), in `halo.testing` (the contract kit)
+and in `halo.interop` (other trainers); docs/api.md says what each takes, gives and raises. Names are imported when they are
+first asked for, so `import halo` loads neither torch nor the algebra.
 """
 
 from __future__ import annotations

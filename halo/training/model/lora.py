@@ -30,7 +30,8 @@ def base_of(folder: str) -> str:
         raise ModelError("model", f"{folder}/{CONFIG} cannot be read: {problem}") from None
     base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not base:
-        raise ModelError("model", f"{folder}/{CONFIG} names no base_model_name_or_path", hint="name the folder or the hub name of the base model")
+        message, hint = f"{folder}/{CONFIG} names no base_model_name_or_path", "name the folder or the hub name of the base model"
+        raise ModelError("model", message, hint=hint)
     return str(base)
 
 
