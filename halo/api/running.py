@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo.api.loading import Source, load_objective
@@ -22,7 +23,7 @@ Say = Callable[[str], None]
 def train(
     source: Source,
     parameters: Mapping[str, float] | None = None,
-    settings: Mapping[str, Any] | str | None = None,
+    settings: Mapping[str, Any] | str | Path | None = None,
     *,
     say: Say = print,
 ) -> Result:
@@ -33,8 +34,8 @@ def train(
     Raises HaloError: for bad input, an expectation of the objective that is not met, or a loss that is not finite.
     """
     compiled = load_objective(source, parameters)
-    if isinstance(settings, str):
-        given = read_settings(settings, {})
+    if isinstance(settings, str | Path):
+        given = read_settings(str(settings), {})
     else:
         given = read_settings(None, {}, {setting_name(name, Place("settings")): value for name, value in (settings or {}).items()})
     run = assembled(compiled, completed(given, compiled), say)

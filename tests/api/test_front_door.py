@@ -93,6 +93,15 @@ def test_mistakes_are_one_message() -> None:
     assert halo.check("name: mine\nextends: dpo\nreward: sum(logp) - mean(ref_logp)\n").failed
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_settings_of_a_run_may_be_a_file(kind: type, tmp_path: Path) -> None:
+    """A mistake in it is its own: it was read, whether a text or a path names it."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("max_stepps: 2\n")
+    with refused(SettingsError, "unknown-setting", at="settings.yaml:1:1"):
+        halo.train("dpo", None, kind(file))
+
+
 def test_a_file_may_say_its_version() -> None:
     assert halo.load_objective("halo: 1\nname: mine\nextends: dpo\n").objective.declaration.halo == 1
     with refused(ObjectiveError, "wrong-value", at="objective:1:7"):
