@@ -9,8 +9,9 @@ from hypothesis import given
 from mpmath import mp, mpf
 from sampled import QUICK, formulas, numbers, value
 
+from halo.analysis.budgets import MAX_BITS
 from halo.analysis.identity import shown
-from halo.analysis.scalar import Scalars, inner_variables, is_number, switching_pairs, topological_scalar, variables
+from halo.analysis.scalar import Scalars, inner_variables, is_number, switching_pairs, topological_scalar, variables, variables_of
 from halo.analysis.values import sure_value
 from halo.compiler.graph import Node
 
@@ -69,6 +70,19 @@ def test_variables_inside_reductions() -> None:
     assert inner_variables(node) == [x, outer, inner, b, y]
     assert inner not in topological_scalar(node)
     assert s.substitute(node, {y: x}) is node  # opaque: what is inside stays
+
+
+def test_a_literal_of_many_digits_is_none() -> None:
+    s = Scalars()
+    for number in (Fraction(3, 7), Fraction(2**MAX_BITS - 1), Fraction(1, 2**MAX_BITS - 1)):
+        assert s.short(number) is s.number(number)
+    for number in (Fraction(2**MAX_BITS), Fraction(1, 2**MAX_BITS)):
+        assert s.short(number) is None
+
+
+def test_variables_of_several_scalars_stand_once() -> None:
+    s, node, letters = read("x*y + exp(x)")
+    assert variables_of([letters["y"], node, s.number(2)]) == [letters["y"], letters["x"]]
 
 
 def test_literals() -> None:
