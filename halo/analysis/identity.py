@@ -22,7 +22,7 @@ from halo.analysis.verdict import Outcome as Outcome
 from halo.analysis.verdict import Verdict as Verdict
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
-from halo.objective.vocabulary import jumping
+from halo.objective.vocabulary import jumping, kinked
 
 NONZERO = mpf(10) ** -25
 """A value above it is surely not 0: `sure_value` is right to 40 digits. A smaller one may be, but makes a poor witness."""
@@ -69,10 +69,14 @@ def is_free_of(s: Scalars, node: Node, x: Node, box: Box) -> bool | None:
     if x not in variables(node):
         return True
     slope = s.derivative(node, x)
-    steps = any(n.op == "apply" and jumping(n.data) for n in topological_scalar(node))
+    words = {n.data for n in topological_scalar(node) if n.op == "apply"}
     verdict = is_zero(s, slope, box)
-    if verdict is False or (verdict is True and not steps):
-        return verdict is True
+    if verdict is True and not any(map(jumping, words)):
+        return True
+    if verdict is False and not any(map(kinked, words)):
+        return False
+    if verdict is False and nonzero_point(slope, box, off_kinks_of=node) is not None:  # at a kink the slope is a convention
+        return False
     elsewhere = s.variable(f"another {shown(x)}", x.slot, x.axes)
     return is_zero(s, s.call("sub", s.substitute(node, {x: elsewhere}), node), {**box, elsewhere: box.get(x, REALS)})
 

@@ -104,7 +104,6 @@ def test_what_is_said_to_depend_on_x_has_two_values(text: str) -> None:
         assert moves, text
 
 
-@pytest.mark.xfail(strict=True, reason="the slope at a kink is a convention, and is_free_of takes one that is not 0 for a dependence")
 @pytest.mark.parametrize("constant", ["relu(x) - relu(-x) - x", "max(x, -x) - abs(x)", "min(x, y) + max(x, y) - x - y"])
 def test_what_is_constant_does_not_depend_on_x_for_its_kinks(constant: str) -> None:
     s, node, letters, box = read(constant)

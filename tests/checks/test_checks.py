@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from independent import valued
 from mpmath import mp, mpf
 from refusals import refused, refused_command
@@ -156,6 +157,16 @@ def test_no_direction_is_proved_through_a_spread_over_the_batch() -> None:
     verdicts = {f.check: f.verdict for f in findings_of("discopop_dbaql")}
     assert verdicts["direction.chosen"] != "proved"
     assert verdicts["direction.rejected"] != "proved"
+
+
+def test_a_margin_that_is_0_has_no_length_for_its_kinks() -> None:
+    """relu(d) - relu(-d) is d: the slope that a convention gives it at d = 0 is no dependence on a length."""
+    text = yaml.safe_dump({
+        "name": "mine", "extends": "ln_dpo", "parameters": {"alpha": {"default": 0.1, "domain": "[0, inf)"}},
+        "let": {"d": "chosen.length - rejected.length"}, "margin": "alpha * (relu(d) - relu(-d) - d)",
+    })  # fmt: skip
+    found = {f.check: f.verdict for f in findings(compile_source(text, None, find_objective))}
+    assert found["length_neutral"] == "proved"
 
 
 def test_every_proposition_can_be_expected() -> None:

@@ -160,10 +160,12 @@ def _raised(bits: int, x: Ends, y: Ends) -> Ends:
         exponent = libmp.to_rational(y[0])
         if exponent[1] == 1 and abs(exponent[0]) <= WHOLE:
             return _whole_power(bits, x, int(exponent[0]))
-    if _less(x[1], libmp.fzero) and y[0] == y[1]:
-        raise Nothing
-    if _less(x[1], libmp.fzero):  # a whole power may be among them
+        if exponent[1] != 1 and _less(x[1], libmp.fzero):
+            raise Nothing
+    if _less(x[1], libmp.fzero):  # a whole power may be among them, or is it, and is past what is multiplied out
         raise Unknown
+    if x == (libmp.fzero, libmp.fzero) and _less(libmp.fzero, y[0]):
+        return x
     return _exponential(bits, libmp.mpi_mul(y, _log(bits, x), bits))
 
 

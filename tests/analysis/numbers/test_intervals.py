@@ -119,10 +119,8 @@ def test_exponentials_past_all_measure() -> None:
         numbers.applied("exp", (F(10**30),))
 
 
-# -- what is wrong today ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="0 as an interval to a positive power is taken for a logarithm of 0, so 0 is said to have no value")
 @pytest.mark.parametrize("text", ["relu(log(x) - 1)**(1/2)", "0**log(3*x)"])
 def test_a_power_of_0_has_a_value(text: str) -> None:
     s = Scalars()
@@ -132,7 +130,6 @@ def test_a_power_of_0_has_a_value(text: str) -> None:
     assert enclosed(node, point, 200) is not None
 
 
-@pytest.mark.xfail(strict=True, reason="a whole exponent past a million of a negative number is taken for a broken one, which has no value")
 def test_a_large_whole_power_of_a_negative_number_has_a_value() -> None:
     s = Scalars()
     x = s.variable("x")
