@@ -26,7 +26,7 @@ from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import Scalars
 from halo.objective.formula import Formula, parse
 
-HOW_MANY = int(os.environ.get("HALO_ATTACK", "600"))
+HOW_MANY = int(os.environ.get("HALO_ATTACK", "400"))
 PARTS = 7  # tests that processes share; the kinds take turns in eights, so that each part has all of them
 SEED = int(os.environ.get("HALO_ATTACK_SEED", "20270114"))
 FLOAT_POINTS = 1_000  # of each proof, looked at in float64; whatever looks like a violation is certified

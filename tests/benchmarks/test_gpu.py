@@ -75,24 +75,26 @@ def test_the_bound_counts_each_prompt_once(bench: Any) -> None:
     assert made.step_flops(size, [(3, 2, 4)] * 2) == 8 * by_hand
 
 
-def test_all_stages_run_without_a_gpu(tmp_path: Path) -> None:
-    """Every stage, both sides; losses of halo's variants and of TRL agree with halo's in float32."""
+@pytest.mark.parametrize("stages", [["machine", "halo", "trl"], pytest.param(["machine", "halo", "trl", "head", "attention"], marks=pytest.mark.slow)], ids=len)
+def test_the_stages_run_without_a_gpu(stages: list[str], tmp_path: Path) -> None:
+    """Both sides; losses of halo's variants and of TRL agree with halo's in float32. The others time what the tests above compare."""
     pytest.importorskip("trl")
-    command = [sys.executable, str(FOLDER / "gpu.py"), "--tiny", "--out", str(tmp_path), "--stages", "machine", "halo", "trl", "head", "attention"]
+    command = [sys.executable, str(FOLDER / "gpu.py"), "--tiny", "--out", str(tmp_path), "--stages", *stages]
     subprocess.run(command, check=True, capture_output=True, timeout=550)
     rows = [json.loads(line) for line in (tmp_path / "measurements.jsonl").read_text().splitlines()]
     assert not [row for row in rows if row["name"] in ("ended early", "left out")]
     summary = {(row["side"], row["name"]): row for row in rows if row["stage"] == "summary"}
     main = summary["halo", "dpo, micro 4"]
     assert main["tokens_per_second"] > 0
-    assert 0 < main["mfu"] < 1
+    assert main["mfu"] > 0  # a share of what one product measured, which another process may have slowed down
     assert main["kernels"] > main["host_reads"] > 0
     assert main["to_trl"] > 0
     compared = [row for row in summary.values() if "difference" in row]
     assert {(row["side"], row["name"]) for row in compared} == {("halo", "device"), ("halo", "device, varlen and tiles"), ("trl", "device")}
     for row in compared:
         assert row["difference"] < 1e-3 * row["moved"]  # float32 losses near 0.7 are exact to 1e-7; they move by 5e-3
-    variants = {(row["case"], row["name"]): row for row in rows if row["stage"] == "attention" and "case" in row}
-    assert variants["tiny x 16", "varlen"]["error"] < 1e-5
-    assert "NotImplementedError" in variants["tiny x 16", "flex"]["error"]
+    if "attention" in stages:
+        variants = {(row["case"], row["name"]): row for row in rows if row["stage"] == "attention" and "case" in row}
+        assert variants["tiny x 16", "varlen"]["error"] < 1e-5
+        assert "NotImplementedError" in variants["tiny x 16", "flex"]["error"]
     assert "of halo's in float32" in (tmp_path / "table.txt").read_text()

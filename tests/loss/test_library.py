@@ -65,7 +65,7 @@ AT_REFERENCE = {"dpo": math.log(2), "rdpo": math.log(2), "ipo": 25.0, "ipo_mean"
 @pytest.mark.parametrize("name", AT_REFERENCE)
 def test_value_at_the_reference(name: str) -> None:
     """policy = reference: log 2 for DPO, 1/(4 tau^2) for IPO, 1/2 for KTO; offline PPO's +1 and -1 cancel."""
-    loss = halo.compile_objective(name)
+    loss = halo.compile_objective(name, validate=False)  # test_validation.py does that, for all of them
     logp, mask = -torch.rand(4, 5, dtype=torch.float64) - 0.1, torch.ones(4, 5, dtype=torch.bool)
     roles = {slot: Completions(mask=mask, token_logps=logp, ref_token_logps=logp.clone()) for slot in loss.needs.slots}
     desirable = torch.tensor([True, False, True, False]) if loss.feedback.labels else None
@@ -98,7 +98,7 @@ def columns_for(loss: Any, level: str, shape: tuple[int, ...]) -> dict[str, torc
 
 @pytest.mark.parametrize("name", find_objective.names())
 def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
-    loss = halo.compile_objective(name)
+    loss = halo.compile_objective(name, validate=False)  # test_validation.py does that, for all of them
     low, same = inputs_for(loss, torch.bfloat16), inputs_for(loss, torch.bfloat16)
     wide = LossInputs(
         {k: Completions(mask=c.mask, token_logps=c.logp.float(), ref_token_logps=c.ref_logp.float(), columns=c.columns) for k, c in same.completions.items()},
@@ -118,7 +118,7 @@ def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dpo", "kto", "rrhf"])
 def test_torch_compile_without_a_graph_break(name: str) -> None:
-    loss = halo.compile_objective(name)
+    loss = halo.compile_objective(name, validate=False)  # test_validation.py does that, for all of them
     eager = loss(inputs_for(loss, torch.float32))
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)(inputs_for(loss, torch.float32))
     assert compiled.loss.item() == pytest.approx(eager.loss.item(), rel=1e-6)
@@ -133,7 +133,7 @@ def test_missing_inputs_are_named() -> None:
 
 def test_missing_columns_are_named() -> None:
     for name in ("odpo", "sampo"):
-        loss = halo.compile_objective(name)
+        loss = halo.compile_objective(name, validate=False)  # test_validation.py does that, for all of them
         held = inputs_for(loss, torch.float32)
         roles = {slot: Completions(mask=c.mask, token_logps=c.logp, ref_token_logps=c.ref_logp) for slot, c in held.completions.items()}
         with refused(ObjectiveError, "missing-key"):

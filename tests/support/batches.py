@@ -159,7 +159,9 @@ def batch(
     asked = kind_of(feedback)
     columns = {**(columns or {}), **{word: Column(level="token", domain=WORDS[word]) for word in words}}
     rng = random.Random(f"{feedback}{kind}{seed}")
-    size = 5 if kind == "random" else 2
+    size = 2
+    if kind == "random":
+        size = 3 if asked.is_list else 5  # of lists of four
 
     def row(towards: int) -> list[tuple[float, float]]:
         if kind == "random":

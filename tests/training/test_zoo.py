@@ -1,4 +1,4 @@
-"""Every shipped objective, ten real steps of the embedded policy on one fixed batch: finite, falling, felt by every role."""
+"""Every shipped objective, six real steps of the embedded policy on one fixed batch: finite, falling, felt by every role."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from halo.scoring.scorer import Scorer
 from halo.starter.defaults import embedded_feedback
 from halo.training.step.step import Step, StepOutput
 
-SIZE, STEPS = 6, 10
+SIZE, STEPS = 6, 6
+MORE_STEPS = {"lipo_lambda": 10}  # its weights change with the order of the answers: the loss falls later
 RATE = 1e-4
 SLOWER = {"grpo_offline": 2e-5}  # clips where a probability has moved by a hundredth
 
@@ -94,7 +95,7 @@ def unfelt(loss: LossFunction, stepped: StepOutput) -> list[str]:
 
 
 def falling(loss: LossFunction, before: LossInputs, after: LossInputs) -> bool:
-    """Whether ten steps lowered the loss. AlphaDPO's margin runs ahead of the gap that it asks for: there the gap must rise."""
+    """Whether the steps lowered the loss. AlphaDPO's margin runs ahead of the gap that it asks for: there the gap must rise."""
     first, last = loss(before), loss(after)
     if loss.compiled.graph.name != "alpha_dpo":
         return bool(last.loss < first.loss)
@@ -103,14 +104,14 @@ def falling(loss: LossFunction, before: LossInputs, after: LossInputs) -> bool:
 
 
 @pytest.mark.parametrize("name", find_objective.names())
-def test_ten_steps(name: str, tmp_path: Path) -> None:
+def test_six_steps(name: str, tmp_path: Path) -> None:
     loss = halo.compile_objective(name, validate=False)  # tests/loss/test_validation.py does that, for all of them
     examples = examples_for(loss, tmp_path)
     model = tiny.policy()
     step = Step(loss, Scorer(model), tiny.Start(), torch.device("cpu"), vocab_size=model.get_output_embeddings().weight.shape[0])
     optimizer = torch.optim.Adam(model.parameters(), lr=SLOWER.get(name, RATE))
     seen = []
-    for _ in range(STEPS):
+    for _ in range(MORE_STEPS.get(name, STEPS)):
         optimizer.zero_grad()
         seen.append(step.run([examples]))
         optimizer.step()

@@ -55,7 +55,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cases: dict[str, list[str]] = {
         "dpo": ["dpo", "--data", uneven, "--eval-data", held_out, *EVALUATED],  # by six: 6 and 5, two and three passes
         "kto": ["kto", "--data", few],
-        "bco": ["bco", "--data", few],
         "aot": ["aot", "--data", rows(base / "7.jsonl", 0, 7)],  # by six: 6 and 1, of which one process has none
         "moving": ["tr_dpo", "--data", few, *moving],
         "whole-distributions": ["tdpo2", "--data", few],
@@ -78,7 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-CASES = ("dpo", "kto", "bco", "aot", "moving", "whole-distributions", "ahead", "ahead-entropy", "checkpointed", "tied")
+CASES = ("dpo", "kto", "aot", "moving", "whole-distributions", "ahead", "ahead-entropy", "checkpointed", "tied")
 
 
 @pytest.mark.parametrize("name", CASES)
