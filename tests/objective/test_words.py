@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +35,7 @@ from halo.objective.functions import FUNCTIONS, Function, Kink
 from halo.plugin.objectives import find_objective
 
 LANGUAGE = Path(__file__).resolve().parents[2] / "docs" / "language.md"
+EXTENDING = LANGUAGE.with_name("extending.md")
 
 ADDED = {
     "gelu": Function(  # shorthand, with neither a derivative nor a kink: everything is proved of the definition
@@ -142,6 +144,17 @@ def test_no_table_lacks_a_word(word: str) -> None:
 def test_no_table_lacks_a_word_that_is_added(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FUNCTIONS, word, ADDED[word])
     assert lacking(word) == {}
+
+
+def test_the_row_of_the_page_is_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/extending.md shows works as it stands there."""
+    (block,) = re.findall(r"```python\n(.*?)```", EXTENDING.read_text(), flags=re.S)
+    ((word, row),) = eval(f"{{{block}}}", {"Function": Function, "ONE_ARGUMENT": (1, 1)}).items()  # our own page
+    monkeypatch.setitem(FUNCTIONS, word, row)
+    monkeypatch.setitem(ADDED, word, row)
+    assert lacking(word) == {}
+    loss = halo.compile_objective(f"name: mine\nextends: dpo\nvalue: -{word}(z)\nexpect: {{}}\n")
+    assert word not in loss.source  # it is printed as its torch spelling
 
 
 # -- from the file to a training step --------------------------------------------------------------------------------------

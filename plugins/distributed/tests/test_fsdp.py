@@ -58,7 +58,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "aot": ["aot", "--data", rows(base / "7.jsonl", 0, 7)],  # by six: 6 and 1, of which one process has none
         "moving": ["tr_dpo", "--data", few, *moving],
         "whole-distributions": ["tdpo2", "--data", few],
-        "ahead": ["dpo", "--data", few, "--precompute-ref-log-probs"],
         "ahead-entropy": ["mallows_po", "--data", few, "--precompute-ref-log-probs"],
         "checkpointed": ["dpo", "--data", few, "--gradient-checkpointing"],
         "tied": ["dpo", "--data", few, "--model", write_tied(base / "model")],
@@ -77,7 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-CASES = ("dpo", "kto", "aot", "moving", "whole-distributions", "ahead", "ahead-entropy", "checkpointed", "tied")
+CASES = ("dpo", "kto", "aot", "moving", "whole-distributions", "ahead-entropy", "checkpointed", "tied")
 
 
 @pytest.mark.parametrize("name", CASES)
