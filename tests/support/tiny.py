@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from halo.starter.defaults import FEEDBACK, POLICY
 from halo.training.model.loading import load_model, load_tokenizer
 from halo.training.settings import Settings
 
-FEW = Path(os.environ["HALO_CACHE"]) / "few.jsonl"  # of this session, whatever a test sets the variable to
+FEW = Path(os.environ.get("HALO_CACHE", tempfile.gettempdir())) / "halo-few.jsonl"  # of this session, whatever a test sets the variable to
 
 
 def policy(seed: int | None = None) -> Any:
