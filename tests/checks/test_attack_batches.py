@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from batch_claims import Claim, against
 from shipped import findings_of
 
 import halo
-from attack.claims import Claim, against
 from halo.plugin.objectives import find_objective
 
 BY_TOKENS = "it is a mean over the tokens of the batch: a longer answer weighs more"

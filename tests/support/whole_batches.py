@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from batches import VOCAB_SIZE, WORDS
 from torch import Tensor
 
 from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
 from halo.objective.schema import Column, Interval
 
-VOCABULARY = 50
-WORDS = {"entropy": "(0, 3.9)", "ref_entropy": "(0, 3.9)", "log_sum_sq_probs": "(-3.9, 0)", "kl_ref_policy": "[0, inf)", "kl_policy_ref": "[0, inf)"}
-"""The ranges of what the head computes for each token: log(50) is 3.91."""
 SCALES = (0.001, 0.3, 1.0, 1.0, 4.0, 20.0)
 """Nats of a token: sure ones, ordinary ones, and such as no sampler would draw."""
 
@@ -49,7 +47,7 @@ def inputs(loss: LossFunction, rng: random.Random, shape: Shape, dtype: torch.dt
     if listed is not None:
         marks["ranks"] = torch.tensor([[rng.randint(1, 3) for _ in range(listed)] for _ in range(shape.examples)])
     examples = {name: torch.tensor([inside(declared[name], rng) for _ in range(shape.examples)], dtype=dtype) for name in needs.columns}
-    return LossInputs(completions, columns=examples, vocab_size=VOCABULARY, **marks)
+    return LossInputs(completions, columns=examples, vocab_size=VOCAB_SIZE, **marks)
 
 
 def _labels(rng: random.Random, examples: int) -> Tensor:

@@ -16,8 +16,8 @@ import torch
 from independent import Loss as Reader
 from mpmath import mpf
 from torch import Tensor
+from whole_batches import Shape, inputs, parameters, with_logps
 
-from attack.whole_batches import Shape, inputs, parameters, with_logps
 from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
 
