@@ -1,6 +1,7 @@
 """What each verdict says of whole batches: a function for each check that looks for a batch against it.
 
-A function returns what it found against the claim, in words, or nothing. Only the compiled loss is asked: its value, and its
+A function returns what it found against the claim, in words; nothing where it found nothing; None where whole batches say
+nothing of the claim. Only the compiled loss is asked: its value, and its
 gradient by autograd. Float64 keeps 16 digits; what is called a violation is a million roundings large.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ from whole_batches import Shape, inputs, parameters, with_logps
 
 from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
+from halo.objective.functions import FUNCTIONS
 
 SEEN = 1e-9
 """Relative to the largest number on the way; rounding is 1e-16 of it for each of some hundred steps."""
@@ -63,7 +66,7 @@ class Case:
         return float(loss.detach()), {slot: torch.zeros_like(leaf) if g is None else g for (slot, leaf), g in zip(leaves.items(), found, strict=True)}
 
 
-def domain(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+def domain(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     """Proved: every batch has a loss that is a number."""
     for _ in range(TRIES):
         case = Case.drawn(loss, rng, scale=rng.choice([0.001, 0.3, 1.0]))  # of moderate numbers no exponential is past float64
@@ -73,7 +76,7 @@ def domain(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
     return ""
 
 
-def direction(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+def direction(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     """Proved up: no token's log-prob of that role has a positive slope. Down: none has a negative one. None: none has any."""
     role = claim.check.split(".")[1]
     if loss.feedback.is_list and role in ("best", "worst"):
@@ -83,7 +86,7 @@ def direction(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
         case = Case.drawn(loss, rng)
         value, slopes = case.gradients()
         if slot not in slopes:
-            return ""
+            return None
         slope = torch.where(case.batch.completions[slot].mask, slopes[slot], 0.0)
         if label is not None:
             assert case.batch.desirable is not None
@@ -127,7 +130,7 @@ def _wrong_way(way: str | None, value: float, slope: Tensor) -> str:
     return ""
 
 
-def at_reference(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+def at_reference(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     """Proved: wherever policy and reference agree, a batch of any size has the loss that is said."""
     for _ in range(TRIES):
         case = of_two(loss, rng) if loss.feedback.is_list else Case.drawn(loss, rng, scale=rng.choice([0.3, 1.0, 4.0]))
@@ -135,17 +138,17 @@ def at_reference(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
             wanted = claim.check.split(".")[1] == loss.feedback.labels[0]
             case.batch.desirable = torch.full_like(case.batch.desirable, wanted)
         same = with_logps(case.batch, {slot: _agreeing(c) for slot, c in case.batch.completions.items()})
-        try:
-            said = Reader({"columns": {}}, {name: mpf(x) for name, x in case.numbers.items()}, []).at(str(claim.value).replace("re(", "("), 0, "")
-        except (KeyError, IndexError, AttributeError, TypeError):
-            return ""  # a formula of the batch
+        formula = str(claim.value).replace("re(", "(")
+        if set(re.findall(r"[A-Za-z_]\w*", formula)) - case.numbers.keys() - FUNCTIONS.keys():
+            return None  # a formula of the batch
+        said = Reader({"columns": {}}, {name: mpf(x) for name, x in case.numbers.items()}, []).at(formula, 0, "")
         found = case.value(same)
         if abs(found - float(said)) > SEEN * (1 + abs(found)):
             return f"{found} and not {float(said)} in a batch of {_size(case.batch)} with {case.numbers}"
     return ""
 
 
-def length_neutral(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+def length_neutral(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     """Proved: at fixed mean log-probs the loss of a batch does not depend on any length."""
     for _ in range(TRIES):
         case = Case.drawn(loss, rng)
@@ -160,17 +163,17 @@ def length_neutral(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
         other = torch.arange(mask.shape[-1]) < torch.randint(1, mask.shape[-1] + 1, (*mask.shape[:-1], 1), generator=torch.Generator().manual_seed(rng.randrange(10**6)))
         longer = with_logps(levelled, {slot: {"mask": other & present}})
         if any(column.ndim == mask.ndim for column in case.batch.completions[slot].columns.values()):
-            return ""  # what the data says of each token is not the same for another length
+            return None  # what the data says of each token is not the same for another length
         before, after = case.value(levelled), case.value(longer)
         if math.isfinite(before) and abs(before - after) > SEEN * (1 + abs(before)):
             return f"{before} and {after} for other lengths of {slot} in a batch of {_size(case.batch)} with {case.numbers}"
     return ""
 
 
-def symmetry(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+def symmetry(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     """Proved: the likelihoods of a pair and of the pair swapped add up to 1, for each pair of a batch."""
     if not loss.feedback.is_pair:
-        return ""
+        return None
     first, second = loss.feedback.completions[:2]
     for _ in range(TRIES):
         case = Case.drawn(loss, rng, examples=1)
@@ -182,7 +185,7 @@ def symmetry(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
     return ""
 
 
-def no_overflow(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
+def no_overflow(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     """Proved: in float32, at default and search values, sums of log-probs down to -2,000 give a finite loss and finite slopes."""
     declared = loss.compiled.objective.declaration.parameters
     for _ in range(TRIES):
@@ -215,7 +218,7 @@ def _size(batch: LossInputs) -> int:
     return len(next(iter(batch.completions.values())).mask)
 
 
-PROVED: dict[str, Callable[[LossFunction, random.Random, Claim], str]] = {
+PROVED: dict[str, Callable[[LossFunction, random.Random, Claim], str | None]] = {
     "domain": domain,
     "direction": direction,
     "at_reference": at_reference,
@@ -226,11 +229,11 @@ PROVED: dict[str, Callable[[LossFunction, random.Random, Claim], str]] = {
 """By the first word of the check's name."""
 
 
-def against(loss: LossFunction, rng: random.Random, claim: Claim) -> str:
-    """What was found against a claim, in words; nothing where nothing was, or where whole batches say nothing of it."""
+def against(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
+    """What was found against a claim, in words; nothing where nothing was; None where it was not attacked."""
     attack = PROVED.get(claim.check.split(".")[0])
     if attack is None or claim.verdict != "proved" or claim.scope == "core":
-        return ""
+        return None
     if loss.compiled.graph.statistics:  # what was carried from other batches
         loss.update_statistics(inputs(loss, rng, Shape(3)))
     return attack(loss, rng, claim)
