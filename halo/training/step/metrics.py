@@ -66,8 +66,8 @@ def _some(x: Tensor | None, rows: Tensor) -> Tensor | None:
 def _rows_of(inputs: LossInputs, rows: Tensor) -> LossInputs:
     """Some examples of a batch, as far as metrics read them."""
     roles = {slot: Completions(token_logps=c.token_logps[rows], mask=c.mask[rows]) for slot, c in inputs.completions.items()}
-    marks = {name: _some(getattr(inputs, name), rows) for name in ("desirable", "ranks", "weights")}
-    return LossInputs(roles, **marks)  # type: ignore[arg-type]
+    desirable, ranks, weights = (_some(mark, rows) for mark in (inputs.desirable, inputs.ranks, inputs.weights))
+    return LossInputs(roles, desirable=desirable, ranks=ranks, weights=weights)
 
 
 def _rewards_of(output: LossOutput, rows: Tensor) -> LossOutput:
