@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from halo.errors import ModelError
 from halo.scoring.capability import choose_path, compare_with_logits, own_logps
 from halo.scoring.head import token_logps
-from halo.scoring.packed import Packing, attention, register
+from halo.scoring.packed import Packing, attention, kernels, register
 from halo.scoring.rows import RowBatch, build_rows
 from halo.scoring.scorer import Scorer
 
@@ -97,6 +97,13 @@ def test_packed_rows_save_what_the_bound_says() -> None:
     saved, bound = flops(rows, "plain") / flops(rows, "packed"), padded / rows.tokens
     assert 1.0 < saved <= bound * 1.02
     assert saved > 1 + 0.5 * (bound - 1)
+
+
+def test_on_a_gpu_attention_keeps_off_kernels_that_build_a_plan_for_each_shape() -> None:
+    with kernels(torch.device("cuda")):
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert torch.backends.cuda.flash_sdp_enabled()
+    assert torch.backends.cuda.cudnn_sdp_enabled()
 
 
 def test_a_head_with_a_softcap_is_refused() -> None:
