@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from attacked import attacked
-from independent import Loss
 from mpmath import mp
 from random_objectives import batch, parameters_of
+from reader import Loss
 from shipped import findings_of
 
 from halo.objective.loading import load

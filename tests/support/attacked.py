@@ -10,8 +10,8 @@ from typing import Any
 
 import attacks
 import attacks_on_v
-from independent import DIGITS, TooLarge
 from mpmath import mp
+from reader import DIGITS, TooLarge
 from witnesses import confirm
 
 from halo.analysis.verdict import Finding

@@ -1,4 +1,4 @@
-"""Attacks on what is proved of a whole loss: random batches and parameters, evaluated by `independent`.
+"""Attacks on what is proved of a whole loss: random batches and parameters, evaluated by `reader`.
 
 Each attack takes a random generator, the file and the finding, and fails where the finding is wrong.
 """
@@ -11,9 +11,9 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from independent import SLACK, Loss, slope
 from mpmath import mp, mpf
 from random_objectives import batch, parameters_of
+from reader import SLACK, Loss, slope
 
 from halo.analysis.verdict import Finding
 

@@ -8,9 +8,9 @@ import re
 from typing import Any
 
 from attacks import bends, rises
-from independent import SLACK, Loss
 from mpmath import mpf
 from random_objectives import batch, parameters_of
+from reader import SLACK, Loss
 
 from halo.analysis.verdict import Finding
 

@@ -11,13 +11,15 @@ import math
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from independent import Loss as Reader
-from mpmath import mpf
+import value_claims
+from mpmath import mp, mpf
+from reader import Loss as Reader
 from torch import Tensor
+from value_claims import DIGITS, VALUE_CLAIMS
 from whole_batches import Shape, inputs, parameters, with_logps
 
 from halo.loss.function import LossFunction
@@ -50,8 +52,8 @@ class Case:
     numbers: dict[str, float]
 
     @classmethod
-    def drawn(cls, loss: LossFunction, rng: random.Random, examples: int | None = None, **more: Any) -> Case:
-        return cls(loss, rng, inputs(loss, rng, Shape(examples or rng.choice(SIZES)), **more), parameters(loss, rng))
+    def drawn(cls, loss: LossFunction, rng: random.Random, examples: int | None = None, tokens: int = 5, **more: Any) -> Case:
+        return cls(loss, rng, inputs(loss, rng, Shape(examples or rng.choice(SIZES), tokens), **more), parameters(loss, rng))
 
     def value(self, batch: LossInputs | None = None) -> float:
         return float(self.loss(self.batch if batch is None else batch, self.numbers).loss)
@@ -63,7 +65,9 @@ class Case:
         if not loss.requires_grad:
             return float(loss), {slot: torch.zeros_like(leaf) for slot, leaf in leaves.items()}
         found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        return float(loss.detach()), {slot: torch.zeros_like(leaf) if g is None else g for (slot, leaf), g in zip(leaves.items(), found, strict=True)}
+        return float(loss.detach()), {
+            slot: torch.zeros_like(leaf) if g is None else g for (slot, leaf), g in zip(leaves.items(), found, strict=True)
+        }
 
 
 def domain(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
@@ -73,7 +77,7 @@ def domain(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
         value = case.value()
         if not math.isfinite(value):
             return f"a loss of {value} with {case.numbers}, {case.batch.completions}"
-    return ""
+    return value_claims.domain(loss, rng, claim)
 
 
 def direction(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
@@ -137,7 +141,7 @@ def at_reference(loss: LossFunction, rng: random.Random, claim: Claim) -> str | 
         if "." in claim.check and case.batch.desirable is not None:
             wanted = claim.check.split(".")[1] == loss.feedback.labels[0]
             case.batch.desirable = torch.full_like(case.batch.desirable, wanted)
-        same = with_logps(case.batch, {slot: _agreeing(c) for slot, c in case.batch.completions.items()})
+        same = with_logps(case.batch, {slot: agreeing(c) for slot, c in case.batch.completions.items()})
         formula = str(claim.value).replace("re(", "(")
         if set(re.findall(r"[A-Za-z_]\w*", formula)) - case.numbers.keys() - FUNCTIONS.keys():
             return None  # a formula of the batch
@@ -152,37 +156,47 @@ def length_neutral(loss: LossFunction, rng: random.Random, claim: Claim) -> str 
     """Proved: at fixed mean log-probs the loss of a batch does not depend on any length."""
     for _ in range(TRIES):
         case = Case.drawn(loss, rng)
-        flat = {}
-        for slot, c in case.batch.completions.items():
-            alike = {name: _means(getattr(c, name), c.mask) for name in ("token_logps", "ref_token_logps", "old_token_logps")}
-            flat[slot] = alike
-        levelled = with_logps(case.batch, flat)
+        if claim.scope in loss.feedback.labels and case.batch.desirable is not None:
+            case.batch.desirable = torch.full_like(case.batch.desirable, claim.scope == loss.feedback.labels[0])
         slot = rng.choice(list(case.batch.completions))
-        mask = case.batch.completions[slot].mask
-        present = mask.any(-1, keepdim=True)
-        other = torch.arange(mask.shape[-1]) < torch.randint(1, mask.shape[-1] + 1, (*mask.shape[:-1], 1), generator=torch.Generator().manual_seed(rng.randrange(10**6)))
-        longer = with_logps(levelled, {slot: {"mask": other & present}})
-        if any(column.ndim == mask.ndim for column in case.batch.completions[slot].columns.values()):
-            return None  # what the data says of each token is not the same for another length
-        before, after = case.value(levelled), case.value(longer)
+        before, after = (case.value(batch) for batch in longer(case, rng, slot))
         if math.isfinite(before) and abs(before - after) > SEEN * (1 + abs(before)):
             return f"{before} and {after} for other lengths of {slot} in a batch of {_size(case.batch)} with {case.numbers}"
     return ""
+
+
+def longer(case: Case, rng: random.Random, slot: str) -> tuple[LossInputs, LossInputs]:
+    """The batch, and that in which completions of a slot have their tokens several times over: all means per token are the same."""
+    c = case.batch.completions[slot]
+    width = c.mask.shape[-1]
+    times = torch.tensor([rng.choice([1, 2, 3]) for _ in range(c.mask[..., 0].numel())]).reshape(*c.mask.shape[:-1], 1)
+    lengths = c.mask.sum(-1, keepdim=True)
+    places = torch.arange(3 * width) % lengths.clamp(min=1)
+    changed: dict[str, Any] = {"mask": torch.arange(3 * width) < lengths * times}
+    for word in ("token_logps", "ref_token_logps", "old_token_logps"):
+        tokens = getattr(c, word)
+        changed[word] = None if tokens is None else tokens.gather(-1, places)
+    changed["columns"] = {name: x.gather(-1, places) if x.ndim == c.mask.ndim else x for name, x in c.columns.items()}
+    return case.batch, with_logps(case.batch, {slot: changed})
 
 
 def symmetry(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     """Proved: the likelihoods of a pair and of the pair swapped add up to 1, for each pair of a batch."""
     if not loss.feedback.is_pair:
         return None
-    first, second = loss.feedback.completions[:2]
     for _ in range(TRIES):
         case = Case.drawn(loss, rng, examples=1)
-        there = dict(case.batch.completions)
-        swapped = LossInputs({**there, first: there[second], second: there[first]}, columns=case.batch.columns, vocab_size=case.batch.vocab_size)
-        total = math.exp(-case.value()) + math.exp(-case.value(swapped))
+        total = math.exp(-case.value()) + math.exp(-case.value(swapped(loss, case.batch)))
         if abs(total - 1) > SEEN:
             return f"they add up to {total} with {case.numbers}"
     return ""
+
+
+def swapped(loss: LossFunction, batch: LossInputs) -> LossInputs:
+    """With the completions of every pair exchanged."""
+    first, second = loss.feedback.completions[:2]
+    there = dict(batch.completions)
+    return LossInputs({**there, first: there[second], second: there[first]}, columns=batch.columns, vocab_size=batch.vocab_size)
 
 
 def no_overflow(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
@@ -193,25 +207,30 @@ def no_overflow(loss: LossFunction, rng: random.Random, claim: Claim) -> str | N
         case = Case(loss, rng, inputs(loss, rng, Shape(rng.choice(SIZES)), torch.float32, total / 10), {})  # 5 tokens of at most twice that
         case.numbers = {name: float(rng.choice([p.default, *(p.search or [])])) for name, p in declared.items()}
         value, slopes = case.gradients()
-        if not math.isfinite(value) or not all(torch.isfinite(s).all() for s in slopes.values()):
-            return f"a loss of {value} with {case.numbers}, sums near {total}"
+        if math.isfinite(value) and all(torch.isfinite(s).all() for s in slopes.values()):
+            continue
+        value, slopes = replace(case, batch=_doubled(case.batch)).gradients()
+        if math.isfinite(value) and all(torch.isfinite(s).all() for s in slopes.values()):  # where float64 has none either, it is not float32's fault
+            return f"no float32 beside a loss of {value} with {case.numbers}, sums near {total}"
     return ""
 
 
-def _agreeing(c: Completions) -> dict[str, Any]:
+def _doubled(batch: LossInputs) -> LossInputs:
+    """The same numbers as float64."""
+    completions = {}
+    for slot, c in batch.completions.items():
+        words = {name: None if x is None else x.double() for name, x in vars(c).items() if name.endswith("token_logps")}
+        completions[slot] = replace(c, **words, columns={name: x.double() for name, x in c.columns.items()})
+    return replace(batch, completions=completions, columns={name: x.double() for name, x in batch.columns.items()})
+
+
+def agreeing(c: Completions) -> dict[str, Any]:
     """The reference is the policy: its log-probs, its entropy, and no divergence."""
     columns = dict(c.columns)
     columns |= {name: torch.zeros_like(x) for name, x in columns.items() if name in ("kl_ref_policy", "kl_policy_ref")}
     if "entropy" in columns and "ref_entropy" in columns:
         columns["ref_entropy"] = columns["entropy"]
     return {"ref_token_logps": c.token_logps, "columns": columns}
-
-
-def _means(x: Tensor | None, mask: Tensor) -> Tensor | None:
-    if x is None:
-        return None
-    mean = (x * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
-    return mean.expand(x.shape).contiguous()
 
 
 def _size(batch: LossInputs) -> int:
@@ -225,6 +244,7 @@ PROVED: dict[str, Callable[[LossFunction, random.Random, Claim], str | None]] = 
     "length_neutral": length_neutral,
     "symmetry": symmetry,
     "no_overflow": no_overflow,
+    **VALUE_CLAIMS,
 }
 """By the first word of the check's name."""
 
@@ -236,4 +256,5 @@ def against(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
         return None
     if loss.compiled.graph.statistics:  # what was carried from other batches
         loss.update_statistics(inputs(loss, rng, Shape(3)))
-    return attack(loss, rng, claim)
+    with mp.workdps(DIGITS):
+        return attack(loss, rng, claim)

@@ -1,24 +1,19 @@
-"""The tests' own evaluator of the language, the only one: it reads texts, and knows nothing of graphs or vocabularies.
+"""The tests' own evaluator of single formulas, the only one: it reads texts, and knows nothing of graphs or vocabularies.
 
 `valued` is a formula's value on the numbers of an `Arithmetic`: mpmath's, floats by the thousand, exact fractions, sympy's
-expressions. `Loss` is a whole file on a batch, in many digits. There, `stop` is the value of the unperturbed batch (`frozen`), and
-what is past all measure raises TooLarge: such a point says nothing.
+expressions. A whole file on a batch is `reader`'s.
 """
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from mpmath import mp, mpf
 
-from halo.objective.formula import Formula, Name, Number, parse
-
-DIGITS, STEP, SLACK, ZERO = 120, mpf(10) ** -40, mpf(10) ** -30, mpf(0)
+from halo.objective.formula import Formula, Name, Number
 
 COMPARED: dict[str, Callable[[Any, Any], Any]] = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge}
 
@@ -125,140 +120,3 @@ def knows(word: str) -> bool:
     except TypeError:  # mpmath has it, and it takes fewer
         return True
     return True
-
-
-# -- a whole file ----------------------------------------------------------------------------------------------------------
-
-
-class TooLarge(Exception):
-    """exp of more than anybody can hold."""
-
-
-class Bounded(Arithmetic):
-    """Many digits, but no exponential of what a batch can make large beyond all measure."""
-
-    def exp(self, x: mpf) -> mpf:
-        if abs(x) > 10**9:
-            raise TooLarge
-        return mp.exp(x)
-
-
-BOUNDED = Bounded()
-
-
-@dataclass
-class Loss:
-    """One objective as its file's texts, and a batch: examples are maps from role to {logp, ref}, with columns and a label.
-
-    `shift` is added to the score of every completion of example 0, as log Z(x) would be.
-    """
-
-    file: dict[str, Any]
-    parameters: dict[str, mpf]
-    batch: list[dict[str, Any]]
-    shift: mpf = ZERO
-    frozen: Loss | None = field(default=None, repr=False)
-
-    def total(self) -> mpf:
-        """The mean over examples of their items, terms and regularizers."""
-        return mp.fsum(self.example(i) for i in range(len(self.batch))) / len(self.batch)
-
-    def example(self, i: int) -> mpf:
-        result = mp.fsum(Loss(term, self.parameters, self.batch, self.shift, self.frozen).items(i) for term in self.terms())
-        for regularizer in self.file.get("regularizers", {}).values():
-            weight = self.at(regularizer.get("weight", "1"), i, regularizer["role"])
-            result += weight * self.at(regularizer["expression"], i, regularizer["role"])
-        return result
-
-    def terms(self) -> list[dict[str, Any]]:
-        """The file once for each of its terms, which replace keys of the top level."""
-        return [{**self.file, **term} for term in self.file.get("terms", {"": {}}).values()]
-
-    def items(self, i: int) -> mpf:
-        """The sum over the completions of one example that a term is of."""
-        own = self.batch[i].get("label") or self.file.get("role", "chosen")
-        return mp.fsum(self.item(i, role) for role in (own if isinstance(own, list) else [own]))
-
-    def item(self, i: int, role: str) -> mpf:
-        value = self.at(self.key("value", role, ""), i, role, {"z": self.z(i, role)})
-        return self.at(self.key("weight", role, 1), i, role) * int(self.key("sign", role, 0)) * value + self.at(
-            self.key("constant", role, 0), i, role
-        )
-
-    def key(self, name: str, role: str, default: Any) -> str:
-        """What a key of the file says of a role."""
-        value = self.file.get(name, default)
-        return str(value[role] if isinstance(value, dict) else value)
-
-    def z(self, i: int, role: str) -> mpf:
-        point = self.key("reference_point", role, "none")
-        against = self.reward(i, "rejected") if point == "rejected" else mpf(0) if point == "none" else self.at(point, i, role)
-        return self.reward(i, role) - against - self.at(self.key("margin", role, 0), i, role)
-
-    def reward(self, i: int, role: str) -> mpf:
-        score = self.at(self.key("reward", role, ""), i, role)
-        if i == 0 and self.shift:
-            per_token = self.key("reward", role, "").startswith("mean(")
-            score += self.shift / len(self.of(i, role)["logp"]) if per_token else self.shift
-        return self.at(self.key("normalizer", role, 1), i, role) * score
-
-    def of(self, i: int, role: str) -> dict[str, Any]:
-        """The completion that a role names."""
-        found: dict[str, Any] = self.batch[i]["completion" if role in ("desirable", "undesirable") else role]
-        return found
-
-    def at(self, text: Any, i: int, role: str, more: dict[str, mpf] | None = None) -> Any:
-        return self.value(parse(text), i, role, more or {})
-
-    def value(self, formula: Formula, i: int, role: str, more: dict[str, mpf]) -> Any:
-        if isinstance(formula, Number):
-            return BOUNDED.number(formula.value)
-        if isinstance(formula, Name):
-            return self.name(formula, i, role, more)
-        word = formula.function
-        if word == "stop":
-            return (self.frozen or self).value(formula.arguments[0], i, role, more)
-        if word == "batch_mean":
-            return mp.fsum(self.value(formula.arguments[0], j, role, more) for j in range(len(self.batch))) / len(self.batch)
-        if word == "where":
-            left, right = (self.value(side, i, role, more) for side in formula.arguments[0].arguments)  # type: ignore[union-attr]
-            holds = COMPARED[formula.arguments[0].function](left, right)  # type: ignore[union-attr]
-            return self.value(formula.arguments[1 if holds else 2], i, role, more)
-        arguments = [self.value(a, i, role, more) for a in formula.arguments]
-        if word in ("sum", "mean"):
-            total = mp.fsum(arguments[0])
-            return total if word == "sum" else total / len(arguments[0])
-        count = next((len(a) for a in arguments if isinstance(a, list)), 0)
-        if count:
-            return [applied(word, [a[t] if isinstance(a, list) else a for a in arguments], BOUNDED) for t in range(count)]
-        return applied(word, arguments, BOUNDED)
-
-    def name(self, formula: Name, i: int, role: str, more: dict[str, mpf]) -> Any:
-        role = formula.role or role
-        if formula.name in more:
-            return more[formula.name]
-        if formula.name in self.parameters:
-            return self.parameters[formula.name]
-        if formula.name in self.file.get("columns", {}):
-            return self.batch[i][formula.name]
-        completion = self.of(i, role)
-        match formula.name:
-            case "logp":
-                return list(completion["logp"])
-            case "ref_logp":
-                return list(completion["ref"])
-            case "length":
-                return mpf(len(completion["logp"]))
-            case "reward":
-                return self.reward(i, role)
-        return self.at(self.file["let"][formula.name], i, role)
-
-
-def slope(loss: Loss, i: int, role: str, t: int, frozen: Loss | None = None) -> mpf:
-    """d loss / d logp of one token, by a central difference; what is stopped stays as it was, or as in another batch."""
-    ends = []
-    for side in (-1, 1):
-        moved = copy.deepcopy(loss.batch)
-        moved[i][role]["logp"][t] += side * STEP
-        ends.append(Loss(loss.file, loss.parameters, moved, frozen=frozen or loss).total())
-    return (ends[1] - ends[0]) / (2 * STEP)

@@ -1,4 +1,4 @@
-"""Refutations confirmed from their numbers alone, by the evaluator of `independent`."""
+"""Refutations confirmed from their numbers alone, by the evaluator of `reader`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from attacks import swapped, tied
 from attacks_on_v import role_of, v
-from independent import Loss, slope
 from mpmath import mp, mpf
+from reader import Loss, slope
 
 from halo.analysis.verdict import Finding
 

@@ -190,7 +190,9 @@ def _like(node: Node) -> str:
     owner = next((leaf.slot for leaf in leaves if leaf.slot), "")
     if owner:
         return f"{owner}.logp"
-    other = next((leaf for leaf in leaves if leaf.op != "mask"), node)
+    other = next((leaf for leaf in leaves if leaf.op != "mask"), None)
+    if other is None:  # labels and places of a list alone: theirs is the one slot `completion`
+        return "batch.completion.logp"
     if other.op == "input":
         return f"batch.columns[{other.data!r}]"
     return str(other.data)

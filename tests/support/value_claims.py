@@ -1,0 +1,261 @@
+"""What is said of a value function, attacked at the z of random whole batches and beside them, through `reader`. Nothing of the checks.
+
+As in `batch_claims`: in words what was found against a claim; nothing where nothing was; None where it was not attacked.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from mpmath import mp, mpf
+from reader import Loss, Site, TooLarge
+from reading import read
+from whole_batches import Shape, inputs, parameters
+
+from halo.loss.function import LossFunction
+from halo.loss.inputs import LossInputs
+
+DIGITS = 60
+STEP = mpf(10) ** -25
+SEEN = mpf(10) ** -12
+"""Relative; a difference quotient of this step is right to 20 digits or more where v is smooth."""
+TRIES = 10
+SIZES = (1e-12, 1e-6, 1e-3, 1.0, 1e3, 1e6)
+"""Nats of a token, from what is all but sure to what no float32 sum can hold."""
+AWAY = ("0", "1e-6", "0.01", "0.3", "1", "4", "30")
+
+
+class Place(NamedTuple):
+    """A completion (or a token of it) whose v is asked for: the term's file on its batch, the example, where it stands, and its z."""
+
+    loss: Loss
+    example: int
+    site: Site
+    token: int | None
+    z: mpf
+
+    def v(self, z: mpf) -> Any:
+        return self.loss.at(self.loss.key("value", self.site.role, ""), self.example, self.site, {"z": z}, self.token)
+
+    def pull(self) -> int:
+        """+1 where the loss falls as v falls, -1 where it falls as v rises, 0 where v does nothing."""
+        weight = _real(lambda: self.loss.at(self.loss.key("weight", self.site.role, 1), self.example, self.site, t=self.token))
+        return int(mp.sign(weight or 0)) * int(self.loss.key("sign", self.site.role, 0))
+
+    def slope(self, z: mpf) -> Any:
+        step = STEP * (1 + abs(z))
+        return (self.v(z + step) - self.v(z - step)) / (2 * step)
+
+    def on_line(self, z: mpf) -> bool:
+        """Whether v has a real value there."""
+        return _real(lambda: self.v(z)) is not None
+
+    def named(self) -> str:
+        """What a witness is told by."""
+        return f"z = {mp.nstr(self.z, 8)}, { ({k: float(x) for k, x in self.loss.parameters.items()}) }, {self.site.role}"
+
+
+def _real(ask: Any) -> mpf | None:
+    try:
+        value = ask()
+    except (ZeroDivisionError, TooLarge, ValueError, OverflowError):
+        return None
+    return value if isinstance(value, mpf) and mp.isfinite(value) else None
+
+
+def places(loss: LossFunction, rng: random.Random, scope: str, sizes: tuple[float | None, ...] = (None,) * TRIES) -> Iterator[Place]:
+    """The completions of random batches whose v a scope names; a batch for each of the sizes of its tokens."""
+    for size in sizes:
+        batch: LossInputs = inputs(loss, rng, Shape(rng.choice([1, 2, 3])), scale=size)
+        whole = read(loss, batch, parameters(loss, rng))
+        for name, term in zip(whole.file.get("terms") or ["main"], whole.terms(), strict=False):  # no terms at all: regularizers alone
+            for role, i, site in term._sites(term.file.get("role")):
+                if scope not in ("v", "loss") and not {role, f"{name}/{role}", name} & set(scope.removeprefix("v of ").split(", ")):
+                    continue
+                for t in term._places_of_tokens(term._texts(role), i, site):
+                    z = _real(lambda term=term, i=i, site=site, t=t: term.z(i, site, t))
+                    if z is not None:
+                        yield Place(term, i, site, t, z)
+
+
+def monotone(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """v never falls, where z can be and anywhere else that v is defined."""
+    for place in places(loss, rng, claim.scope):
+        points = sorted(place.z + side * mpf(d) for d in AWAY for side in (-1, 1))
+        values = [(z, v) for z in points if (v := _real(lambda z=z, place=place: place.v(z))) is not None]
+        for (a, va), (b, vb) in pairwise(values):
+            if va > vb + SEEN * (1 + abs(va)):
+                return f"v({mp.nstr(a, 6)}) = {mp.nstr(va, 12)} > v({mp.nstr(b, 6)}) = {mp.nstr(vb, 12)}, {place.named()}"
+    return ""
+
+
+def concave_on_gains(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """No value lies below a chord, for z > 0."""
+    for place in places(loss, rng, claim.scope):
+        for d in map(mpf, ("0.01", "0.3", "2")):
+            c = abs(place.z) + d * mpf("1.001")
+            sides = [_real(lambda z=z, place=place: place.v(z)) for z in (c - d, c, c + d)]
+            if None not in sides:
+                low, middle, high = sides
+                if middle < (low + high) / 2 - SEEN * (1 + abs(low) + abs(high)):  # type: ignore[operator]
+                    return f"v bends up at {mp.nstr(c, 8)}, {place.named()}"
+    return ""
+
+
+def bounded(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """v keeps to the range that is said, at every z that a batch has."""
+    said = str(claim.value)
+    if not (said[:1] in "[(" and said[-1:] in ")]"):
+        return None
+    low, high = (_number(end) for end in said[1:-1].split(","))
+    for place in places(loss, rng, claim.scope):
+        value = _real(lambda place=place: place.v(place.z))
+        if value is not None and not low - SEEN <= value <= high + SEEN:
+            return f"v = {mp.nstr(value, 12)}, {place.named()}"
+        if (place.pull() > 0 and low == -mp.inf) or (place.pull() < 0 and high == mp.inf):
+            return f"the loss falls with v on the side where {said} has no end, {place.named()}"
+    return ""
+
+
+def _number(text: str) -> mpf:
+    """An end as it is written: a fraction, a decimal number, an infinity."""
+    above, _, below = text.strip().replace("oo", "inf").partition("/")
+    return mpf(above) / mpf(below or 1)
+
+
+def lipschitz(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """No slope at a z that a batch has is larger than the bound."""
+    for place in places(loss, rng, claim.scope):
+        best = _real(lambda place=place: _bound(place, str(claim.value)))
+        slope = _real(lambda place=place: place.slope(place.z))
+        if best is None or slope is None:
+            continue
+        if abs(slope) > best * (1 + SEEN) + SEEN:
+            return f"a slope of {mp.nstr(slope, 12)}, and not {mp.nstr(best, 12)} at most, {place.named()}"
+    return ""
+
+
+def _bound(place: Place, said: str) -> Any:
+    try:
+        return _number(said)
+    except ValueError:
+        return place.loss.at(said.replace("re(", "("), place.example, place.site)
+
+
+def finite_optimum(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """Where a number is said to be the best difference of scores, batches reach it, or come as near as they like."""
+    reached = differences(loss, rng)
+    if reached is None:
+        return None
+    try:
+        best = _number(str(claim.value).removeprefix("h >= "))
+    except ValueError:
+        return None
+    if not reached[0] <= best <= reached[1] and not _near(best, reached):
+        return f"h = {mp.nstr(best, 8)}, and scores differ by {mp.nstr(reached[0], 8)} to {mp.nstr(reached[1], 8)}"
+    return ""
+
+
+def differences(loss: LossFunction, rng: random.Random) -> list[mpf] | None:
+    """The least and the greatest difference of scores that random pairs of every size have."""
+    if not loss.feedback.is_pair or loss.compiled.objective.values.get("reference_point") != "rejected":
+        return None
+    reached = [mp.inf, -mp.inf]
+    for size in SIZES:
+        for _ in range(TRIES):
+            whole = read(loss, inputs(loss, rng, Shape(1), scale=size), {})
+            own, other = (
+                _real(lambda role=role, whole=whole: whole.at(whole.key("reward", role, ""), 0, role)) for role in ("chosen", "rejected")
+            )
+            if own is not None and other is not None:
+                reached = [min(reached[0], own - other), max(reached[1], own - other)]
+    return reached
+
+
+def _near(best: mpf, reached: list[mpf]) -> bool:
+    """An end of a range is reached within a tenth of it: random batches come no closer."""
+    return min(abs(best - end) for end in reached) <= max(map(abs, reached)) / 10
+
+
+def domain(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """Between two z that batches have, v has no pole: 1/v does not change its sign by way of 0."""
+    found = list(places(loss, rng, "v"))
+    for place, other in pairwise(found):
+        a, b = sorted((place.z, other.z))
+        zs = [a + (b - a) * k / 12 for k in range(13)]
+        for low, high in pairwise(zs):
+            pole = _pole(place, low, high)
+            if pole is not None:
+                return f"v has a pole at z = {mp.nstr(pole, 12)}, {place.named()}"
+    return ""
+
+
+def _pole(place: Place, low: mpf, high: mpf) -> mpf | None:
+    """Where v changes its sign without being 0, by bisection."""
+    ends = [_real(lambda z=z, place=place: place.v(z)) for z in (low, high)]
+    if ends[0] is None or ends[1] is None or ends[0] * ends[1] >= 0:
+        return None
+    start = min(map(abs, ends))
+    for _ in range(120):
+        middle = (low + high) / 2
+        value = _real(lambda z=middle: place.v(z))
+        if value is None:
+            return middle
+        if value * ends[0] > 0:
+            low = middle
+        else:
+            high = middle
+    value = _real(lambda: place.v(low))
+    return low if value is None or abs(value) > (1 + start) * mpf(10) ** 9 else None
+
+
+# -- refutations -----------------------------------------------------------------------------------------------------------
+
+STEEP, FAR = 12, 8
+"""What sizes from 1e-12 to 1e6 must show of a slope, and of a value, without bound: their logarithms are -27 and 14."""
+
+
+def steep(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """v' is said to have no bound: somewhere in a batch it is large."""
+    found = [mpf(0)]
+    for place in places(loss, rng, claim.scope, SIZES * 3):
+        slope = _real(lambda place=place: place.slope(place.z))
+        if slope is None or abs(slope) > STEEP:
+            return ""
+        found.append(abs(slope))
+    return f"no slope of v is larger than {mp.nstr(max(found), 6)} in batches of every size"
+
+
+def far(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """v is said to have no bound on the side that the loss falls towards: somewhere in a batch it is far out."""
+    found = [mpf(0)]
+    for place in places(loss, rng, claim.scope, SIZES * 3):
+        value = _real(lambda place=place: place.v(place.z))
+        if value is None or -place.pull() * value > FAR:
+            return ""
+        found.append(-place.pull() * value)
+    return f"v goes no further than {mp.nstr(max(found), 6)} in batches of every size"
+
+
+def endless(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+    """The loss of a sure preference is said to fall for ever: differences of scores have no end on that side."""
+    reached = differences(loss, rng)
+    if reached is None or claim.value not in ("+oo", "-oo"):
+        return None
+    end = reached[1] if claim.value == "+oo" else -reached[0]
+    if end < 10**3:
+        return f"h = {claim.value}, and scores differ by {mp.nstr(reached[0], 8)} to {mp.nstr(reached[1], 8)}"
+    return ""
+
+
+VALUE_REFUTED = {"lipschitz": steep, "bounded": far, "finite_optimum": endless}
+VALUE_CLAIMS = {
+    "finite_optimum": finite_optimum,
+    "monotone": monotone,
+    "concave_on_gains": concave_on_gains,
+    "bounded": bounded,
+    "lipschitz": lipschitz,
+}
