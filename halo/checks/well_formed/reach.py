@@ -21,6 +21,8 @@ def ask(subject: Subject) -> Iterator[Finding]:
     idle, doubtful = [], []
     for what, kind, names in _declared(subject):
         verdicts = [_reaches(subject, items[part], part, names) for part in items]
+        if verdicts.count(True) > 1:
+            verdicts = [_reaches_the_sum(subject, items, names)]
         nowhere = all(verdict is False for verdict in verdicts)
         if nowhere and _outside(subject, what, list(subject.parts)):
             doubtful.append(f"{kind} {what} (outside the items)")
@@ -69,6 +71,28 @@ def _reaches(subject: Subject, item: Node, part: Part, names: set[str]) -> bool 
         alone = view.variant(alone=True)
         found = _depends(s, view, _one_token(s, alone.unstopped(alone.whole(part))), names) or None
     return found
+
+
+def _reaches_the_sum(subject: Subject, items: dict[Part, Node], names: set[str]) -> bool | None:
+    """As `_depends`, of all parts together: what reaches several of them may cancel in their sum.
+
+    The loss of one example is asked. It says nothing against what a batch shares, whose mean is then the example's own.
+    """
+    s, view = subject.view.s, subject.view
+    if any(v.batch for item in items.values() for v in variables(item)):
+        return True
+    verdicts = []
+    for label in subject.labels:
+        loss = view.unstopped(view.alone_loss(label))
+        found = _depends(s, view, loss, names)
+        if found is None:
+            found = _depends(s, view, _one_token(s, loss), names) or None
+        if found:
+            return True
+        verdicts.append(found)
+    if None in verdicts:
+        return None
+    return False
 
 
 def _one_token(s: Scalars, item: Node) -> Node:
