@@ -44,24 +44,25 @@ class Claim:
 
 @dataclass
 class Case:
-    """One drawing: a batch and parameters. The statistics are as they start, or have seen a batch."""
+    """One drawing: a batch and parameters. The statistics are as they start, or have seen a batch, or are `carried`."""
 
     loss: LossFunction
     rng: random.Random
     batch: LossInputs
     numbers: dict[str, float]
+    carried: dict[str, Tensor] | None = None
 
     @classmethod
     def drawn(cls, loss: LossFunction, rng: random.Random, examples: int | None = None, tokens: int = 5, **more: Any) -> Case:
         return cls(loss, rng, inputs(loss, rng, Shape(examples or rng.choice(SIZES), tokens), **more), parameters(loss, rng))
 
     def value(self, batch: LossInputs | None = None) -> float:
-        return float(self.loss(self.batch if batch is None else batch, self.numbers).loss)
+        return float(self.loss(self.batch if batch is None else batch, self.numbers, self.carried).loss)
 
     def gradients(self) -> tuple[float, dict[str, Tensor]]:
         """The loss, and its gradient by every token's log-prob that it has one in."""
         leaves = {slot: c.token_logps.clone().requires_grad_() for slot, c in self.batch.completions.items()}
-        loss = self.loss(with_logps(self.batch, {slot: {"token_logps": leaf} for slot, leaf in leaves.items()}), self.numbers).loss
+        loss = self.loss(with_logps(self.batch, {slot: {"token_logps": leaf} for slot, leaf in leaves.items()}), self.numbers, self.carried).loss
         if not loss.requires_grad:
             return float(loss), {slot: torch.zeros_like(leaf) for slot, leaf in leaves.items()}
         found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)

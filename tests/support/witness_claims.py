@@ -51,6 +51,7 @@ def completed(loss: LossFunction, rng: random.Random, numbers: Mapping[str, floa
     completions = {slot: _told(c, slot, numbers) for slot, c in case.batch.completions.items()}
     columns = {name: _first(x, numbers.get(name, numbers.get(f"example.{name}"))) for name, x in case.batch.columns.items()}
     case.batch = replace(case.batch, completions=completions, columns=columns)
+    case.carried = {name: torch.tensor(numbers.get(name, float(x)), dtype=torch.float64) for name, x in loss.statistics().items()}
     return case
 
 
@@ -122,9 +123,9 @@ def at_reference(loss: LossFunction, rng: random.Random, witness: Witness, claim
     values, numbers = [], None
     for _ in range(TRIES):
         for suffix in (" (first)", " (second)"):
-            case = completed(loss, rng, known(witness, suffix), 1)
+            case = completed(loss, rng, known(witness, suffix), rng.choice([1, 2]))
             if "." in claim.check and case.batch.desirable is not None:
-                case.batch.desirable[0] = claim.check.split(".")[1] == loss.feedback.labels[0]
+                case.batch.desirable[:] = claim.check.split(".")[1] == loss.feedback.labels[0]
             numbers = numbers or case.numbers
             case.numbers = numbers
             values.append(case.value(with_logps(case.batch, {slot: agreeing(c) for slot, c in case.batch.completions.items()})))
