@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -186,18 +187,41 @@ def symmetry(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None
     if not loss.feedback.is_pair:
         return None
     for _ in range(TRIES):
-        case = Case.drawn(loss, rng, examples=1)
-        total = math.exp(-case.value()) + math.exp(-case.value(swapped(loss, case.batch)))
-        if abs(total - 1) > SEEN:
-            return f"they add up to {total} with {case.numbers}"
+        case = Case.drawn(loss, rng, examples=rng.choice([1, 1, 2]))
+        if (total := total_likelihood(case)) is not None:
+            return f"they add up to {total} in a batch of {_size(case.batch)} with {case.numbers}"
     return ""
 
 
-def swapped(loss: LossFunction, batch: LossInputs) -> LossInputs:
-    """With the completions of every pair exchanged."""
-    first, second = loss.feedback.completions[:2]
-    there = dict(batch.completions)
-    return LossInputs({**there, first: there[second], second: there[first]}, columns=batch.columns, vocab_size=batch.vocab_size)
+def total_likelihood(case: Case) -> float | None:
+    """The likelihoods of all ways to swap the pairs of a batch, added up; None where they make 1.
+
+    That of a batch is the product of its pairs', so its loss counts as often as there are pairs, or once where the loss is their sum.
+    """
+    first, second = case.loss.feedback.completions[:2]
+    there, size = dict(case.batch.completions), _size(case.batch)
+    losses = []
+    for which in product([False, True], repeat=size):
+        swap = torch.tensor(which)
+        exchanged = {first: _chosen_from(there[second], there[first], swap), second: _chosen_from(there[first], there[second], swap)}
+        losses.append(case.value(replace(case.batch, completions={**there, **exchanged})))
+    totals = [math.fsum(math.exp(-min(700.0, max(-700.0, count * loss))) for loss in losses) for count in (size, 1)]
+    if any(math.isnan(loss) for loss in losses) or any(abs(total - 1) <= SEEN for total in totals):
+        return None
+    return totals[0]
+
+
+def _chosen_from(yes: Completions, no: Completions, swap: Tensor) -> Completions:
+    """Row by row the one or the other."""
+    where = swap[:, None]
+
+    def picked(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+        if a is None or b is None:
+            return None
+        return torch.where(where if a.ndim > 1 else swap, a, b)
+
+    fields = {name: picked(getattr(yes, name), getattr(no, name)) for name in ("token_logps", "mask", "ref_token_logps", "old_token_logps")}
+    return Completions(**fields, columns={name: picked(x, no.columns[name]) for name, x in yes.columns.items()})  # type: ignore[arg-type]
 
 
 def no_overflow(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import torch
-from batch_claims import SEEN, Case, Claim, agreeing, longer, swapped
+from batch_claims import SEEN, Case, Claim, agreeing, longer, total_likelihood
 from mpmath import mp
 from torch import Tensor
 from value_claims import DIGITS, VALUE_REFUTED
@@ -46,7 +46,7 @@ def known(witness: Witness, suffix: str = "") -> dict[str, float]:
 
 def completed(loss: LossFunction, rng: random.Random, numbers: Mapping[str, float], examples: int = 1) -> Case:
     """A batch that has what the witness says of its first example, and parameters of which it says the same."""
-    case = Case.drawn(loss, rng, examples=examples, tokens=TOKENS)
+    case = Case.drawn(loss, rng, examples=examples, tokens=TOKENS, scale=rng.choice([None, 0.3]))  # beside large numbers small ones are not seen
     case.numbers |= {name: x for name, x in numbers.items() if name in case.numbers}
     completions = {slot: _told(c, slot, numbers) for slot, c in case.batch.completions.items()}
     columns = {name: _first(x, numbers.get(name, numbers.get(f"example.{name}"))) for name, x in case.batch.columns.items()}
@@ -139,9 +139,7 @@ def symmetry(loss: LossFunction, rng: random.Random, witness: Witness, claim: Cl
     if not loss.feedback.is_pair:
         return None
     for _ in range(TRIES):
-        case = completed(loss, rng, known(witness))
-        total = math.exp(-min(700, max(-700, case.value()))) + math.exp(-min(700, max(-700, case.value(swapped(loss, case.batch)))))
-        if abs(total - 1) > SEEN:
+        if total_likelihood(completed(loss, rng, known(witness), rng.choice([1, 2]))) is not None:
             return ""
     return f"{SEARCH}of {dict(witness)}"
 
