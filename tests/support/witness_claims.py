@@ -16,16 +16,19 @@ from fractions import Fraction
 
 import torch
 from batch_claims import SEEN, Case, Claim, agreeing, longer, total_likelihood
-from mpmath import mp
+from mpmath import mp, mpf
+from reader import TooLarge
+from reading import read
 from torch import Tensor
 from value_claims import DIGITS, VALUE_REFUTED
 from whole_batches import Shape, inputs, with_logps
 
 from halo.loss.function import LossFunction
-from halo.loss.inputs import Completions
+from halo.loss.inputs import Completions, LossInputs
 
 Witness = Mapping[str, str]
 TRIES = 60
+FEW = 6
 SEARCH = "no batch was found that shows it, "
 LOGPS = {"log π": "token_logps", "log ref": "ref_token_logps", "log old": "old_token_logps"}
 TOKENS = 8
@@ -145,14 +148,24 @@ def symmetry(loss: LossFunction, rng: random.Random, witness: Witness, claim: Cl
 
 
 def length_neutral(loss: LossFunction, rng: random.Random, witness: Witness, claim: Claim) -> str | None:
-    """With other lengths, at the same means, the loss is another."""
-    for _ in range(TRIES):
+    """With other lengths, at the same means, the loss is another. A change that float64 does not see is looked for in many digits."""
+    for attempt in range(TRIES):
         case = completed(loss, rng, known(witness), rng.choice([1, 2, 3]))
         for slot in case.batch.completions:
-            before, after = (case.value(batch) for batch in longer(case, rng, slot))
-            if not abs(before - after) <= SEEN * (1 + abs(before)):
+            both = longer(case, rng, slot)
+            before, after = (case.value(batch) for batch in both)
+            if not abs(before - after) <= SEEN * (1 + abs(before)) or (attempt < FEW and _differ(case, both)):
                 return ""
     return f"{SEARCH}of {dict(witness)}"
+
+
+def _differ(case: Case, both: tuple[LossInputs, LossInputs]) -> bool:
+    with mp.workdps(DIGITS):
+        try:
+            before, after = (read(case.loss, batch, case.numbers).total() for batch in both)
+        except (TooLarge, ZeroDivisionError):
+            return False
+        return bool(abs(before - after) > mpf(10) ** (10 - DIGITS) * (1 + abs(before)))
 
 
 REFUTED: dict[str, Callable[[LossFunction, random.Random, Witness, Claim], str | None]] = {
