@@ -36,7 +36,7 @@ CODES = {
     "wrong-unit": "a sum mixed with a mean, or a length divided out twice",
     "cycle": "a definition that needs itself",
     "unused": "a declaration that nothing uses",
-    "out-of-domain": "a parameter outside its declared domain",
+    "out-of-domain": "a number outside its declared domain",
     "unknown-setting": "a setting that does not exist",
     "data-row": "a row of data that cannot be used",
     "data-format": "data in no known format, or not what the objective needs",
