@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halo.cli.arguments import one_word
 from halo.errors import Place, SettingsError, nearest
+from halo.interop.trl_combinations import written
 from halo.interop.trl_config import table, translate
 from halo.training.settings import ALIASES, Settings
 
@@ -34,15 +35,17 @@ def run(arguments: list[str]) -> int:
     trainer, loss_type = given.pop("trainer", "dpo"), given.pop("loss_type", None)
     found = translate(trainer, loss_type, given, {**Settings.model_fields, **ALIASES})
     name, declared = found.objective.name, found.objective.declaration
-    flags = [f"--set {key}={value:g}" for key, value in found.parameters.items() if value != declared.parameters[key].default]
+    flags = [f"--set {key}={written(value)}" for key, value in found.parameters.items() if value != declared.parameters[key].default]
     flags += [f"--{key.replace('_', '-')} {value}" for key, value in found.settings.items()]
     if found.text is not None:  # all but the objective is a comment: the output is the file
+        print("".join(f"# {said}: left out.\n" for said in found.unread), end="")
         print(f"# No shipped objective is this. Save it as {name}.yaml, then:\n#   halo check ./{name}.yaml")
         print(f"#   halo train {' '.join([f'./{name}.yaml', *flags])}\n{found.text}", end="")
         return 0
     print(f"{name}: {declared.title or ''}")
     if declared.notes:
         print(f"  {declared.notes}")
+    print("".join(f"  {said}: left out.\n" for said in found.unread), end="")
     print(f"\nhalo check {name}\nhalo train {' '.join([name, *flags])}")
     return 0
 

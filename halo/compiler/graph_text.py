@@ -43,7 +43,10 @@ def text(node: Node, names: dict[Node, str], outer: int = -1, top: bool = False)
     if node in names and not top:
         return names[node]
     if node.op == "number":
-        return number_text(node.data)
+        written = number_text(node.data)
+        if outer >= PRECEDENCE["pow"] and not written.replace(".", "").isdigit():  # x**(1/3)
+            return f"({written})"
+        return written
     if node.op in ("parameter", "statistic", "examples"):
         return str(node.data or "examples")
     if node.op in ("input", "mask"):

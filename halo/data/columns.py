@@ -41,9 +41,10 @@ class Wanted:
             return float(self.declared.default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DataError("data-row", f"{key} is {_shown(value)}, not a number", place=place)
-        if not abs(value) <= sys.float_info.max or value not in Interval.parse(self.declared.domain):
+        domain = Interval.parse(self.declared.domain)
+        if not abs(value) <= sys.float_info.max or value not in domain:
             raise DataError("data-row", f"{key} is {_shown(value)}, outside its domain {self.declared.domain}", place=place)
-        return float(value)
+        return domain.nearest(value)
 
     def numbers(self, value: Any, key: str, tokens: int, place: Place) -> tuple[float, ...]:
         """One number for each of so many tokens. Raises DataError."""

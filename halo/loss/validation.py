@@ -22,8 +22,8 @@ way leaves float64's range (for a slope, the root of that range: the product rul
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -31,11 +31,12 @@ import torch
 
 from halo.compiler.exact import Evaluator, Rounding
 from halo.compiler.graph import LossGraph, Node, topological
-from halo.compiler.indices import ExactBatch, Row
+from halo.compiler.indices import ExactBatch
 from halo.compiler.pipeline import CompiledObjective
-from halo.errors import HaloError, RunFailed
+from halo.errors import HaloError, ObjectiveError, Place, RunFailed
 from halo.loss.inputs import LossInputs, LossOutput
 from halo.loss.samples import KINDS, Leaf, Sample, sample
+from halo.loss.slopes import Direction, limit, part_without_slope, sides
 from halo.loss.statistics import reduced
 
 Observe = Callable[[str, LossInputs, dict[str, torch.Tensor]], torch.Tensor]
@@ -169,20 +170,62 @@ class _Point:
             gradients |= {leaf: grad.tolist() for leaf, grad in zip(self.batch.leaves, found, strict=True) if grad is not None}
         rng = Random(1)
         for b in range(self.batch.exact.examples):
-            direction = _Direction(self.batch.exact, list(self.batch.leaves), b, rng)
-            left, right = _sides(self.graph, self.evaluator, self.exponent, direction, None, values)
+            direction = Direction(self.batch.exact, list(self.batch.leaves), b, rng)
+            left, right = sides(self.graph, self.evaluator, self.exponent, direction, None, values)
             if not self.defined(left) or not self.defined(right):
                 self.report.beyond += 1
-                continue
-            if abs(right - left) > 1e-12 * (abs(left) + abs(right)) + self.floor:
-                self.report.kinks += 1
                 continue
             products = list(direction.products(gradients, self.batch.places))
             got, scale = math.nan, 0.0
             if all(map(math.isfinite, products)):
                 got, scale = math.fsum(products), math.fsum(map(abs, products))
+            if self.is_suspicious(got, scale, left, right) and output.loss.isfinite():
+                left, right = self.limits(b, direction)
+                if self.is_suspicious(got, scale, left, right):
+                    self.hold_parts(b)
+            if self.is_kink(left, right):
+                self.report.kinks += 1
+                continue
             quantity = _Quantity(f"slope of the loss in example {b}", "loss", got, _slope_of(direction, self.exponent), slope=True)
             self.report.slopes += self.compare(quantity, (left + right) / 2, scale)
+
+    def is_kink(self, left: Any, right: Any) -> bool:
+        return bool(abs(right - left) > 1e-12 * (abs(left) + abs(right)) + self.floor)
+
+    def is_suspicious(self, got: float, scale: float, left: Any, right: Any) -> bool:
+        """Whether the formula itself may be the reason for what is found: a slope that is infinite, or a branch without a value.
+
+        Not asked at the far points, where numbers leave float64 on the way.
+        """
+        if self.digits == FAR_DIGITS[0]:
+            return False
+        if math.isnan(got):
+            return True
+        return not self.is_kink(left, right) and not self.near(got, (left + right) / 2, RELATIVE * scale + self.floor)
+
+    def limits(self, b: int, direction: Direction) -> tuple[Any, Any]:
+        """The slopes to the left and to the right as the step goes to 0. Raises ObjectiveError where one of them is infinite."""
+        evaluator = self.evaluator_with(4 * self.digits)
+        base = evaluator.values(self.graph.everything(), self.batch.exact)
+        steps = [sides(self.graph, evaluator, n * self.exponent, direction, None, base) for n in (1, 2, 3)]
+        left, right = (limit(*slopes) for slopes in zip(*steps, strict=True))
+        if left is None or right is None:
+            hint = "keep what stands under a root, or a power below 1, off 0: sqrt(x + 0.000001)"
+            raise self.no_gradient(f"the slope of the loss in example {b} is infinite", hint)
+        return left, right
+
+    def hold_parts(self, b: int) -> None:
+        """Raises ObjectiveError where a part of the formula has no slope, so that no code has the gradient of the whole."""
+        part = part_without_slope(self.graph, self.evaluator.values(topological([self.graph.loss]), self.batch.exact))
+        if part:
+            hint = "keep what is under a root off 0, and give what no branch takes a value: z / where(abs(z) > 0.001, z, 1)"
+            raise self.no_gradient(f"{part}, and no gradient passes it (example {b})", hint)
+
+    def no_gradient(self, what: str, hint: str) -> ObjectiveError:
+        where = "an ordinary batch"
+        if self.batch.kind == "at_reference":
+            where = "policy = reference"
+        return ObjectiveError("no-gradient", f"{self.graph.name} at {where}: {what}", place=Place(self.compiled.objective.file), hint=hint)
 
     # -- comparing -------------------------------------------------------------------------------------------------
 
@@ -248,64 +291,10 @@ class _Point:
         return RunFailed("validation", message, hint=HINT)
 
 
-class _Direction:
-    """A random direction in what depends on the policy in one example: log-probs, and full-vocabulary words."""
-
-    def __init__(self, batch: ExactBatch, leaves: list[Leaf], b: int, rng: Random) -> None:
-        self.batch, self.b = batch, b
-        rows = batch.rows
-        self.steps = {(slot, name): [[_step(rng) for _ in row.logp] for row in _rows_of(rows[slot][b])] for slot, name in leaves}
-
-    def moved(self, by: Any) -> ExactBatch:
-        """The batch a step along the direction, in the numbers of `by`."""
-        rows: dict[str, Any] = dict(self.batch.rows)
-        for (slot, name), all_steps in self.steps.items():
-            there = rows[slot][self.b]
-            new = [_moved(row, name, [by * step for step in steps]) for row, steps in zip(_rows_of(there), all_steps, strict=True)]
-            rows[slot] = list(rows[slot])
-            rows[slot][self.b] = new[0] if isinstance(there, Row) else new
-        return replace(self.batch, rows=rows)
-
-    def products(self, gradients: dict[Leaf, Any], places: dict[str, Any]) -> Iterator[float]:
-        """g_i d_i for every token that has a gradient."""
-        for (slot, name), steps in self.steps.items():
-            if gradients[slot, name] is not None:
-                own, where = gradients[slot, name][self.b], places[slot][self.b]
-                if isinstance(self.batch.rows[slot][self.b], Row):
-                    own, where = [own], [where]
-                for row, row_places, row_steps in zip(own, where, steps, strict=False):
-                    yield from (row[place] * step for place, step in zip(row_places, row_steps, strict=True))
-
-
-def _moved(row: Row, name: str, by: list[Any]) -> Row:
-    """The row with one of its quantities moved token by token."""
-    if name == "logp":
-        return replace(row, logp=[x + step for x, step in zip(row.logp, by, strict=True)])
-    return replace(row, columns={**row.columns, name: [x + step for x, step in zip(row.columns[name], by, strict=True)]})
-
-
-def _rows_of(rows: Any) -> list[Row]:
-    return [rows] if isinstance(rows, Row) else rows
-
-
-def _step(rng: Random) -> float:
-    return rng.choice((-1, 1)) * rng.uniform(0.5, 1)
-
-
-def _sides(
-    graph: LossGraph, evaluator: Evaluator, exponent: int, direction: _Direction, rounding: Rounding | None, base: dict[Node, Any]
-) -> tuple[Any, Any]:
-    """The slopes of the loss to the left and to the right; `base` holds its value and those of the `stop` nodes."""
-    h = evaluator.m.mpf(10) ** -exponent
-    stops = {node: value for node, value in base.items() if node.op == "stop"}
-    below, above = (evaluator.values([graph.loss], direction.moved(s * h), stops, rounding)[graph.loss] for s in (-1, 1))
-    return (base[graph.loss] - below) / h, (above - base[graph.loss]) / h
-
-
-def _slope_of(direction: _Direction, exponent: int) -> Callable[[LossGraph, Evaluator, Rounding | None], Any]:
+def _slope_of(direction: Direction, exponent: int) -> Callable[[LossGraph, Evaluator, Rounding | None], Any]:
     def slope(graph: LossGraph, evaluator: Evaluator, rounding: Rounding | None) -> Any:
         base = evaluator.values([graph.loss], direction.batch, None, rounding)
-        left, right = _sides(graph, evaluator, exponent, direction, rounding, base)
+        left, right = sides(graph, evaluator, exponent, direction, rounding, base)
         return (left + right) / 2
 
     return slope

@@ -38,6 +38,19 @@ def tanh(x: Tensor) -> Tensor:
     return torch.tanh(x.detach()) + (2 * sigmoid(2 * x) - (2 * sigmoid(2 * x)).detach())
 
 
+def sqrt(x: Tensor) -> Tensor:
+    """The square root. No gradient passes where its slope is infinite (0) or there is no root: 0 times infinity would be nan."""
+    above = x > 0
+    return torch.where(above, torch.sqrt(torch.where(above, x, 1.0)), torch.sqrt(x.detach()))
+
+
+def power(x: Tensor, y: Tensor | float) -> Tensor:
+    """x**y. No gradient passes where the slope is infinite (0 to a power below 1) or there is no value."""
+    value = (x**y).detach()
+    without = value.isnan() | ((x == 0) & (y < 1))
+    return torch.where(without, value, torch.where(without, 1.0, x) ** y)
+
+
 def log1mexp(x: Tensor) -> Tensor:
     """log(1 - exp(x)) for x < 0, exact for x near 0 and for x far below.
 

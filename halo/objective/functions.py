@@ -161,7 +161,7 @@ FUNCTIONS: dict[str, Function] = {
         written="log(1 - exp(x))",
     ),
     "sqrt": Function(
-        ONE_ARGUMENT, "torch.sqrt({0})", "math.sqrt({0})", lambda m, x: m.sqrt(x),
+        ONE_ARGUMENT, "words.sqrt({0})", "math.sqrt({0})", lambda m, x: m.sqrt(x),
         derivative=("1 / (2 * sqrt(x))",), domain=("0", "inf"), range=("0", "inf"), closed=True, monotone="up", curvature="concave",
         symbol=(r"\sqrt{{x}}", "√({x})"),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -67,13 +68,28 @@ class Objective:
                 raise ObjectiveError("unknown-name", f"{self.name} has no parameter {name!r}", place=Place(self.file), hint=hint)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise ObjectiveError("wrong-value", f"{name}={value!r} is not a number", place=Place(self.file))
-        values = {name: float(changes.get(name, parameter.default)) for name, parameter in declared.items()}
-        for name, value in values.items():
-            if value not in Interval.parse(declared[name].domain):
+        values = {}
+        for name, parameter in declared.items():
+            given = changes.get(name, parameter.default)  # an int may be past the floats
+            domain = Interval.parse(parameter.domain)
+            if abs(given) > sys.float_info.max or given not in domain:
                 place = Place(self.file) if name in changes else self.place(("parameters", name, "default"))
-                message = f"{name} = {value:g} is outside its domain {declared[name].domain}"
-                raise ObjectiveError("out-of-domain", message, place=place, hint=f"the default is {declared[name].default:g}")
+                raise _outside(name, given, parameter.domain, place, f"the default is {_shown(parameter.default)}")
+            values[name] = domain.nearest(given)
         return values
+
+    def check_suggested(self) -> None:
+        """Raises ObjectiveError for a value worth a search, or a column's default, that its own domain leaves out."""
+        for name, parameter in self.declaration.parameters.items():
+            for index, value in enumerate(parameter.search or ()):
+                if value not in Interval.parse(parameter.domain):
+                    place = self.place(("parameters", name, "search", index))
+                    raise _outside(f"{name}'s search value", value, parameter.domain, place, "a search tries values of the domain")
+        for name, column in self.declaration.columns.items():
+            default = column.default
+            if default is not None and default not in Interval.parse(column.domain):
+                place = self.place(("columns", name, "default"))
+                raise _outside(f"{name}'s default", default, column.domain, place, "it stands for a row's number, which is in the domain")
 
     def to_yaml(self) -> str:
         """The declaration as YAML, with `extends` resolved."""
@@ -94,7 +110,20 @@ def load(source: str | FilePath | Mapping[str, Any], find: Find = lambda name: N
         raise first_error(problem, Declaration, marks, document.name, ObjectiveError) from None
     objective = Objective(declaration, values, marks, document.name)
     objective.with_parameters({})
+    objective.check_suggested()
     return objective
+
+
+def _outside(what: str, value: float, domain: str, place: Place, hint: str) -> ObjectiveError:
+    return ObjectiveError("out-of-domain", f"{what} = {_shown(value)} is outside its domain {domain}", place=place, hint=hint)
+
+
+def _shown(value: float) -> str:
+    """A number for a message; an int past the floats is not written out."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return "a number past the floats"
 
 
 def _document(source: str | FilePath | Mapping[str, Any], find: Find) -> Document:

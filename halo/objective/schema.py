@@ -6,6 +6,7 @@ The order of the fields is the order in which shipped files write them. Formulas
 from __future__ import annotations
 
 import re
+import struct
 from fractions import Fraction
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -177,8 +178,45 @@ def _end(end: str, infinity: str, text: str) -> Fraction | None:
     raise ValueError(f"{text!r}: the ends are numbers, fractions, -inf or inf")
 
 
+def _as_float64(end: Fraction) -> float | None:
+    """The end as float64 writes it; None where it is past that range."""
+    try:
+        nearest = float(end)
+    except OverflowError:
+        return None
+    if nearest == 0 and end != 0:
+        return None
+    return nearest
+
+
+def _as_float32(end: Fraction) -> float | None:
+    """The end as float32 writes it, from float64 as data files and tensors round it; None where it is past that range."""
+    written = _as_float64(end)
+    if written is None:
+        return None
+    try:
+        nearest: float = struct.unpack("f", struct.pack("f", written))[0]
+    except OverflowError:
+        return None
+    if nearest == 0 and end != 0:
+        return None
+    return nearest
+
+
+@cache
+def _writings(low: Fraction | None, high: Fraction | None) -> dict[float, Fraction]:
+    """Which end a float stands for; where two would do, the one that float64 writes so."""
+    ends = [end for end in (low, high) if end is not None]
+    found = {_as_float32(end): end for end in ends} | {_as_float64(end): end for end in ends}
+    return {written: end for written, end in found.items() if written is not None}
+
+
 class Interval(Strict):
-    """An interval of real numbers, exact, with open or closed ends: (0, 1/2]."""
+    """An interval of real numbers, exact, with open or closed ends: (0, 1/2].
+
+    A number as it was written (an int, a Fraction) is compared exactly. A float that float64 or float32 makes of an end stands
+    for that end: no float is 1/10, and the nearest one lies above it. So 0.1 is in (0, 0.1], and 0.3 is not in (0, 0.3).
+    """
 
     low: Fraction | None
     high: Fraction | None
@@ -200,7 +238,18 @@ class Interval(Strict):
             raise ValueError(f"{text!r}: an end at infinity is open")
         return cls(low=low, high=high, low_closed=low_closed, high_closed=high_closed)
 
-    def __contains__(self, value: float) -> bool:
+    def meant(self, value: float | Fraction) -> float | Fraction:
+        """The end that a float stands for; any other number as it is."""
+        if isinstance(value, float):
+            return _writings(self.low, self.high).get(value, value)
+        return value
+
+    def nearest(self, value: float) -> float:
+        """The number to compute with: where it stands for an end, that end in float64."""
+        return float(self.meant(value))
+
+    def __contains__(self, value: float | Fraction) -> bool:
+        value = self.meant(value)
         above = self.low is None or value > self.low or (self.low_closed and value == self.low)
         below = self.high is None or value < self.high or (self.high_closed and value == self.high)
         return above and below and value == value and abs(value) != float("inf")

@@ -170,14 +170,26 @@ def test_every_offline_loss_of_trl_has_a_shipped_objective() -> None:
 
 
 REFUSED = {  # the code, the place
-    "--loss-type hinge --label-smoothing 0.1": ("wrong-value", "--label-smoothing"),
+    "--loss-type exo_pair": ("wrong-value", "--label-smoothing"),
+    "--loss-type exo_pair --label-smoothing 0": ("wrong-value", "--label-smoothing"),
+    "--loss-type aot --use-weighting true": ("wrong-value", "--use-weighting"),
+    "--loss-type nca_pair --f-divergence-type js_divergence": ("wrong-value", "--f-divergence-type"),
+    "--rpo-alpha 1": ("wrong-value", "--rpo-alpha"),
+    "--reference-free true": ("wrong-value", "--reference-free"),
+    "--sync-ref-model true": ("wrong-value", "--sync-ref-model"),
+    "--use-weighting maybe": ("wrong-value", "--use-weighting"),
+    "--ld-alpha low": ("wrong-value", "--ld-alpha"),
+    "--ld-alpha 2": ("out-of-domain", "ld_dpo.yaml"),
+    "--gamma 0": ("unknown-name", "--gamma"),
+    "--loss-type sigmoid,ipo --ld-alpha 0": ("wrong-value", "--ld_alpha"),
+    "--trainer kto --desirable-weight 0": ("out-of-domain", "kto.yaml"),
     "--loss-type nosuch": ("wrong-value", "--loss-type"),
     "--gamma 2": ("unknown-name", "--gamma"),
     "--loss-type sigmoid,ipo --loss-weights 1": ("wrong-value", "--loss-weights"),
     "--loss-type sigmoid,nosuch": ("wrong-value", "--loss-type"),
     "--loss-type sigmoid,ipo --label-smoothing 0.1": ("wrong-value", "--label_smoothing"),
     "--f-divergence-type nosuch": ("wrong-value", "--f-divergence-type"),
-    "--loss-type apo_zero --f-divergence-type js_divergence --ld-alpha 0.5": ("wrong-value", "--ld-alpha"),
+    "--loss-type apo_zero --f-divergence-type js_divergence --ld-alpha 0.5": ("wrong-value", "--f-divergence-type"),
     "--beta high": ("wrong-value", "--beta"),
     "--trainer nosuch": ("wrong-value", "--trainer"),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 from refusals import refused
 
 import halo
@@ -119,6 +120,22 @@ def test_defaults_stand_for_what_is_missing_or_null(tmp_path: Path) -> None:
     assert pair.own["chosen"][0]["t"] == (1.0,) * tokens("123")
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_rows_hold_the_ends_of_a_closed_decimal_domain(tmp_path: Path, single: bool) -> None:
+    """As float64 and as float32 write them; what is computed with is the end itself."""
+    low, high, opened = 0.7, 0.8, 0.1  # exactly, the floats lie below 7/10, above 8/10 and above 1/10
+    if single:
+        low, high, opened = (torch.tensor(x, dtype=torch.float32).item() for x in (low, high, opened))
+    columns = {"w": {"level": "completion", "domain": "[0.7, 0.8]"}, "t": {"level": "token", "domain": "[0.7, 0.8]", "default": 0.8}}
+    row = PAIR | {"chosen_w": low, "rejected_w": high, "chosen_t": [high] * tokens("123")}
+    (pair,) = prepared(tmp_path, [row], objective("paired", columns, "w * sum(t * logp)"))
+    assert [pair.own[slot][0]["w"] for slot in ("chosen", "rejected")] == [0.7, 0.8]
+    assert pair.own["chosen"][0]["t"] == (0.8,) * tokens("123")
+    loss = objective("paired", {"w": {"level": "completion", "domain": "(0.1, 0.8)"}}, "w * sum(logp)")
+    with refused(DataError, "data-row", at="rows.jsonl:1"):
+        prepared(tmp_path, [PAIR | {"chosen_w": opened, "rejected_w": 0.5}], loss)
+
+
 LEVELS = {
     "example": ("trust * sum(logp)", {"trust": {"level": "example", "domain": "[0, 1]"}}),
     "completion": ("trust * sum(logp)", {"trust": {"level": "completion", "domain": "[0, 1]"}}),
@@ -147,7 +164,11 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
 def test_what_is_wrong_is_one_message_at_its_row(case: str, tmp_path: Path) -> None:
     level, more = WRONG[case]
     formula, columns = LEVELS[level]
-    good = {"trust": 0.5} if level == "example" else {f"{s}_trust": 0.5 if level == "completion" else [0.5] * tokens(PAIR[s]) for s in ("chosen", "rejected")}
+    good = (
+        {"trust": 0.5}
+        if level == "example"
+        else {f"{s}_trust": 0.5 if level == "completion" else [0.5] * tokens(PAIR[s]) for s in ("chosen", "rejected")}
+    )
     with refused(DataError, "data-row", at="rows.jsonl:2"):
         prepared(tmp_path, [PAIR | good, PAIR | more], objective("paired", columns, formula))
 

@@ -140,11 +140,27 @@ def test_missing_columns_are_named() -> None:
             loss(LossInputs(roles))
 
 
+@pytest.mark.parametrize(("domain", "default"), [("(0, 0.1]", 0.1), ("[0.3, 1)", 0.3), ("[0.7, 1]", 0.7), ("(0, 1/3]", 1 / 3)])
+def test_a_parameter_may_be_at_the_closed_end_of_its_domain(domain: str, default: float) -> None:
+    """As default, as search value, given in Python and on the command line, in double and in single precision."""
+    parameters = {"beta": {"default": default, "domain": domain, "search": [default]}}
+    source = {"name": "mine", "extends": "dpo", "parameters": parameters}
+    assert halo.compile_objective(source).objective_parameters == {"beta": default}
+    single = torch.tensor(default, dtype=torch.float32).item()
+    for given in (default, float(str(default)), single):
+        assert halo.compile_objective(source, {"beta": given}, validate=False).objective_parameters == {"beta": default}
+    opened = {"beta": {"default": default, "domain": domain.replace("[", "(").replace("]", ")")}}
+    with refused(ObjectiveError, "out-of-domain", at="mine:5:14"):
+        halo.compile_objective(source | {"parameters": opened})
+
+
 def test_sources_of_every_kind() -> None:
     text = "name: mine\nextends: dpo\nvalue: min(0, z)\n"
     for source in ("dpo", "objectives/dpo.yaml", text, {"name": "mine", "extends": "dpo", "value": "min(0, z)"}):
         assert halo.compile_objective(source, {"beta": 0.3}).objective_parameters == {"beta": 0.3}
     with refused(ObjectiveError, "out-of-domain", at="dpo.yaml"):
         halo.compile_objective("dpo", {"beta": -1})
+    with refused(ObjectiveError, "out-of-domain", at="dpo.yaml"):
+        halo.compile_objective("dpo", {"beta": 10**400})
     with refused(ObjectiveError, "unknown-name", at="dpo.yaml"):
         halo.compile_objective("dpo", {"bta": 1})

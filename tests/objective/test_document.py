@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +66,11 @@ def test_soup_raises_objective_errors_only(text: str) -> None:
     assert raised is None or str(raised)
 
 
+def float32(x: Fraction) -> float:
+    """A number as a tensor of single precision holds it."""
+    return torch.tensor(float(x), dtype=torch.float32).item()
+
+
 INTERVALS = [
     ("(0, inf)", [1e-300, 1e300], [0, -1, float("inf"), float("nan")]), ("[0, 1/2)", [0, 0.49], [0.5, -1e-9]), ("[-1, 1]", [-1, 1], [1.01]),
     ("(-inf, inf)", [0, -1e308], [float("inf"), float("-inf")]), ("[1, 1]", [1], [0.999]),
@@ -73,6 +82,32 @@ def test_interval(text: str, inside: list[float], outside: list[float]) -> None:
     interval = Interval.parse(text)
     assert all(x in interval for x in inside)
     assert not any(x in interval for x in outside)
+
+
+@pytest.mark.parametrize("end", ["0.1", "0.3", "0.7", "1/3", "2/3", "-0.1", "-0.3", "1e-5", "123456.789", "1e22", "1e-300", "1e300"])
+@pytest.mark.parametrize("written", [float, float32, Fraction])
+def test_an_end_is_in_a_closed_interval_and_in_no_open_one(end: str, written: Callable[[Fraction], float]) -> None:
+    """Decimals are no floats: the nearest float64 and float32 lie above some of them and below others."""
+    exact = Fraction(end)
+    number = written(exact)
+    if number == 0 or abs(number) == float("inf"):
+        pytest.skip("float32 has no such number")
+    assert number in Interval.parse(f"(-inf, {end}]")
+    assert number in Interval.parse(f"[{end}, inf)")
+    assert number in Interval.parse(f"[{end}, {end}]")
+    assert number not in Interval.parse(f"(-inf, {end})")
+    assert number not in Interval.parse(f"({end}, inf)")
+    assert Interval.parse(f"[{end}, inf)").nearest(number) == float(exact)
+
+
+def test_the_float_beside_an_end_is_another_number() -> None:
+    closed = Interval.parse("[0.1, 0.3]")
+    assert math.nextafter(0.1, 0) not in closed
+    assert math.nextafter(0.3, 1) not in closed
+    assert math.nextafter(0.1, 1) in closed
+    assert closed.nearest(0.2) == 0.2
+    assert 0.0 not in Interval.parse("[1e-400, 1]")
+    assert 1e308 in Interval.parse("(0, 1e999]")
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,8 @@ def _application(node: Node, names: dict[Node, str]) -> tuple[str, int]:
         return OWN[node.data].format(*(text for text, _ in operands)), _ATOM
     row = FUNCTIONS[node.data]
     template = row.plain if node.plain else row.torch
+    if _may_be_steep(node):
+        return f"words.power({', '.join(_fitted(a, node.axes, names)[0] for a in node.args)})", _ATOM
     if node.data in PRECEDENCE:
         return _operator(node, template, names)
     operands = [_fitted(a, node.axes, names) for a in node.args]
@@ -196,6 +198,14 @@ def _like(node: Node) -> str:
     if other.op == "input":
         return f"batch.columns[{other.data!r}]"
     return str(other.data)
+
+
+def _may_be_steep(node: Node) -> bool:
+    """Whether a node is a power whose slope may be infinite where its base is 0: the exponent is no whole number, and may be below 1."""
+    if node.data != "pow" or node.args[0].plain:
+        return False
+    exponent = node.args[1]
+    return exponent.op != "number" or (exponent.data.denominator != 1 and exponent.data < 1)
 
 
 def _operator(node: Node, template: str, names: dict[Node, str]) -> tuple[str, int]:
