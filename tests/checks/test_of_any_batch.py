@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from batch_claims import Claim, against
+from witness_claims import shown_by
 
 from halo.checks.catalogue import CHECKS
 from halo.checks.subject import Subject
@@ -145,3 +146,4 @@ def test_it_speaks_of_any_batch(check: str, source: dict[str, Any], wanted: str)
         claim = Claim(finding.check, finding.verdict, finding.value, finding.scope)
         assert not against(loss, random.Random(wanted), claim), finding
         assert finding.verdict != "refuted" or finding.witness
+        assert not shown_by(loss, random.Random(wanted), claim, finding.witness), finding

@@ -22,7 +22,7 @@ SEEN = mpf(10) ** -20
 
 TOKEN = re.compile(r"(?:example (\d+) )?(\w+)\.logp\[(\d+)\]")
 """A token of a batch that is written out, as a witness calls its log-prob."""
-FLAT = re.compile(r"(?:example (\d+) )?(\w+)\.(?:ref_)?logp")
+FLAT = re.compile(r"(?:example (\d+) )?(\w+)\.(?:ref_)?logp\[each\]")
 NUMBERED = re.compile(r"example (\d+)\b")
 
 
@@ -83,7 +83,7 @@ def _written_out(file: File, own: dict[str, str]) -> Loss:
 
 
 def _number(own: dict[str, str], name: str, token: int) -> mpf:
-    return number(Fraction(own.get(f"{name}[{token}]", own.get(name, "-1"))))
+    return number(Fraction(own.get(f"{name}[{token}]", own.get(f"{name}[each]", "-1"))))
 
 
 def _tokens(known: dict[str, Fraction], role: str) -> dict[str, list[mpf]]:

@@ -129,7 +129,7 @@ class WholeBatch:
     def _of_tokens(self, word: str, slot: str, e: int, k: int, n: int) -> list[Node]:
         span, numbers = self._span(word), range(1, n + 1)
         if self.flat:
-            return [self._token(word, slot, e, k, span)] * n
+            return [self._token(f"{word}[each]", slot, e, k, span)] * n
         return [self._token(f"{word}[{t}]", slot, e, k, span) for t in numbers]
 
     def _token(self, name: str, slot: str, e: int, k: int, span: Span) -> Node:
