@@ -11,12 +11,8 @@ from shipped import findings_of
 import halo
 from halo.plugin.objectives import find_objective
 
-BY_TOKENS = "it is a mean over the tokens of the batch: a longer answer weighs more"
-KNOWN_WRONG = {
-    ("bco", "at_reference.desirable"): "what its running mean carries from other batches is not 0",
-    **{(name, "length_neutral"): BY_TOKENS for name in ("sft", "sft_chosen", "csft", "dft", "ppo_offline", "cpo_ipo", "cpo_simpo", "tpo_ipo", "tpo_l")},
-}  # fmt: skip
-"""Verdicts that a batch of several examples refutes, and why. The checks still speak of one example there."""
+KNOWN_WRONG: dict[tuple[str, str], str] = {}
+"""Verdicts that a batch of several examples refutes, and why."""
 
 QUICK = ("dpo", "kto", "sft", "cpo_simpo", "dpo_pl", "bco", "tdpo2", "rrhf", "humanline_kto")
 """Attacked in the default suite; the others are marked slow."""

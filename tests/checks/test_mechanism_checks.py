@@ -66,8 +66,8 @@ VERDICTS: dict[str, dict[str, str]] = {
         "log_partition_cancels": "undecided"},
     "aot_unpaired": {"direction.chosen": "up", "direction.rejected": "down", "at_reference": "log(2)", "halo": "refuted",
         "log_partition_cancels": "undecided"},
-    "bco": {"direction.chosen": "up", "at_reference": "log(2)", "halo": "refuted"},
-    "scaled by a statistic": {"direction.chosen": "up", "direction.rejected": "down", "at_reference": "0"},
+    "bco": {"direction.chosen": "up", "at_reference": "refuted", "halo": "refuted"},
+    "scaled by a statistic": {"direction.chosen": "up", "direction.rejected": "down", "at_reference": "refuted"},
     "scaled by a positive statistic": {"direction.chosen": "up", "direction.rejected": "down"},
 }  # fmt: skip
 
@@ -97,7 +97,9 @@ def batch(feedback: str, seed: int) -> LossInputs:
         score = torch.rand(shape[:-1], dtype=torch.float64) if feedback == "scored" else None
         if score is not None:
             ranks = 1 + (score[:, None, :] > score[:, :, None]).sum(-1)
-        roles[role] = Completions(mask=mask, token_logps=logp.requires_grad_(), ref_token_logps=ref, columns={} if score is None else {"score": score})
+        roles[role] = Completions(
+            mask=mask, token_logps=logp.requires_grad_(), ref_token_logps=ref, columns={} if score is None else {"score": score}
+        )
     return LossInputs(roles, ranks=ranks)
 
 

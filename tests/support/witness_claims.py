@@ -19,6 +19,7 @@ from batch_claims import SEEN, Case, Claim, agreeing, longer, total_likelihood
 from mpmath import mp, mpf
 from reader import TooLarge
 from reading import read
+from told_batches import shown_by_its_batch
 from torch import Tensor
 from value_claims import DIGITS, VALUE_REFUTED
 from whole_batches import Shape, inputs, with_logps
@@ -185,6 +186,11 @@ def shown_by(loss: LossFunction, rng: random.Random, claim: Claim, witness: Witn
     if name in VALUE_REFUTED:
         with mp.workdps(DIGITS):
             return VALUE_REFUTED[name](loss, rng, claim)
+    if claim.scope in loss.compiled.graph.statistics:  # a batch has a loss there, and no next value of the statistic
+        return None
+    told = shown_by_its_batch(loss, claim, witness)
+    if told is not None:
+        return told
     rule = REFUTED.get(name)
     if rule is None:
         return None

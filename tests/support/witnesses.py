@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -19,6 +20,12 @@ SEEN = mpf(10) ** -20
 """A difference that is one."""
 
 
+TOKEN = re.compile(r"(?:example (\d+) )?(\w+)\.logp\[(\d+)\]")
+"""A token of a batch that is written out, as a witness calls its log-prob."""
+FLAT = re.compile(r"(?:example (\d+) )?(\w+)\.(?:ref_)?logp\[each\]")
+NUMBERED = re.compile(r"example (\d+)\b")
+
+
 class Unusable(Exception):
     """The witness names what is no input of one example (a batch mean): its numbers cannot be put into a batch."""
 
@@ -27,7 +34,11 @@ def confirm(file: File, found: Finding) -> bool:
     """Checks a refutation's numbers; whether it had any that could be checked."""
     rule = CONFIRMED.get(found.check.split(".")[0])
     label = next((w for w in (found.check.split(".")[-1], found.scope) if w in ("desirable", "undesirable")), None)
-    if rule is None or not found.witness or (file["feedback"] == "labelled" and label is None and found.check not in ("monotone", "concave_on_gains")):
+    if (
+        rule is None
+        or not found.witness
+        or (file["feedback"] == "labelled" and label is None and found.check not in ("monotone", "concave_on_gains"))
+    ):
         return False
     try:
         rule(file, found, label)
@@ -37,7 +48,10 @@ def confirm(file: File, found: Finding) -> bool:
 
 
 def witnessed(file: File, witness: dict[str, str], label: str | None = None, suffix: str = "") -> Loss:
-    """The batch of one example that a witness describes."""
+    """The batch that a witness describes: one example by its sums or means, or several written out token by token."""
+    own = {k.removesuffix(suffix): v for k, v in witness.items() if k.endswith(suffix)}
+    if any(place.fullmatch(k) for k in own for place in (TOKEN, FLAT)):
+        return _written_out(file, own)
     known = {k.removesuffix(suffix): Fraction(v) for k, v in witness.items() if k.endswith(suffix) and is_number(v)}
     if any("(" in k or "sum of" in k for k in known):
         raise Unusable
@@ -46,6 +60,30 @@ def witnessed(file: File, witness: dict[str, str], label: str | None = None, suf
         example[role] = _tokens(known, role)
     example |= {c: number(known.get(c, known.get(f"example.{c}", Fraction(1)))) for c in file["columns"]}
     return Loss(file, {p: number(known.get(p, Fraction(str(row["default"])))) for p, row in file["parameters"].items()}, [example])
+
+
+def _written_out(file: File, own: dict[str, str]) -> Loss:
+    """A batch that is told token by token, or by one log-prob that all tokens of a completion have."""
+    if any(k.endswith("ranks") for k in own):
+        raise Unusable
+    size = max((int(found[1]) for found in map(NUMBERED.match, own) if found), default=1)
+    roles = [*(("chosen", "rejected") if file["feedback"] == "paired" else ("completion", "mismatched")), *file.get("roles", [])]
+    examples = []
+    for e in range(1, size + 1):
+        whose = f"example {e} " if size > 1 else ""
+        example: dict[str, Any] = {"label": own[f"{whose}label"]} if f"{whose}label" in own else {}
+        for role in roles:
+            n = int(own.get(f"{whose}{role}.length", "1"))
+            words = {"logp": "logp", "ref": "ref_logp"}
+            example[role] = {key: [_number(own, f"{whose}{role}.{word}", t) for t in range(1, n + 1)] for key, word in words.items()}
+        example |= {c: number(Fraction(own.get(f"{whose}{c}", own.get(f"{whose.strip()}.{c}", "1")))) for c in file["columns"]}
+        examples.append(example)
+    parameters = {p: number(Fraction(own.get(p, str(row["default"])))) for p, row in file["parameters"].items()}
+    return Loss(file, parameters, examples)
+
+
+def _number(own: dict[str, str], name: str, token: int) -> mpf:
+    return number(Fraction(own.get(f"{name}[{token}]", own.get(f"{name}[each]", "-1"))))
 
 
 def _tokens(known: dict[str, Fraction], role: str) -> dict[str, list[mpf]]:
@@ -79,6 +117,10 @@ def _direction(file: File, found: Finding, label: str | None) -> None:
     role = found.check.split(".")[1]
     for suffix, sign in ((" (up)", -1), (" (down)", 1)):
         loss = witnessed(file, dict(found.witness), label, suffix)
+        if f"token{suffix}" in found.witness:
+            whose, place, t = TOKEN.fullmatch(found.witness[f"token{suffix}"]).groups()  # type: ignore[union-attr]
+            assert sign * slope(loss, int(whose or 1) - 1, place, int(t) - 1) > 0, suffix
+            continue
         pull = slope(loss, 0, role if role in loss.batch[0] else "completion", 0)
         assert sign * pull > 0, (suffix, pull)
 
@@ -89,6 +131,11 @@ def _partition(file: File, found: Finding, label: str | None) -> None:
 
 
 def _reference(file: File, found: Finding, label: str | None) -> None:
+    if "more than that of one example" in found.witness:
+        loss = witnessed(file, dict(found.witness), label)
+        one = Loss(file, loss.parameters, tied(loss.batch[:1])).total()
+        assert abs(Loss(file, loss.parameters, tied(loss.batch)).total() - one) > SEEN
+        return
     first, second = (witnessed(file, dict(found.witness), label, f" ({which})") for which in ("first", "second"))
     assert first.parameters == second.parameters
     values = [Loss(file, side.parameters, tied(side.batch)).total() for side in (first, second)]
@@ -97,12 +144,21 @@ def _reference(file: File, found: Finding, label: str | None) -> None:
 
 def _symmetry(file: File, found: Finding, label: str | None) -> None:
     loss = witnessed(file, dict(found.witness), label)
+    if "more than the mean" in found.witness:
+        parts = [Loss(file, loss.parameters, [example]).total() for example in loss.batch]
+        assert abs(loss.total() - sum(parts) / len(parts)) > SEEN
+        return
     assert abs(mp.exp(-loss.total()) + mp.exp(-swapped(loss).total()) - 1) > SEEN
 
 
 def _length(file: File, found: Finding, label: str | None) -> None:
     """With the same tokens once, twice and three times as often, two losses differ."""
-    loss = witnessed(file, dict(found.witness), label)
+    witness = dict(found.witness)
+    loss = witnessed(file, witness, label)
+    if "second loss" in witness:
+        changed = {k.removesuffix(" (second)"): v for k, v in witness.items() if k.endswith(" (second)")}
+        assert abs(witnessed(file, witness | changed, label).total() - loss.total()) > SEEN
+        return
     role = found.reason.split("length of ")[1].split(" ")[0]
     losses = []
     for times in (1, 2, 3):

@@ -13,10 +13,17 @@ from halo.analysis.identity import is_zero, named, nonzero_point, number
 from halo.analysis.scalar import Scalars, variables
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
+from halo.checks.scalars.batch_form import counts_tokens, is_a_sum
 from halo.checks.scalars.equal import depends_on_data
+from halo.checks.scalars.inside import batches
+from halo.checks.scalars.occurring import can_occur
+from halo.checks.scalars.view import View
+from halo.checks.scalars.whole_batch import WholeBatch
 from halo.checks.subject import Subject
-from halo.compiler.graph import Node
+from halo.compiler.graph import Node, topological
 from halo.objective.propositions import SYMMETRY
+
+SUM = "exp(-loss) and that of the swapped pair add up to"
 
 
 def asked(subject: Subject) -> bool:
@@ -25,41 +32,97 @@ def asked(subject: Subject) -> bool:
 
 
 def ask(subject: Subject) -> Iterator[Finding]:
-    """The loss of a pair and that of the swapped pair."""
+    """The loss of a pair and that of the swapped pair; and whether the loss of several pairs is the mean of their losses."""
     view, s = subject.view, subject.view.s
-    if any(v.data == "batch sort" for part in subject.parts for v in variables(view.unstopped(view.whole(part)))):
-        yield Finding(SYMMETRY.name, UNDECIDED, "the loss sorts over the batch: that of one pair is no function of the pair")
-        return
     loss = view.unstopped(view.alone_loss())
     swap = _swap(subject, loss)
-    if any(v.op == "reduce" for v in variables(loss)) or not swap:
-        yield Finding(SYMMETRY.name, UNDECIDED, "the loss holds a reduction that the swap does not reach")
-        return
-    box = {**{new: view.box[old] for old, new in swap.items()}, **view.box}
     swapped = s.substitute(loss, swap)
-    likelihoods = [s.call("exp", s.call("neg", side)) for side in (loss, swapped)]
-    gap = s.call("sub", s.call("add", *likelihoods), s.number(1))
+    box = {**{new: view.box[old] for old, new in swap.items()}, **view.box}
+    gap = _excess(s, loss, swapped)
     verdict, point = is_zero(s, gap, box), None
     if verdict is False:
         point = nonzero_point(gap, box)
-    if verdict is True:
-        of_two = " (lists of two)" * view.is_list
-        yield Finding(SYMMETRY.name, PROVED, f"exp(-loss) and that of the swapped pair{of_two} add up to 1: a Bradley-Terry likelihood")
-    elif point is not None:
+    if point is not None and can_occur(point[0], box):
         total = number(point[1] + 1)
-        reason = f"exp(-loss) and that of the swapped pair add up to {total}, not 1{_constant_sum(s, box, loss, swapped)}"
+        reason = f"{SUM} {total}, not 1{_constant_sum(s, box, loss, swapped)}"
         yield Finding(SYMMETRY.name, REFUTED, reason, witness=named(point[0]) | {"sum": total})
+    elif verdict is True:
+        yield _of_several(subject)
     else:
-        yield Finding(SYMMETRY.name, UNDECIDED, "no proof that the likelihoods add up to 1, and no point where they do not")
+        yield _written_out(view) or Finding(
+            SYMMETRY.name, UNDECIDED, "no proof that the likelihoods add up to 1, and no pair where they do not"
+        )
+
+
+def _excess(s: Scalars, loss: Node, swapped: Node) -> Node:
+    """By how much the two likelihoods exceed 1 together."""
+    likelihoods = [s.call("exp", s.call("neg", side)) for side in (loss, swapped)]
+    return s.call("sub", s.call("add", *likelihoods), s.number(1))
 
 
 def _swap(subject: Subject, loss: Node) -> dict[Node, Node]:
-    """The inputs of one completion as those of the other."""
-    pair = subject.feedback.swap
+    """The inputs of one completion, and what is reduced over its tokens, as those of the other."""
+    pair, s = subject.feedback.swap, subject.view.s
     assert pair is not None
     other = dict(zip(pair, pair[::-1], strict=True))
-    inputs = (v for v in variables(loss) if v.op == "input" and v.slot in other)
-    return {v: subject.view.s.variable(v.data, other[v.slot], v.axes) for v in inputs}
+
+    def swapped(v: Node) -> Node:
+        if v.op == "input":
+            return s.variable(v.data, other.get(v.slot, v.slot), v.axes)
+        if v.op != "reduce":
+            return v
+        inner = s.substitute(v.args[0], {w: swapped(w) for w in variables(v.args[0])})
+        return s.make(op="reduce", args=(inner,), data=v.data, slot=other.get(v.slot, v.slot), batch=v.batch)
+
+    return {v: swapped(v) for v in variables(loss) if swapped(v) is not v}
+
+
+def _written_out(view: View) -> Finding | None:
+    """A pair, token by token, against the same pair swapped; both completions have the same length."""
+    if view.is_list:
+        return None
+    pair = view.graph.feedback.swap
+    assert pair is not None
+    other = dict(zip(pair, pair[::-1], strict=True))
+    for batch in batches(view, sizes=(1,)):
+        (outline,) = batch.outlines
+        if outline.lengths[pair[0]] != outline.lengths[pair[1]]:
+            continue
+        loss = view.unstopped(batch.loss)
+        swap = {v: view.s.variable(v.data, other[v.slot]) for v in batch.box if v.slot in other}
+        found = nonzero_point(_excess(view.s, loss, view.s.substitute(loss, swap)), batch.box)
+        if found is not None:
+            total = number(found[1] + 1)
+            return Finding(SYMMETRY.name, REFUTED, f"{SUM} {total}, not 1", witness=batch.told(found[0]) | {"sum": total})
+    return None
+
+
+def _of_several(subject: Subject) -> Finding:
+    """Of one pair alone it holds. In a batch too, if the loss of a batch is the mean, or the sum, of those of its pairs."""
+    view, graph = subject.view, subject.compiled.declared
+    if not any(node.batch for node in topological([graph.loss])) and not counts_tokens(graph.loss):
+        of_two = " (lists of two)" * view.is_list
+        return Finding(SYMMETRY.name, PROVED, f"exp(-loss) and that of the swapped pair{of_two} add up to 1: a Bradley-Terry likelihood")
+    for batch in batches(view, sizes=(2,), lists_of=2):
+        found = nonzero_point(_beyond_its_pairs(view, batch), batch.box)
+        if found is not None:
+            reason = "the loss of several pairs is not the mean of their losses, so that no pair has a likelihood of its own"
+            return Finding(SYMMETRY.name, REFUTED, reason, witness=batch.told(found[0]) | {"more than the mean": number(found[1])})
+    return Finding(SYMMETRY.name, UNDECIDED, "it holds of one pair alone, and was not shown of a pair among others")
+
+
+def _beyond_its_pairs(view: View, batch: WholeBatch) -> Node:
+    """The loss of a batch less the mean of the losses that its examples have alone."""
+    s, rest = view.s, view.unstopped(batch.loss)
+    parts = view.s.number(1 if is_a_sum(view.graph.loss) else len(batch.outlines))
+    for e, outline in enumerate(batch.outlines):
+        alone = WholeBatch(view, [outline])
+        loss = view.unstopped(alone.loss)
+        own = {v: s.variable(v.data, f"example {e + 1} {v.slot}".strip()) for v in alone.box}
+        shared = {v for v in alone.box if v in batch.box}
+        loss = s.substitute(loss, {v: new for v, new in own.items() if v not in shared})
+        rest = s.call("sub", rest, s.call("div", loss, parts))
+    return rest
 
 
 def _constant_sum(s: Scalars, box: Box, loss: Node, swapped: Node) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +10,7 @@ import sympy
 
 from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
-from halo.analysis.identity import is_zero, named, number
+from halo.analysis.identity import is_zero, named, nonzero_point, number
 from halo.analysis.points import points
 from halo.analysis.scalar import Scalars, variables
 from halo.analysis.values import sure_value
@@ -19,7 +19,10 @@ from halo.checks.check import Check
 from halo.checks.pulls.total import total_pull
 from halo.checks.pulls.ways import roles
 from halo.checks.results import Expectation
+from halo.checks.scalars.batch_form import crossings, form_of, is_a_sum
 from halo.checks.scalars.equal import depends_on_data, where_equal
+from halo.checks.scalars.inside import batches
+from halo.checks.scalars.occurring import can_occur
 from halo.checks.scalars.view import View
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
@@ -31,6 +34,8 @@ POINTS = 64
 """Tried for two with different losses. Where the loss depends on the data, almost any two will do."""
 APART = 1e-12
 """Two losses, of values known to 60 digits, that differ by more than this differ."""
+
+_Valued = tuple[Mapping[Node, Fraction], Any]
 
 
 def asked(subject: Subject) -> bool:
@@ -55,8 +60,10 @@ def held(subject: Subject, wanted: Any, found: Sequence[Finding]) -> Iterator[Ex
     values = {finding.check: finding.value for finding in found}
     for label, (place, text) in by_label.items():
         expected = _read(view.s, view, subject.compiled.objective.formula(place, text))
-        gap = view.s.call("sub", view.unstopped(view.alone_loss(label)), expected)
-        same = is_zero(view.s, gap, view.box)
+        loss = view.unstopped(view.alone_loss(label))
+        same = is_zero(view.s, view.s.call("sub", loss, expected), view.box)
+        if same and _of_parameters(view, expected) and not _in_any_batch(view, label, loss):
+            same = None
         verdict = {True: PROVED, False: REFUTED, None: UNDECIDED}[same]
         yield Expectation(_name(label), str(text), values.get(_name(label)) or verdict, same is True)
 
@@ -86,16 +93,25 @@ def _of_label(subject: Subject, label: str) -> Finding:
         form = sympy.cancel(sympy.together(algebra.normal(loss)))
         of_data = depends_on_data(algebra, form)
     except OutOfReach:
+        witness = _two_values(tied, label, loss)
+        if witness:
+            return Finding(check, REFUTED, "with policy = reference the loss still depends on the data", witness=witness)
         return Finding(check, UNDECIDED, "the loss at the reference is too large to simplify")
     if form.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
         return Finding(check, REFUTED, "with policy = reference the loss has no value")
     pretty = algebra.pretty(form)
     if of_data:
         names = ", ".join(sorted({str(symbol) for symbol in pretty.free_symbols} - set(subject.view.graph.parameters)))
-        witness = _two_values(tied, loss)
+        witness = _two_values(tied, label, loss)
         verdict = REFUTED if witness else UNDECIDED
         return Finding(check, verdict, f"with policy = reference the loss still depends on the data ({names})", witness=witness)
     value = str(_neat(pretty))
+    if not _in_any_batch(tied, label, loss):
+        witness = _another_value(tied, label, loss)
+        verdict = REFUTED if witness else UNDECIDED
+        return Finding(
+            check, verdict, f"with policy = reference one example has the loss {value}, a batch of several another", witness=witness
+        )
     of_two = " of a list of two" * tied.is_list
     reason = f"with policy = reference the loss{of_two} is {value}"
     slopes = ", ".join(_slopes(subject, tied, label))
@@ -108,19 +124,91 @@ def _neat(expression: sympy.Expr) -> sympy.Expr:
     return min((expression, sympy.factor(expression), sympy.logcombine(expression)), key=lambda e: len(str(e)))
 
 
-def _two_values(view: View, loss: Node) -> dict[str, str]:
-    """Two inputs with the same parameters and different losses."""
-    seen: dict[tuple[Fraction, ...], tuple[Mapping[Node, Fraction], Any]] = {}
-    for point in points(view.box, variables(loss), POINTS, view.first):
+def _two_values(view: View, label: str, loss: Node) -> dict[str, str]:
+    """Two inputs with the same parameters and different losses: of one example, or of a batch that is written out."""
+    apart = _apart(loss, [p for p in points(view.box, variables(loss), POINTS, view.first) if can_occur(p, view.box)])
+    if apart is not None:
+        (first, first_value), (second, second_value) = apart
+        return _both(named(first), named(second)) | {"first loss": number(first_value), "second loss": number(second_value)}
+    for batch in batches(view, label=label, lists_of=2, tied=True):
+        loss = view.unstopped(batch.loss)
+        apart = _apart(loss, points(batch.box, variables(loss), POINTS, view.first))
+        if apart is not None:
+            (first, first_value), (second, second_value) = apart
+            return _both(batch.told(first), batch.told(second)) | {"first loss": number(first_value), "second loss": number(second_value)}
+    return {}
+
+
+def _apart(loss: Node, tried: Iterable[Mapping[Node, Fraction]]) -> tuple[_Valued, _Valued] | None:
+    """Two points with the same parameters and different losses."""
+    seen: dict[tuple[Fraction, ...], _Valued] = {}
+    for point in tried:
         value = sure_value(loss, point)
         if value is None:
             continue
         parameters = tuple(x for v, x in point.items() if v.op == "parameter")
-        first, first_value = seen.setdefault(parameters, (point, value))
-        if abs(first_value - value) > APART:
-            both = {f"{name} (first)": entry for name, entry in named(first).items()}
-            both |= {f"{name} (second)": entry for name, entry in named(point).items()}
-            return both | {"first loss": number(first_value), "second loss": number(value)}
+        first = seen.setdefault(parameters, (point, value))
+        if abs(first[1] - value) > APART:
+            return first, (point, value)
+    return None
+
+
+def _both(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    return {f"{name} (first)": x for name, x in first.items()} | {f"{name} (second)": x for name, x in second.items()}
+
+
+# -- of one example, and of every batch ------------------------------------------------------------------------------------
+
+
+def _in_any_batch(tied: View, label: str, loss: Node) -> bool:
+    """Whether the loss of one example, which is made of parameters, is that of every batch of such examples."""
+    graph, where, alone = tied.graph, tied.alone_where(label), tied.variant(alone=True)
+    is_nothing = is_zero(tied.s, loss, tied.box) is True
+    if is_a_sum(graph.loss) and not is_nothing:
+        return False
+    match form_of(graph.loss):
+        case "examples":
+            return True
+        case "items":  # each a mean, whose weights say how many items an example has
+            return all(_of_parameters(tied, alone.scalar(term, where)) for term in graph.terms.values())
+        case _:
+            steps = [step.args[0] for step in crossings([graph.loss]) if not step.batch and step.data not in ("count", "any")]
+            if not all(_of_parameters(tied, _settled(tied, tied.scalar(step, where))) for step in steps):
+                return False
+            several = _settled(tied, tied.scalar(graph.loss, where))
+            return _of_parameters(tied, several) and is_zero(tied.s, tied.s.call("sub", several, loss), tied.box) is True
+
+
+def _settled(tied: View, node: Node) -> Node:
+    """The scalar with every reduction over the batch that is the same in any batch as what it is then."""
+    node, swap = tied.unstopped(node), dict[Node, Node]()
+    for v in variables(node):
+        if v.op == "reduce" and v.batch:
+            inner = _settled(tied, v.args[0])
+            nothing = is_zero(tied.s, inner, tied.box) is True
+            if nothing or (v.data == "batch std" and _of_parameters(tied, inner)):
+                swap[v] = tied.s.number(0)
+            elif v.data != "batch total" and _of_parameters(tied, inner):
+                swap[v] = inner
+    return tied.s.substitute(node, swap)
+
+
+def _of_parameters(view: View, node: Node) -> bool:
+    algebra = Algebra(view.box)
+    try:
+        return not depends_on_data(algebra, sympy.cancel(sympy.together(algebra.normal(view.unstopped(node)))))
+    except OutOfReach:
+        return False
+
+
+def _another_value(tied: View, label: str, loss: Node) -> dict[str, str]:
+    """A batch of several such examples whose loss is another than that of one."""
+    for batch in batches(tied, sizes=(2,), label=label, lists_of=2, tied=True):
+        if any(outline.label != label for outline in batch.outlines):
+            continue
+        found = nonzero_point(tied.s.call("sub", tied.unstopped(batch.loss), loss), {**tied.box, **batch.box})
+        if found is not None:
+            return batch.told(found[0]) | {"more than that of one example": number(found[1])}
     return {}
 
 

@@ -18,10 +18,13 @@ from halo.analysis.sign import sign_in_cases, sign_of
 from halo.analysis.values import sure_value, values
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
+from halo.checks.pulls.in_batches import both_ways
 from halo.checks.pulls.total import over_inputs, total_pull
 from halo.checks.pulls.ways import is_policy_of, outer_sign, pulls, reached_by_gradient, roles, slot_of
 from halo.checks.results import Expectation
 from halo.checks.scalars.inputs import is_moved_word
+from halo.checks.scalars.made_of import MadeOf
+from halo.checks.scalars.occurring import can_occur
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part
 from halo.objective.propositions import DIRECTION
@@ -68,6 +71,12 @@ def _of_role(subject: Subject, role: str, slot: str, parts: list[Part]) -> Findi
     elif signs <= {0, 1}:
         way, reason = "down", f"raising log π({role}) never lowers the loss"
     else:
+        both = both_ways(subject, role, slot)
+        if both:
+            reason = (
+                f"pulled both ways: d loss/d log π({role}) = {both['slope up']} and {both['slope down']} in two batches, or of two tokens"
+            )
+            return Finding(check, REFUTED, reason, "both", role, both)
         return Finding(check, UNDECIDED, f"no proof that {role} is pulled one way, and no two points that pull it both ways", None, role)
     if any(_jumps(subject, part, slot) for part in parts):
         reason += "; at a jump, which no gradient sees, the loss may go either way"
@@ -81,7 +90,7 @@ def _jumps(subject: Subject, part: Part, slot: str) -> bool:
 
 
 def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[set[int | None], tuple[str, ...]]:
-    """The sign of every way in which the role pulls, and how it was found."""
+    """The sign of every way in which the role pulls, and how it was found; None alone, as soon as one is not decided."""
     box, signs, steps = subject.view.box, set[int | None](), list[str]()
     for part in parts:
         outer = outer_sign(subject.compiled.declared, subject, part)
@@ -89,13 +98,18 @@ def _signs(subject: Subject, role: str, slot: str, parts: list[Part]) -> tuple[s
         for pull in pulls(subject, part, slot, role):
             found = sign_in_cases(subject.view.s, pull, box)
             if found is None:
-                found = sign_of(over_inputs(subject, part, pull), box)
+                found = _sign_over_inputs(subject, over_inputs(subject, part, pull))
             if found is None or outer is None:
-                signs.add(None)
-            else:
-                signs.add(found * outer)
+                return {None}, ()
+            signs.add(found * outer)
             steps.append(f"d {of}/d log π({role}) = {shown(pull)}: {_SAID[found]}")
     return signs, tuple(steps)
+
+
+def _sign_over_inputs(subject: Subject, pull: Node) -> int | None:
+    """The sign of a pull, for what its reductions are made of."""
+    forms = MadeOf(subject.view).rewritten(subject.view.unstopped(pull))
+    return next((sign for sign in (sign_of(form, box) for form, box in forms) if sign is not None), None)
 
 
 _SAID = {1: ">= 0", -1: "<= 0", 0: "0", None: "not decided"}
@@ -136,6 +150,8 @@ def _opposite(subject: Subject, pull: Node, items: list[Node]) -> dict[str, str]
     names = list(dict.fromkeys(v for node in (pull, *items) for v in variables(node)))
     seen: dict[int, tuple[dict[Node, Any], Any]] = {}
     for point in points(subject.view.box, names, POINTS, subject.view.first):
+        if not can_occur(point, subject.view.box):
+            continue
         rough = float(values([pull], point, DOUBLES)[pull])
         if rough == 0 or (1 if rough > 0 else -1) in seen or rough != rough:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halo.analysis.curvature import Calculus
-from halo.analysis.scalar import Scalars, inner_variables
+from halo.analysis.scalar import Scalars, inner_variables, variables
 from halo.analysis.sign import sign_of
 from halo.checks.scalars.inputs import is_log_probability, is_moved_word
 from halo.checks.subject import Subject
@@ -69,14 +69,19 @@ def pulls(subject: Subject, part: Part, slot: str, label: str = "") -> list[Node
     direct, apart = s.number(0), list[Node]()
     for leaf, through in _leaves(subject, part):
         if leaf.op == "input" and is_policy_of(leaf, slot) and not foreign:
-            direct = s.call("add", direct, through)
+            moved = through if leaf.axes else _of_all_items(subject, part, through)
+            if moved is None:
+                apart.append(through)
+            else:
+                direct = s.call("add", direct, moved)
         elif leaf.op == "reduce" and part.z is not None and subject.z_of(part) in inner_variables(leaf):
             apart += [through, s.call("neg", through)]  # z itself, of the whole batch: of either sign, only 0 would do
         elif leaf.op == "reduce" and _meets(leaf, slot) and (not foreign or leaf.batch):
-            inner = _token_slope(s, leaf, slot)
-            way = through if inner is None else s.call("mul", through, inner)
-            if inner is not None and leaf.slot == slot and leaf.data in ("total", "mean"):
-                direct = s.call("add", direct, way)
+            inner = _token_slope(subject, leaf, slot)
+            moved = _of_all_items(subject, part, through)
+            way = through if inner is None else s.call("mul", _of_another_token(s, through), inner)
+            if inner is not None and moved is not None and leaf.slot == slot and leaf.data in ("total", "mean"):
+                direct = s.call("add", direct, s.call("mul", moved, inner))
             elif inner is not None and leaf.data in RISING_MEANS:
                 apart.append(way)
             else:
@@ -121,18 +126,45 @@ def _meets(leaf: Node, slot: str) -> bool:
     return any(is_policy_of(v, slot) or (whole_list and is_log_probability(v)) for v in inner_variables(leaf))
 
 
-def _token_slope(s: Scalars, leaf: Node, slot: str) -> Node | None:
-    """d of a reduction's inner quantity by a token of the slot (up to a positive factor), or None if that is not one scalar."""
-    inner = leaf.args[0]
+def _of_all_items(subject: Subject, part: Part, through: Node) -> Node | None:
+    """What an item's slope in a sum over tokens comes to: every token of a completion may have an item, and all of them hold the sum.
+
+    None where the slope holds z, which differs from item to item.
+    """
+    if "token" not in part.item.axes:
+        return through
+    if part.z is not None and subject.z_of(part) in inner_variables(through):
+        return None
+    assert part.item.tokens is not None
+    return subject.view.over_tokens("total", through, part.item.tokens[0])
+
+
+def _of_another_token(s: Scalars, node: Node) -> Node:
+    """The scalar of a token that need not be the one whose log-prob is raised."""
+    tokens = [v for v in variables(node) if "token" in v.axes]
+    return s.substitute(node, {v: s.make(op="reduce", args=(v,), data="another", slot=v.slot, axes=v.axes) for v in tokens})
+
+
+def _token_slope(subject: Subject, leaf: Node, slot: str) -> Node | None:
+    """d of a reduction by a token of the slot (over a list or the batch up to a positive factor), or None if that is not one scalar."""
+    s, inner = subject.view.s, leaf.args[0]
     if leaf.slot in LIST_POPULATIONS:
         slot = "other"
         if any(is_log_probability(v) and v.slot != slot for v in inner_variables(leaf)):
             return None  # the completion at hand is inside as well, and may pull the other way
     reached = [v for v in reached_by_gradient(inner) if v.op == "input" and is_policy_of(v, slot)]
     nested = [v for v in reached_by_gradient(inner) if v.op == "reduce" and any(is_policy_of(w, slot) for w in inner_variables(v))]
-    if nested or len(reached) != 1:
+    if nested or not reached:
         return None
-    return s.derivative(inner, reached[0])
+    if "token" not in inner.axes:
+        return s.derivative(inner, reached[0])
+    slope = s.number(0)
+    for v in reached:
+        own = s.derivative(inner, v)
+        slope = s.call("add", slope, own if v.axes else subject.view.over_tokens("total", own, leaf.slot))
+    if leaf.data == "mean":
+        return s.call("div", slope, subject.view.length(leaf.slot))
+    return slope
 
 
 def outer_sign(graph: LossGraph, subject: Subject, part: Part) -> int | None:

@@ -108,6 +108,7 @@ class Inputs:
         self.first: dict[Node, list[Fraction]] = {}
         self.z = self.s.variable("z")
         self.opaque: set[Node] = set()  # reductions with a z inside that was written out
+        self.maybe_empty: set[Node] = set()  # reductions of examples or completions of which there may be none
 
     @property
     def box(self) -> Box:
@@ -124,7 +125,7 @@ class Inputs:
         """The same graph read in another mode, over the same variables and ranges. What has been read is not carried over."""
         other = replace(self, **modes)
         other.beside(self)
-        other.opaque = self.opaque
+        other.opaque, other.maybe_empty = self.opaque, self.maybe_empty
         return other
 
     def beside(self, other: Inputs) -> None:
@@ -148,11 +149,8 @@ class Inputs:
         return node
 
     def _statistic(self, name: str) -> Node:
-        """A running number, where it started if policy = reference: free within the range of what it is of."""
+        """A running number: free within the range of what it is of. What it carries from other batches is not of this policy."""
         statistic = self.graph.statistics[name]
-        start = self.s.number(statistic.start)
-        if self.tied:
-            return start
         node = self.s.variable(name)
         if node in self.ranges:
             return node
@@ -169,7 +167,7 @@ class Inputs:
         if not name:
             return self.s.number(0)
         if node.data == "score" and self.graph.feedback.has_scores and slot in ABOVE:
-            return self._lower(self.s.variable("score", ABOVE[slot]), slot)
+            return self._lower(self.s.variable("score", ABOVE[slot]), slot, ties=slot == "worst" and not where.members)
         if node.data in ENTROPIES and self.graph.needs.vocab_size:
             return self._entropy(name, slot, token)
         span = INPUT_SPANS.get(node.data, REALS)
@@ -177,9 +175,11 @@ class Inputs:
             span = Span.of(self.columns[node.data])
         return self.declare(self.s.variable(name, slot, token), span)
 
-    def _lower(self, score: Node, slot: str) -> Node:
-        """The score of a completion that ranks below the one with this score."""
+    def _lower(self, score: Node, slot: str, ties: bool = False) -> Node:
+        """The score of a completion that ranks below the one with this score; with `ties` they may be equal."""
         gap = self.declare(self.s.variable("score gap", slot), POSITIVE)
+        if ties:  # all of the list may be as good
+            gap = self.declare(self.s.variable("score gap or tie", slot), NONNEGATIVE)
         return self.s.call("sub", self.declare(score, REALS), gap)
 
     def _entropy(self, name: str, slot: str, token: tuple[str, ...]) -> Node:
@@ -197,8 +197,11 @@ class Inputs:
         """The number of scored tokens of a completion."""
         return self.declare(self.s.variable("length", slot), LENGTHS)
 
-    def _opaque(self, way: str, inner: Node, slot: str, span: Span | None = None) -> Node:
-        """A reduction as a variable, in `span` or in what follows from the range of what it reduces. A free z inside is written out."""
+    def _opaque(self, way: str, inner: Node, slot: str, span: Span | None = None, maybe_empty: bool = False) -> Node:
+        """A reduction as a variable, in `span` or in what follows from the range of what it reduces. A free z inside is written out.
+
+        `maybe_empty`: there may be nothing to reduce, as where no example of a batch has the label. Then it is 0.
+        """
         had_z = self.free is not None and self.free.variable in variables(inner)
         if self.free is not None and had_z:
             inner = self.s.substitute(inner, {self.free.variable: self.free.meaning})
@@ -207,7 +210,9 @@ class Inputs:
             self.opaque.add(node)
         if span is None:
             span = _image(way, Calculus(self.box).span(self.unstopped(inner)))
-        if slot in MAYBE_EMPTY and way in ("total", "mean", "largest", "smallest"):
+        if maybe_empty or slot in MAYBE_EMPTY:
+            self.maybe_empty.add(node)
+        if node in self.maybe_empty and way.removeprefix("batch ") in ("total", "mean", "largest", "smallest"):
             span = span.joined(Span.point(0))
         return self.declare(node, span)
 

@@ -32,7 +32,7 @@ class Reductions(Sums):
 
     def _reduced(self, node: Node, where: Where) -> Node:
         if node.over == ("token",):
-            return self._over_tokens(node.data, self.scalar(node.args[0], where), self._owner(node, where))
+            return self.over_tokens(node.data, self.scalar(node.args[0], where), self._owner(node, where))
         if where.members and {"list", "other"} & set(node.over):
             return self._over_members(node, where)
         if {"list", "other"} & set(node.over):
@@ -53,13 +53,13 @@ class Reductions(Sums):
             inner = self.s.substitute(inner, {other: ranked})
         slope = self._common_slope(inner)
         if slope is None:
-            return self._opaque(node.data, inner, population)
+            return self._opaque(node.data, inner, population, maybe_empty=population == "pairs")
         still = self.variant(shifts={}).scalar(node, where)
         if is_number(slope, 0) or node.data == "std":
             return still
         if node.data == "logsumexp" or (node.data in ("mean", "largest", "smallest") and population in NEVER_EMPTY):
             return self.s.call("add", still, self.s.call("mul", slope, self.s.variable("c")))
-        return self._opaque(node.data, inner, population)
+        return self._opaque(node.data, inner, population, maybe_empty=population == "pairs")
 
     def _common_slope(self, inner: Node) -> Node | None:
         """k, if log Z(x) = c adds k c to the quantity of every completion of the list; None if that is not so, or not asked."""
@@ -120,7 +120,7 @@ class Reductions(Sums):
         items = [self.scalar(value, spot) for spot in kept]
         if "token" not in node.over:
             return self._combined(node.data, items, [])
-        items = [self._over_tokens("total", item, spot.list) for item, spot in zip(items, kept, strict=True)]
+        items = [self.over_tokens("total", item, spot.list) for item, spot in zip(items, kept, strict=True)]
         return self._combined(node.data, items, [self.length(spot.list) for spot in kept])
 
     def _moved(self, spot: Where, axis: str, member: str) -> Where:
@@ -134,7 +134,7 @@ class Reductions(Sums):
             return self.variant(shifts={}).scalar(node, where)
         inner = self.scalar(node.args[0], where)
         if not self.alone:
-            return self._opaque(f"batch {node.data}", inner, "")
+            return self._opaque(f"batch {node.data}", inner, "", maybe_empty=any(map(_may_be_nowhere, node.args[1:])))
         if node.data == "std" or not all(self._holds(mask, where) for mask in node.args[1:]):
             return self.s.number(0)
         return inner
@@ -145,7 +145,7 @@ class Reductions(Sums):
         if not all(self._holds(mask, where) for mask in _masks(node)):
             return self.s.number(0)
         if "token" in node.over and node.args[0].tokens:
-            return self._over_tokens(node.data, inner, self._owner(node, where))
+            return self.over_tokens(node.data, inner, self._owner(node, where))
         if node.data in ("count", "any"):
             return self.s.number(1)
         return inner
@@ -157,6 +157,11 @@ def _masks(reduction: Node) -> list[Node]:
     if value.op == "apply" and value.data == "only":
         masks.append(value.args[0])
     return masks
+
+
+def _may_be_nowhere(mask: Node) -> bool:
+    """Whether no item of a batch may have it: a label that no example has, or pairs of lists whose completions are all as good."""
+    return any(node.op == "mask" and node.data in ("desirable", "undesirable", "pairs") for node in topological([mask]))
 
 
 _POPULATION: dict[str, Callable[[int, int], bool]] = {

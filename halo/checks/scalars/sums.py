@@ -15,7 +15,8 @@ from halo.compiler.graph import Node
 class Sums(Inputs):
     """Adds up token quantities of one completion, and items of several completions."""
 
-    def _over_tokens(self, way: str, inner: Node, slot: str) -> Node:
+    def over_tokens(self, way: str, inner: Node, slot: str) -> Node:
+        """A sum, mean or count over the tokens of a completion."""
         length = self.length(slot)
         if way == "count":
             return length

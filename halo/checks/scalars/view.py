@@ -151,9 +151,11 @@ class View(Reductions):
 
     def alone_loss(self, label: str = "") -> Node:
         """The loss of a batch of one example: with this label, or with a list of two completions."""
-        view = self.variant(alone=True)
-        where = Where(label=label)
-        if self.is_list:
-            members = MEMBERS["best"]
-            where = Where(members[0], members[-1], members)
-        return view.scalar(self.graph.loss, where)
+        return self.variant(alone=True).scalar(self.graph.loss, self.alone_where(label))
+
+    def alone_where(self, label: str = "") -> Where:
+        """The example of a batch of one."""
+        if not self.is_list:
+            return Where(label=label)
+        members = MEMBERS["best"]
+        return Where(members[0], members[-1], members)

@@ -20,11 +20,15 @@ def ask(subject: Subject) -> Iterator[Finding]:
     items = {part: subject.view.unstopped(subject.view.whole(part)) for part in subject.parts}
     idle, doubtful = [], []
     for what, kind, names in _declared(subject):
+        carried, unsure = _carried(subject, names)
+        names = names | carried
         verdicts = [_reaches(subject, items[part], part, names) for part in items]
         if verdicts.count(True) > 1:
             verdicts = [_reaches_the_sum(subject, items, names)]
         nowhere = all(verdict is False for verdict in verdicts)
-        if nowhere and _outside(subject, what, list(subject.parts)):
+        if nowhere and unsure:
+            doubtful.append(f"{kind} {what} (in a statistic)")
+        elif nowhere and _outside(subject, what, list(subject.parts)):
             doubtful.append(f"{kind} {what} (outside the items)")
         elif nowhere:
             idle.append(f"{kind} {what}")
@@ -38,6 +42,18 @@ def ask(subject: Subject) -> Iterator[Finding]:
         yield Finding(REACH.name, UNDECIDED, f"no point was found where {', '.join(doubtful)} matters")
     else:
         yield Finding(REACH.name, PROVED, "every declared role, parameter and term influences the loss")
+
+
+def _carried(subject: Subject, names: set[str]) -> tuple[set[str], bool]:
+    """The running statistics that something goes into, and whether that is unsure of others: what it carries reaches the loss with it."""
+    view, found, unsure = subject.view, set[str](), False
+    for name, statistic in subject.compiled.declared.statistics.items():
+        observed = view.unstopped(view.scalar(statistic.observed.args[0], view.generic(subject.parts[0])))
+        depends = _depends(view.s, view, observed, names | found)
+        if statistic.decay in names or depends is True:
+            found.add(name)
+        unsure = unsure or depends is None
+    return found, unsure
 
 
 def _outside(subject: Subject, name: str, parts: list[Part]) -> bool:
