@@ -7,25 +7,25 @@ from fractions import Fraction
 
 from mpmath import mp
 
-from halo.analysis.algebra.factors import OutOfReach
-from halo.analysis.algebra.normal_form import Algebra
-from halo.analysis.curvature import Calculus
+from halo.analysis.defined import doubts
+from halo.analysis.ends.poles import pole
 from halo.analysis.identity import named, shown
 from halo.analysis.numbers.digits import Digits
-from halo.analysis.numbers.rationals import ending
-from halo.analysis.points import points
-from halo.analysis.scalar import Scalars, variables
+from halo.analysis.points import COUNTED, points
+from halo.analysis.ranges import REALS, Span
+from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.values import values
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
-from halo.checks.scalars.view import View
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 from halo.objective.propositions import DOMAIN
-from halo.objective.vocabulary import FUNCTIONS
+from halo.objective.vocabulary import jumping
 
 POINTS = 200
 """Tried for each doubtful place; a place without a value is most often found among the first few, which hold zeros and ends of ranges."""
+POLES = 8
+"""Values of the rest at which a pole is looked for."""
 
 
 def ask(subject: Subject) -> Iterator[Finding]:
@@ -42,7 +42,25 @@ def ask(subject: Subject) -> Iterator[Finding]:
             at = ", ".join(f"{name} = {value}" for name, value in witness.items())
             yield Finding(DOMAIN.name, REFUTED, f"{shown(bad)} has no value at {at}", scope=part, witness=witness)
             return
-    yield Finding(DOMAIN.name, UNDECIDED, f"{shown(bad)} is not shown to have a value everywhere", scope=part)
+    yield _beside_a_pole(subject, part, scalar, bad)
+
+
+def _beside_a_pole(subject: Subject, part: str, scalar: Node, bad: Node) -> Finding:
+    """A denominator that passes through 0 as one input moves has no value there, though no number that is tried hits the place."""
+    view = subject.view
+    jumps = any(inner.op == "apply" and jumping(inner.data) for inner in topological_scalar(scalar))
+    reduced = any(v.op == "reduce" for v in variables(scalar))
+    moved = [v for v in variables(bad) if v.op == "input" and v.data not in COUNTED]
+    for v in moved if not (jumps or reduced) else ():
+        span = view.box.get(v, REALS)
+        for point in points(view.box, [other for other in variables(bad) if other is not v], POLES, view.first):
+            found = pole(view.s, bad, v, Span(span.low, span.high, True, True), point)
+            if found is not None:
+                low, high = found.place
+                witness = {**named(point), "moved": shown(v), "from": low, "to": high}
+                reason = f"{shown(bad)} has a pole where {shown(v)} is between {low} and {high}"
+                return Finding(DOMAIN.name, REFUTED, reason, scope=part, witness=witness)
+    return Finding(DOMAIN.name, UNDECIDED, f"{shown(bad)} is not shown to have a value everywhere", scope=part)
 
 
 def _doubtful(subject: Subject) -> Iterator[tuple[str, Node, Node]]:
@@ -52,34 +70,7 @@ def _doubtful(subject: Subject) -> Iterator[tuple[str, Node, Node]]:
         item = view.unstopped(view.whole(part))
         reduced = [inner for v in variables(item) if v.op == "reduce" for inner in v.args]
         for scalar in (item, *reduced):
-            calculus = Calculus(view.box)
-            if not calculus.shape(scalar).defined:
-                yield from ((part.name, scalar, bad) for bad in calculus.undefined if not _settled(view, bad))
-
-
-def _settled(view: View, node: Node) -> bool:
-    """Whether algebra shows that a quotient's denominator is never 0, or a logarithm's argument positive."""
-    room = _room(view.s, node)
-    if room is None:
-        return False
-    algebra = Algebra(view.box)
-    try:
-        sign = algebra.sign(algebra.normal(room), strict=True)
-    except OutOfReach:
-        return False
-    return sign == 1 or (sign == -1 and node.data == "div")
-
-
-def _room(s: Scalars, node: Node) -> Node | None:
-    """What must not be 0 (a denominator), or must be positive (the distance of an argument from the end of a domain)."""
-    if node.data == "div":
-        return node.args[1]
-    low, high = map(ending, FUNCTIONS[node.data].domain)
-    if isinstance(low, Fraction):
-        return s.call("sub", node.args[0], s.number(low))
-    if isinstance(high, Fraction):
-        return s.call("sub", s.number(high), node.args[0])
-    return None
+            yield from ((part.name, scalar, bad) for bad in doubts(view.s, scalar, view.box))
 
 
 def _undefined(node: Node, point: Mapping[Node, Fraction]) -> bool:
