@@ -83,11 +83,23 @@ class Extent:
     def _comes_near(self, argument: Node, side: int) -> bool:
         end = self.end(side)
         if isinstance(end, float):
-            return any(limit(self.s, argument, v, self.inputs, way) == side * sympy.oo for v, way in self._drivers(argument))
+            return any(self._drives(argument, v, way, side) for v, way in self._drivers(argument))
         span = Calculus(self.inputs).span(argument)
         if (span.high if side > 0 else span.low) != end or end.denominator > EXACT:
             return False
         return _is_exact(argument)
+
+    def _drives(self, argument: Node, v: Node, way: int, side: int) -> bool:
+        """Whether z goes to that end with v, for all values of the parameters: whatever the other inputs are, or at some of them."""
+        endless = side * sympy.oo
+        if limit(self.s, argument, v, self.inputs, way) == endless:
+            return True
+        others = [other for other in variables(argument) if other is not v and other.op != "parameter"]
+        for point in points(self.inputs, others, SAMPLES, self.first):
+            there = self.s.substitute(argument, {other: self.s.number(x) for other, x in point.items()})
+            if limit(self.s, there, v, self.inputs, way) == endless:
+                return True
+        return False
 
     def _drivers(self, argument: Node) -> Iterator[tuple[Node, int]]:
         """What may move z without end, and which way."""
