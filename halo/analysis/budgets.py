@@ -37,3 +37,6 @@ MAX_EXPONENTIALS, MAX_GRID = 5, 100
 
 MAX_CANDIDATES = 8
 """Substitutions that fit in floats of which a proof is tried."""
+
+MAX_SCALES, MAX_FAR_TERMS = 8, 200
+"""Of a scalar seen from far out: exponentials that are no powers of each other, and terms of a numerator or denominator."""

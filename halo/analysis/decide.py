@@ -17,6 +17,7 @@ from mpmath import mp
 from halo.analysis.budgets import MAX_SPLITS
 from halo.analysis.composition import AFFINE, CONCAVE, CONSTANT, UP, Shape
 from halo.analysis.curvature import Box, Calculus
+from halo.analysis.defined import is_defined
 from halo.analysis.identity import named, number, shown
 from halo.analysis.kinks import branches_of, switch, switches_along, threshold
 from halo.analysis.points import Line, points
@@ -61,7 +62,7 @@ class Question:
             return witness
         steps: list[str] = []
         shape = Calculus(self.box, self.x).shape(self.node)
-        if not shape.defined:
+        if not shape.defined and not is_defined(self.s, self.node, self.box):
             return Verdict(UNDECIDED, "not shown to be defined everywhere; no counterexample was found")
         if _composes(shape, wanted):
             return Verdict(PROVED, f"{what} by composition", tuple(explained(self.node, self.box, self.x, wanted)))

@@ -106,6 +106,10 @@ def _letters(node: Node) -> dict[str, Node]:
 
 def meets(s: Scalars, node: Node, pair: tuple[Node, Node], x: Node, box: Box) -> bool:
     """Whether the two branches of a `where` are shown to agree where its sides are equal, so that it does not jump along x."""
+    for side, other in (pair, pair[::-1]):
+        if side.op == "apply" and side.data == "abs":  # |a| = b is a = b or -a = b
+            (inner,) = side.args
+            return all(meets(s, node, (signed, other), x, box) for signed in (inner, s.call("neg", inner)))
     at = threshold(s, *pair, x, box)
     if at is None:
         return False

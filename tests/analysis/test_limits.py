@@ -14,8 +14,9 @@ from sampled import QUICK
 from value_functions import BOX, KNOWN, random_text
 
 from halo.analysis.algebra.normal_form import Algebra
-from halo.analysis.limits import Far, Lead, limit
-from halo.analysis.ranges import POSITIVE, REALS
+from halo.analysis.ends.far import Far, Lead, Z
+from halo.analysis.ends.limits import limit, tail
+from halo.analysis.ranges import POSITIVE
 from halo.analysis.scalar import Scalars
 from halo.objective.formula import parse
 
@@ -113,7 +114,42 @@ def test_a_form_seen_from_far_out() -> None:
     lead = far.lead(far.seen(form))
     assert lead is not None
     assert isinstance(lead, Lead)
-    assert far.symbol == algebra.generator("v", x, REALS)
-    assert (lead.t, lead.z, lead.sign) == (2, 1, 1)
+    powers = dict(lead.monomial)
+    assert powers.pop(Z) == 1
+    ((scale, power),) = powers.items()
+    assert power * far.exponents[scale][0] == 2  # exp(2 x), whatever the scale
+    assert far.exponents[scale][1] == ((Z, 1),)
+    assert (lead.grows, lead.sign) == (1, 1)
     assert lead.coefficient == 3 * algebra.generator("v", b, POSITIVE)
     assert far.lead(far.seen(algebra.normal(s.number(0)))) is None
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(("text", "below", "above"), [
+    ("z/sqrt(1 + z**2)", "-1", "1"), ("atan(z)", "-pi/2", "pi/2"), ("erf(z)", "-1", "1"), ("(1 - erf(z))*exp(z**2)*z", "-oo", "1/sqrt(pi)"),
+    ("exp(-b*exp(-z))*exp(-z)", "0", "0"), ("sigmoid(z)*sigmoid(b*z)", "0", "1"), ("sqrt(1 + z**2) - z", "oo", "0"), ("softsign(z)", "-1", "1"),
+    ("asinh(z) - log(abs(z))", "-oo", "log(2)"), ("log(atan(exp(z)))", "-oo", "log(pi/2)"), ("abs(z)**a/z", "0", "0"), ("atan(z - b)*z", "oo", "oo"),
+    ("exp(exp(z))*exp(-z**3)", "oo", "oo"), ("z**2*exp(-b*z**2)", "0", "0"), ("(atan(1 + 1/z) - atan(1))*z", "1/2", "1/2"), ("exp(z/3)*exp(-z/2)", "oo", "0"),
+    ("sqrt(abs(z)) - sqrt(abs(z) + 1)", "0", "0"), ("1 - (1 + z**2)**(1/4)", "-oo", "-oo"), ("where(z**3 > z, 1, 2)", "2", "1"), ("erf(exp(z))", "0", "1"),
+])  # fmt: skip
+def test_limits_in_several_scales(text: str, side: int, below: str, above: str) -> None:
+    assert str(asked(text, side)) == (above if side > 0 else below)
+
+
+@pytest.mark.parametrize(("text", "limit", "sign"), [
+    ("1/(1 - exp(z))", "oo", 1), ("z - log1mexp(z)", "oo", 1), ("-sqrt(-z)", "0", -1), ("1/(2*sqrt(-z))", "oo", 1), ("log(-z)*z", "0", 1), ("exp(z)", "1", 1),
+    ("(exp(z) - 1)/z", "1", 1), ("z/z**2", "-oo", -1), ("b + z", "b", 1), ("log(-z) + 1/z", "-oo", -1),
+])  # fmt: skip
+def test_limits_at_a_finite_end(text: str, limit: str, sign: int) -> None:
+    """At 0, from below."""
+    s = Scalars()
+    z, b = s.variable("z"), s.make(op="parameter", data="b")
+    found = tail(s, s.formula(text, z=z, b=b), z, {b: POSITIVE}, 1, s.number(0))
+    assert found is not None
+    assert (str(found.limit), found.sign) == (limit, sign)
+
+
+def test_what_two_parameters_decide_has_no_limit() -> None:
+    assert asked("exp(b*z)/(exp(b*z) + exp(a*z))", 1) is None
+    assert asked("z*(atan(z) - atan(z + 1))", 1) is None  # leading terms cancel
+    assert asked("log(log(z))", 1) is None

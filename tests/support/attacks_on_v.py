@@ -62,6 +62,11 @@ def concave_on_gains(rng: random.Random, file: File, found: Finding) -> None:
 def bounded(rng: random.Random, file: File, found: Finding) -> None:
     """v at the z of random batches keeps to the range that was found."""
     role = role_of(file, found)
+    if found.value is None:  # it is shown by limits, and no range is told
+        heights = {n: [v(somewhere(rng, file, role), role, mpf(side * 10**n)) for side in (-1, 1)] for n in (4, 8)}
+        way = 1 if "bounded above" in found.reason else -1
+        assert all(way * far <= way * near + 10**3 for near, far in zip(heights[4], heights[8], strict=True)), heights
+        return
     low, high = (mpf(end.strip()) if "inf" in end else fraction(end.strip()) for end in str(found.value)[1:-1].split(","))
     for _ in range(12):
         loss = somewhere(rng, file, role)
@@ -103,6 +108,9 @@ def lipschitz(rng: random.Random, file: File, found: Finding) -> None:
     role = role_of(file, found)
     for _ in range(6):
         loss = somewhere(rng, file, role)
+        if found.value is None:  # a bound for each value of the parameters, which is not told
+            assert all(abs(v_slope(loss, role, mpf(side * 10**8))) < 10**6 for side in (-1, 1)), loss.parameters
+            continue
         best = abs(loss.at(found.value, 0, role))
         assert not str(found.value).startswith("-"), found.value
         for z in [mpf(rng.uniform(-8, 8)) for _ in range(12)] + [mpf(10**6), mpf(-(10**6))]:
@@ -122,6 +130,12 @@ def optimum(rng: random.Random, file: File, found: Finding) -> None:
     """No difference of scores has a smaller loss than the one found; `p` mixes in the swapped pair."""
     for _ in range(6):
         here = _preferred(rng, file)
+        if found.value is None:  # it is somewhere between: nothing far out is lower than all that is near
+            near = [_mixed(here, mpf(h) / 2, mpf(1)) for h in range(-80, 81)]
+            assert min(_mixed(here, mpf(side * 10**4), mpf(1)) for side in (-1, 1)) >= min(near) - SLACK, here.parameters
+            continue
+        if found.check == "preference_link" and found.value.startswith(("(", "[")):
+            continue  # the range of h is all that is said
         p = mpf(1) if found.check == "finite_optimum" else mpf(rng.choice(["0.5", "0.7", "0.99", "0.2"]))
         best = _difference(here, str(found.value), p)
         losses = {h: _mixed(here, h, p) for h in [best, *(best + mpf(rng.uniform(-4, 4)) for _ in range(8)), best + mpf("1e-9"), best - mpf("1e-9")]}

@@ -169,8 +169,13 @@ def _length(file: File, found: Finding, label: str | None) -> None:
 
 
 def _domain(file: File, found: Finding, label: str | None) -> None:
+    witness = dict(found.witness)
+    if "moved" in witness:  # a pole: the loss is torn apart between the two numbers
+        sides = [witnessed(file, {**witness, witness["moved"]: witness[end]}, label).total() for end in ("from", "to")]
+        assert abs(sides[0] - sides[1]) > mpf("0.01"), sides
+        return
     try:
-        value = witnessed(file, dict(found.witness), label).total()
+        value = witnessed(file, witness, label).total()
     except (ZeroDivisionError, ValueError):
         return
     assert isinstance(value, mp.mpc) or not mp.isfinite(value), value

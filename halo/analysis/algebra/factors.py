@@ -47,6 +47,7 @@ class Factors:
     generators: dict[object, Generator] = field(default_factory=dict)
     by_symbol: dict[Symbol, Generator] = field(default_factory=dict)
     denominators: dict[Expr, int] = field(default_factory=dict)
+    positive: set[Expr] = field(default_factory=set)
     budget: Budget = field(default_factory=Budget)
 
     def generator(self, kind: str, key: Any, span: Span) -> Symbol:
@@ -105,6 +106,8 @@ class Factors:
     def span_of_factor(self, base: Expr) -> Span:
         """The range of a polynomial: by intervals, or its sign by `polynomial_sign`."""
         span = self.span(base)
+        if base in self.positive:
+            return span.within(POSITIVE) or span
         if base.is_Symbol or span.sign(strict=True) is not None:
             return span
         sign = self.polynomial_sign(base, strict=True)
@@ -172,6 +175,12 @@ class Factors:
 
     def polynomial_sign(self, polynomial: Expr, strict: bool) -> int | None:
         """The sign of a polynomial on the whole box, from coefficients and bounds of its logarithms; `strict`: never 0."""
+        if polynomial in self.positive:
+            return 1
+        for symbol in self._square_roots(polynomial):
+            found = self._sign_beside_root(polynomial, symbol, strict)
+            if found is not None:
+                return found
         for symbol in self._logs(polynomial):
             p = self.by_symbol[symbol].key
             for argument, without in ((p, polynomial), *self._reversed(symbol, p, polynomial)):
@@ -179,6 +188,25 @@ class Factors:
                 if len(signs) == 1 and None not in signs:
                     return signs.pop()
         return self._box_sign(polynomial, strict)
+
+    def is_root(self, generator: Generator) -> bool:
+        """Whether it is a root of something: exp(log(P) / d)."""
+        if generator.kind != "w" or not generator.key[0].is_Symbol:
+            return False
+        return self.by_symbol[generator.key[0]].kind == "l"
+
+    def _square_roots(self, polynomial: Expr) -> list[Symbol]:
+        """The square roots in which the polynomial is linear."""
+        found = [s for s in polynomial.free_symbols if self.is_root(self.by_symbol[s]) and self.by_symbol[s].key[1] == 2]
+        return sorted((s for s in found if sympy.degree(polynomial, s) == 1), key=str)
+
+    def _sign_beside_root(self, polynomial: Expr, root: Symbol, strict: bool) -> int | None:
+        """Of a + b sqrt(P): that of b where b**2 P >= a**2, that of a where it is the other way round."""
+        b, a = Poly(polynomial, root).all_coeffs()
+        larger = self.sign(sympy.expand(b**2 * self.by_symbol[self.by_symbol[root].key[0]].key - a**2), strict)
+        if larger not in (-1, 1):
+            return None
+        return self.sign(b if larger > 0 else a, strict)
 
     def _logs(self, polynomial: Expr) -> list[Symbol]:
         """The logarithms of non-constants in which the polynomial is linear."""

@@ -18,7 +18,7 @@ from sympy import Expr, Integer, Rational, Symbol
 
 from halo.analysis.algebra.factors import Factors, OutOfReach
 from halo.analysis.budgets import MAX_BITS, MAX_DEGREE, MAX_POWER
-from halo.analysis.curvature import declared, image
+from halo.analysis.curvature import Calculus, declared, image
 from halo.analysis.ranges import NONNEGATIVE, POSITIVE, REALS, Span, monotone_image
 from halo.analysis.scalar import is_number
 from halo.compiler.graph import Node
@@ -29,7 +29,7 @@ LARGEST_PRIME = 10**4
 """Up to which a number is divided out: log(6) is log(2) + log(3), and what is left over has a logarithm of its own."""
 
 
-class _Finer(Exception):
+class Finer(Exception):
     """An exponential needs a finer common denominator: start again."""
 
 
@@ -47,11 +47,29 @@ class Algebra(Factors):
         for _ in range(6):  # each round makes a denominator finer; objectives need one or two
             try:
                 known: dict[Node, Expr] = {}
-                return [self._convert(node, known) for node in nodes]
-            except _Finer:
-                self.generators.clear()
-                self.by_symbol.clear()
+                return [self._reduced(self._convert(node, known)) for node in nodes]
+            except Finer:
+                self.restart()
         raise OutOfReach("exponents without a common denominator")
+
+    def restart(self) -> None:
+        """Forgets the generators, whose exponentials turned out too coarse; the denominators that are known stay."""
+        self.generators.clear()
+        self.by_symbol.clear()
+
+    def _reduced(self, form: Expr) -> Expr:
+        """The form in which no root stands in a power that is none: r**2 is P where r is the square root of P."""
+        roots = [
+            (g.symbol, self.by_symbol[g.key[0]].key, g.key[1]) for g in map(self.by_symbol.get, form.free_symbols) if g and self.is_root(g)
+        ]
+        if not roots:
+            return form
+        sides = list(sympy.fraction(sympy.together(form)))
+        for root, of, degree in sorted(roots, key=str):
+            for i, side in enumerate(sides):
+                terms = sympy.Poly(side, root).terms()
+                sides[i] = sum((c * of ** (n // degree) * root ** (n % degree) for (n,), c in terms), Integer(0))
+        return sides[0] / sides[1]
 
     # -- scalars to generators -----------------------------------------------------------------------------------------
 
@@ -78,7 +96,17 @@ class Algebra(Factors):
                 return branches[0]
             return self.generator("c", (condition.data, *sides, *branches), self.span(branches[0]).joined(self.span(branches[1])))
         arguments = [self._convert(a, known) for a in node.args]
+        if node.data in ("sqrt", "log", "pow") and Calculus(self.box).span(node.args[0]).positive:
+            self._remember_positive(arguments[0])
         return self._applied(node.data, arguments)
+
+    def _remember_positive(self, argument: Expr) -> None:
+        """What rules say of a formula, b + (z - t)**2 > 0, is lost once it is multiplied out."""
+        if self.span(argument).positive:
+            return
+        coefficient, factors = self.factored(argument)
+        if coefficient > 0 and len(factors) == 1 and factors[0][1] == 1:
+            self.positive.add(factors[0][0])
 
     def _applied(self, word: str, arguments: list[Expr]) -> Expr:
         """A function of normal forms: what the algebra has generators for, else by its definition, else an atom."""
@@ -100,6 +128,8 @@ class Algebra(Factors):
                 return self.exp(a)
             case "log":
                 return self.log(a)
+            case "sqrt" if self._is_positive(a):
+                return self.exp(self.log(a) / 2)
             case "relu":
                 return self.relu(a)
             case "abs":  # by one hinge: its definition, a maximum, would leave a and -a to cancel in what is not expanded
@@ -139,7 +169,7 @@ class Algebra(Factors):
         if exponent.is_Integer and abs(int(exponent)) <= MAX_POWER:
             return base ** int(exponent)
         span = self.span(base)
-        if span.positive:
+        if span.positive or (exponent.is_Rational and self._is_positive(base)):
             return self.exp(exponent * self.log(base))
         return self.generator("p", (self._tidy(base), self._tidy(exponent)), NONNEGATIVE if span.nonnegative else REALS)
 
@@ -159,11 +189,16 @@ class Algebra(Factors):
             d = self.denominators.setdefault(monomial, 1)
             if d % int(coefficient.q):
                 self.denominators[monomial] = lcm(d, int(coefficient.q))
-                raise _Finer
+                raise Finer
             if abs(coefficient * d) > MAX_DEGREE:
                 raise OutOfReach("exponents too far apart")
             result *= self._exponential(monomial, d) ** int(coefficient * d)
         return result
+
+    def _is_positive(self, argument: Expr) -> bool:
+        """Whether each of its factors is shown to be positive."""
+        coefficient, factors = self.factored(argument)
+        return coefficient > 0 and all(self.span_of_factor(base).positive for base, _ in factors)
 
     def _exponential(self, monomial: Expr, d: int) -> Symbol:
         inner = self.span(monomial) * Span.point(Fraction(1, d))

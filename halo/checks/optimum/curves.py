@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from halo.analysis.identity import is_zero
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import Scalars, variables
+from halo.checks.scalars.inputs import Where
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part
 
 
 @dataclass
 class Curves:
-    """The two losses, and the ranges of their variables."""
+    """The two losses, the ranges of their variables, and h over the inputs."""
 
     h: Node
     good: Node
     bad: Node
     box: dict[Node, Span]
+    difference: Node
 
 
 def curves(subject: Subject) -> Curves | None:
@@ -39,10 +41,10 @@ def curves(subject: Subject) -> Curves | None:
             return None
         found[part.role] = curve
     if subject.feedback.labels and set(found) == {"desirable", "undesirable"}:
-        return Curves(h, found["desirable"], found["undesirable"], box)
+        return Curves(h, found["desirable"], found["undesirable"], box, _difference(subject, _of_role(terms, "desirable")))
     if subject.feedback.swap and set(found) == {"chosen"} and _is_difference(subject, terms[0]):
         good = found["chosen"]
-        return Curves(h, good, s.substitute(good, {h: s.call("neg", h)}), box)
+        return Curves(h, good, s.substitute(good, {h: s.call("neg", h)}), box, _difference(subject, terms[0]))
     return None
 
 
@@ -59,6 +61,34 @@ def _is_of_one_difference(subject: Subject) -> bool:
         return False
     read = (v for part in terms for v in variables(view.unstopped(view.whole(part))))
     return not any(v.data == "batch sort" for v in read)  # of a sort no two completions stay beside each other
+
+
+def _of_role(terms: list[Part], role: str) -> Part:
+    return next(part for part in terms if part.role == role)
+
+
+def _difference(subject: Subject, part: Part) -> Node:
+    """h of a part over the inputs: the score, less what it is compared with if that is no constant."""
+    s, view = subject.view.s, subject.view
+    assert part.reward is not None
+    assert part.normalizer is not None
+    where, node = view.generic(part), part.reference_point
+    own = view.unstopped(view.scalar(part.reward, where))
+    if node is None:
+        return own
+    point = view.unstopped(view.scalar(node, where))
+    if all(v.op == "parameter" for v in variables(point)):  # it is in the margin
+        return own
+    while node.op in ("stop", "view", "select"):
+        if node.op == "view":
+            where = Where(where.other, where.other, where.members, where.label)
+        elif node.op == "select":
+            where = Where(node.data, where.other, where.members, where.label)
+        node = node.args[0]
+    factors = subject.compiled.declared.factors.get(node)
+    if factors is not None and factors[0] is part.normalizer:
+        return s.call("sub", own, view.unstopped(view.scalar(factors[1], where)))
+    return s.call("sub", own, s.call("div", point, view.scalar(part.normalizer, view.generic(part))))
 
 
 def _is_difference(subject: Subject, part: Part) -> bool:

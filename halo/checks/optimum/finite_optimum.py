@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.curvature import Calculus
-from halo.analysis.identity import shown
+from halo.analysis.identity import named, shown
 from halo.analysis.kinks import settled, switching_at
+from halo.analysis.points import switches
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import is_number, variables
 from halo.analysis.sign import sign_in_cases
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding, Outcome
 from halo.checks.check import Check
+from halo.checks.optimum.attained import Attained
 from halo.checks.optimum.curves import curves, has_curves
 from halo.checks.optimum.stationary import JUMPS, UNKNOWN, Descent, Root
 from halo.checks.subject import Subject
@@ -23,7 +25,7 @@ def ask(subject: Subject) -> Iterator[Finding]:
     """Of the loss of the preferred outcome alone."""
     found = curves(subject)
     if found is not None:
-        yield _of(Descent(subject, found.good, found.h, found.box))
+        yield _of(Descent(subject, found.good, found.h, found.box, found.difference))
 
 
 def _finding(verdict: Outcome, reason: str, value: str | None = None, **more: object) -> Finding:
@@ -31,8 +33,24 @@ def _finding(verdict: Outcome, reason: str, value: str | None = None, **more: ob
 
 
 def _of(descent: Descent) -> Finding:
+    """In closed form where h can be any number; else, or where that is not found, by how the loss ends."""
     if descent.may_jump:
         return _finding(UNDECIDED, JUMPS)
+    if descent.goes_everywhere:
+        found = _in_closed_form(descent)
+        if found.verdict != UNDECIDED:
+            return found
+    outcome, reason, value = Attained(descent.extent).decided()
+    if outcome != UNDECIDED:
+        return _finding(outcome, reason, value)
+    for sample in descent.extent.samples():
+        outcome, there, value = Attained(sample).decided()
+        if outcome == REFUTED:
+            return _finding(REFUTED, there + sample.said(), value, witness=named(sample.fixed))
+    return _finding(UNDECIDED, UNKNOWN)
+
+
+def _in_closed_form(descent: Descent) -> Finding:
     way = sign_in_cases(descent.subject.view.s, descent.slope, descent.box)
     if way in (-1, 1) and descent.form is not None:
         try:
@@ -67,7 +85,7 @@ def _flat(descent: Descent, way: int) -> str | None:
     if way > 0:
         return "flat towards -oo"
     at = switching_at(s, descent.slope, h, box)
-    if at is None:
+    if at is None or len({frozenset(pair) for pair in switches(descent.slope, h)}) > 1:  # of several kinks it is not the first
         return "flat"
     return f"h >= {shown(at)}"
 

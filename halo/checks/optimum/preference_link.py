@@ -40,11 +40,22 @@ def ask(subject: Subject) -> Iterator[Finding]:
     s = subject.view.s
     p = s.variable("p")
     mixed = s.call("add", s.call("mul", p, found.good), s.call("mul", s.call("sub", s.number(1), p), found.bad))
-    yield _of(Descent(subject, mixed, found.h, {**found.box, p: UNIT}), found, p)
+    descent = Descent(subject, mixed, found.h, {**found.box, p: UNIT}, found.difference)
+    yield _within(descent, _of(descent, found, p))
 
 
 def _finding(verdict: Outcome, reason: str, value: str | None = None, **more: object) -> Finding:
     return Finding(PREFERENCE_LINK.name, verdict, reason, value, **more)  # type: ignore[arg-type]
+
+
+def _within(descent: Descent, said: Finding) -> Finding:
+    """What was said of an h that can be any number, for the h that there are."""
+    span = descent.extent.span
+    if span.bounded:
+        return _finding(PROVED, f"the difference of scores h lies in {span}, and with it Psi(p)", str(span))
+    if said.verdict == REFUTED and not descent.goes_everywhere:
+        return _finding(UNDECIDED, f"h lies in {span}, and whether Psi(p) stays bounded there was not decided")
+    return said
 
 
 def _of(descent: Descent, found: Curves, p: Node) -> Finding:

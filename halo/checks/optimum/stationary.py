@@ -20,6 +20,7 @@ from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import variables
 from halo.analysis.values import sure_value
 from halo.analysis.verdict import Verdict
+from halo.checks.scalars.extent import SIDES, Extent
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 
@@ -86,6 +87,19 @@ class Descent:
     loss: Node
     h: Node
     box: Mapping[Node, Span]
+    difference: Node
+    """h over the inputs."""
+
+    @cached_property
+    def extent(self) -> Extent:
+        """Where h can be."""
+        inputs = {v: span for v, span in self.box.items() if v is not self.h}
+        return Extent(self.subject.view.s, self.loss, self.h, (self.difference,), inputs, self.subject.view.first, {})
+
+    @property
+    def goes_everywhere(self) -> bool:
+        """Whether h can be any number, whatever the values of the parameters."""
+        return self.extent.span == REALS and all(map(self.extent.reached, SIDES))
 
     @property
     def may_jump(self) -> bool:

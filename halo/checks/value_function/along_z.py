@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import sympy
 
 from halo.analysis.decide import Question
-from halo.analysis.limits import limit
+from halo.analysis.defined import is_defined
+from halo.analysis.identity import named
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import variables
-from halo.analysis.verdict import UNDECIDED, Finding
+from halo.analysis.verdict import REFUTED, UNDECIDED, Finding
 from halo.checks.check import Ask
+from halo.checks.scalars.extent import Extent
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 from halo.objective.propositions import Proposition
@@ -47,14 +50,36 @@ def _distinct(subject: Subject) -> Iterator[tuple[str, Node, Node]]:
         yield scope, value, z_of[value]
 
 
-def question(subject: Subject, value: Node, z: Node, region: Span = REALS) -> Question:
+def region_of(subject: Subject, value: Node, z: Node, region: Span = REALS) -> Span | None:
+    """The region itself where v is defined on the whole line, else what of it z can reach; None if that is nothing."""
+    if is_defined(subject.view.s, value, {**subject.view.box, z: REALS}):
+        return region
+    return extent_of(subject, value, z).span.within(region)
+
+
+def question(subject: Subject, value: Node, z: Node, region: Span) -> Question:
     """A question about v along z."""
     return Question(subject.view.s, value, z, subject.view.box, region, subject.view.first)
 
 
-def limit_of(subject: Subject, node: Node, z: Node, side: int) -> sympy.Expr | None:
-    """Where a function of z tends to at +oo (`side` 1) or -oo (-1)."""
-    return limit(subject.view.s, node, z, subject.view.box, side)
+def extent_of(subject: Subject, value: Node, z: Node) -> Extent:
+    """That of one v of an objective."""
+    view = subject.view
+    using = [part for part in subject.terms if view.unstopped(view.value(part)) is value]
+    arguments = tuple(dict.fromkeys(view.unstopped(view.argument(part)) for part in using))
+    return Extent(view.s, value, z, arguments, view.box, view.first, {})
+
+
+def at_samples(extent: Extent, of_extent: Callable[[Extent], Finding]) -> Finding:
+    """What is said for all parameters; where that is undecided, a refutation at single values of them."""
+    found = of_extent(extent)
+    if found.verdict != UNDECIDED:
+        return found
+    for sample in extent.samples():
+        there = of_extent(sample)
+        if there.verdict == REFUTED:
+            return replace(there, reason=there.reason + sample.said(), witness={**there.witness, **named(sample.fixed)})
+    return found
 
 
 def written(*limits: sympy.Expr | None) -> str:

@@ -6,14 +6,17 @@ from halo.analysis.identity import shown
 from halo.analysis.verdict import Finding
 from halo.checks.check import Check
 from halo.checks.subject import Subject
-from halo.checks.value_function.along_z import each, question
+from halo.checks.value_function.along_z import each, question, region_of
 from halo.compiler.graph import Node
 from halo.objective.propositions import MONOTONE
 
 
 def of_one(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
-    """v is non-decreasing on the real line."""
-    return Finding.of(MONOTONE.name, question(subject, value, z).monotone(), scope=scope, value=f"v(z) = {shown(value)}")
+    """v is non-decreasing on the real line; a v that is not defined on all of it, where z can be."""
+    region = region_of(subject, value, z)
+    assert region is not None  # z is somewhere
+    verdict = question(subject, value, z, region).monotone()
+    return Finding.of(MONOTONE.name, verdict, scope=scope, value=f"v(z) = {shown(value)}")
 
 
 CHECK = Check(MONOTONE, each(MONOTONE, of_one))

@@ -7,14 +7,14 @@ from fractions import Fraction
 
 from mpmath import mp
 
-from halo.analysis.algebra.factors import OutOfReach
-from halo.analysis.algebra.normal_form import Algebra
-from halo.analysis.curvature import Box, Calculus
+from halo.analysis.curvature import Calculus
+from halo.analysis.defined import is_defined
+from halo.analysis.ends.poles import pole
 from halo.analysis.identity import named, shown
 from halo.analysis.numbers.doubles import DOUBLES
-from halo.analysis.numbers.rationals import ending
-from halo.analysis.points import points
-from halo.analysis.scalar import Scalars, variables
+from halo.analysis.points import COUNTED, points
+from halo.analysis.ranges import REALS, Span
+from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.values import nowhere, values
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
@@ -29,7 +29,7 @@ from halo.checks.subject import Subject
 from halo.compiler.exact import evaluate
 from halo.compiler.graph import Node
 from halo.objective.propositions import DOMAIN
-from halo.objective.vocabulary import FUNCTIONS
+from halo.objective.vocabulary import jumping
 
 POINTS = 200
 """Tried for each doubtful place; a place without a value is most often found among the first few, which hold zeros and ends of ranges."""
@@ -37,6 +37,8 @@ MODERATE = 1e12
 """What floats see of 1 / 0, where 0 is a difference of numbers such as 1/10, is larger."""
 IN_A_BATCH = 48
 """Tried for each small batch that is written out."""
+POLES = 8
+"""Values of the rest at which a pole is looked for."""
 
 
 def ask(subject: Subject) -> Iterator[Finding]:
@@ -46,7 +48,7 @@ def ask(subject: Subject) -> Iterator[Finding]:
         yield Finding(DOMAIN.name, PROVED, "defined for every declared parameter value and every reachable input")
         return
     part, scalar, bad = doubtful[0]
-    refuted = _at_a_point(subject.view, part, scalar, bad) or _in_a_batch(subject.view, part)
+    refuted = _at_a_point(subject.view, part, scalar, bad) or _in_a_batch(subject.view, part) or _beside_a_pole(subject.view, part, scalar, bad)
     yield refuted or Finding(DOMAIN.name, UNDECIDED, f"{shown(bad)} is not shown to have a value everywhere", scope=part)
 
 
@@ -94,33 +96,7 @@ def _stands_nobody(view: View, scalar: Node, nobody: set[Node]) -> bool:
 def _is_defined(view: View, node: Node) -> bool:
     """Whether a quotient's denominator is never 0, or a logarithm's argument positive, for what its reductions are made of."""
     made_of = MadeOf(view)
-    return any(Calculus(box).shape(form).defined or _settled(view, form, box) for form, box in made_of.rewritten(node))
-
-
-def _settled(view: View, node: Node, box: Box) -> bool:
-    """By algebra."""
-    room = _room(view.s, node)
-    if room is None:
-        return False
-    algebra = Algebra(box)
-    strict = node.data != "sqrt"  # the only function whose closed end is an argument
-    try:
-        sign = algebra.sign(algebra.normal(room), strict=strict)
-    except OutOfReach:
-        return False
-    return sign == 1 or (sign == -1 and node.data == "div") or (sign == 0 and not strict)
-
-
-def _room(s: Scalars, node: Node) -> Node | None:
-    """What must not be 0 (a denominator), or must be positive (the distance of an argument from the end of a domain)."""
-    if node.data == "div":
-        return node.args[1]
-    low, high = map(ending, FUNCTIONS[node.data].domain)
-    if isinstance(low, Fraction):
-        return s.call("sub", node.args[0], s.number(low))
-    if isinstance(high, Fraction):
-        return s.call("sub", s.number(high), node.args[0])
-    return None
+    return any(is_defined(view.s, form, box) for form, box in made_of.rewritten(node))
 
 
 # -- refutations ------------------------------------------------------------------------------------------------------------
@@ -158,6 +134,23 @@ def _without_a_loss(batch: WholeBatch) -> Mapping[Node, Fraction] | None:
         value = evaluate([graph.loss], batch.numbers(point), batch.shared(point))[graph.loss]
         return None if mp.isfinite(value) else point
     return next((point for point in points(batch.box, variables(loss), IN_A_BATCH, first) if _has_none(loss, point)), None)
+
+
+def _beside_a_pole(view: View, part: str, scalar: Node, bad: Node) -> Finding | None:
+    """A denominator that passes through 0 as one input moves has no value there, though no number that is tried hits the place."""
+    jumps = any(inner.op == "apply" and jumping(inner.data) for inner in topological_scalar(scalar))
+    if jumps or any(v.op == "reduce" for v in variables(scalar)):
+        return None
+    for v in (v for v in variables(bad) if v.op == "input" and v.data not in COUNTED):
+        span = view.box.get(v, REALS)
+        for point in points(view.box, [other for other in variables(bad) if other is not v], POLES, view.first):
+            found = pole(view.s, bad, v, Span(span.low, span.high, True, True), point)
+            if found is not None:
+                low, high = found.place
+                witness = {**named(point), "moved": shown(v), "from": low, "to": high}
+                reason = f"{shown(bad)} has a pole where {shown(v)} is between {low} and {high}"
+                return Finding(DOMAIN.name, REFUTED, reason, scope=part, witness=witness)
+    return None
 
 
 def _has_none(node: Node, point: Mapping[Node, Fraction]) -> bool:

@@ -1,0 +1,1 @@
+"""What happens where a line of values ends: limits far out and at numbers, and poles between."""
