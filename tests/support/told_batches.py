@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import torch
-from batch_claims import SEEN, Case, Claim, agreeing, swapped
+from batch_claims import SEEN, Case, Claim, agreeing, total_likelihood
 from torch import Tensor
 from whole_batches import Shape, with_logps
 
@@ -134,7 +134,7 @@ def _at_reference(loss: LossFunction, witness: Mapping[str, str]) -> bool:
 def _symmetry(loss: LossFunction, witness: Mapping[str, str]) -> bool:
     case = batch_of(loss, part(witness))
     if "sum" in witness:
-        return abs(math.exp(-case.value()) + math.exp(-case.value(swapped(loss, case.batch))) - 1) > SEEN
+        return total_likelihood(case) is not None
     alone = [case.value(_one(case.batch, e)) for e in range(2)]
     return abs(case.value() - sum(alone) / 2) > SEEN
 

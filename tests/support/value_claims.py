@@ -6,7 +6,7 @@ As in `batch_claims`: in words what was found against a claim; nothing where not
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -66,11 +66,17 @@ def _real(ask: Any) -> mpf | None:
     return value if isinstance(value, mpf) and mp.isfinite(value) else None
 
 
-def places(loss: LossFunction, rng: random.Random, scope: str, sizes: tuple[float | None, ...] = (None,) * TRIES) -> Iterator[Place]:
-    """The completions of random batches whose v a scope names; a batch for each of the sizes of its tokens."""
+def places(
+    loss: LossFunction,
+    rng: random.Random,
+    scope: str,
+    sizes: tuple[float | None, ...] = (None,) * TRIES,
+    numbers: Mapping[str, float] | None = None,
+) -> Iterator[Place]:
+    """The completions of random batches whose v a scope names; a batch for each of the sizes of its tokens. `numbers` of parameters are kept to."""
     for size in sizes:
         batch: LossInputs = inputs(loss, rng, Shape(rng.choice([1, 2, 3])), scale=size)
-        whole = read(loss, batch, parameters(loss, rng))
+        whole = read(loss, batch, {**parameters(loss, rng), **(numbers or {})})
         for name, term in zip(whole.file.get("terms") or ["main"], whole.terms(), strict=False):  # no terms at all: regularizers alone
             for role, i, site in term._sites(term.file.get("role")):
                 if scope not in ("v", "loss") and not {role, f"{name}/{role}", name} & set(scope.removeprefix("v of ").split(", ")):
@@ -87,7 +93,7 @@ def monotone(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
         points = sorted(place.z + side * mpf(d) for d in AWAY for side in (-1, 1))
         values = [(z, v) for z in points if (v := _real(lambda z=z, place=place: place.v(z))) is not None]
         for (a, va), (b, vb) in pairwise(values):
-            if va > vb + SEEN * (1 + abs(va)):
+            if va > vb + SEEN * (1 + abs(va)) and _pole(place, a, b) is None:  # on either side of a pole v is asked for itself
                 return f"v({mp.nstr(a, 6)}) = {mp.nstr(va, 12)} > v({mp.nstr(b, 6)}) = {mp.nstr(vb, 12)}, {place.named()}"
     return ""
 
@@ -127,7 +133,9 @@ def _number(text: str) -> mpf:
 
 
 def lipschitz(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
-    """No slope at a z that a batch has is larger than the bound."""
+    """No slope at a z that a batch has is larger than the bound, where that was found."""
+    if claim.value is None:
+        return None
     for place in places(loss, rng, claim.scope):
         best = _real(lambda place=place: _bound(place, str(claim.value)))
         slope = _real(lambda place=place: place.slope(place.z))
@@ -214,14 +222,16 @@ def _pole(place: Place, low: mpf, high: mpf) -> mpf | None:
 
 # -- refutations -----------------------------------------------------------------------------------------------------------
 
+MANY = 10
+"""Batches of each size: most refutations are shown by one of the first."""
 STEEP, FAR = 12, 8
 """What sizes from 1e-12 to 1e6 must show of a slope, and of a value, without bound: their logarithms are -27 and 14."""
 
 
-def steep(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+def steep(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> str | None:
     """v' is said to have no bound: somewhere in a batch it is large."""
     found = [mpf(0)]
-    for place in places(loss, rng, claim.scope, SIZES * 3):
+    for place in places(loss, rng, claim.scope, SIZES * MANY, numbers):
         slope = _real(lambda place=place: place.slope(place.z))
         if slope is None or abs(slope) > STEEP:
             return ""
@@ -229,10 +239,10 @@ def steep(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
     return f"no slope of v is larger than {mp.nstr(max(found), 6)} in batches of every size"
 
 
-def far(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+def far(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> str | None:
     """v is said to have no bound on the side that the loss falls towards: somewhere in a batch it is far out."""
     found = [mpf(0)]
-    for place in places(loss, rng, claim.scope, SIZES * 3):
+    for place in places(loss, rng, claim.scope, SIZES * MANY, numbers):
         value = _real(lambda place=place: place.v(place.z))
         if value is None or -place.pull() * value > FAR:
             return ""
@@ -240,7 +250,7 @@ def far(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
     return f"v goes no further than {mp.nstr(max(found), 6)} in batches of every size"
 
 
-def endless(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
+def endless(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> str | None:
     """The loss of a sure preference is said to fall for ever: differences of scores have no end on that side."""
     reached = differences(loss, rng)
     if reached is None or claim.value not in ("+oo", "-oo"):

@@ -185,7 +185,7 @@ def shown_by(loss: LossFunction, rng: random.Random, claim: Claim, witness: Witn
         return None
     if name in VALUE_REFUTED:
         with mp.workdps(DIGITS):
-            return VALUE_REFUTED[name](loss, rng, claim)
+            return VALUE_REFUTED[name](loss, rng, claim, known(witness))
     if claim.scope in loss.compiled.graph.statistics:  # a batch has a loss there, and no next value of the statistic
         return None
     told = shown_by_its_batch(loss, claim, witness)
