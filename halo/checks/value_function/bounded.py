@@ -37,6 +37,8 @@ def of_one(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     worst = min(found, key=lambda one: (REFUTED, UNDECIDED, PROVED).index(one.verdict))
     if worst.verdict == REFUTED and len(sides) > 1 and not _takes_both_signs(subject, value):
         return Finding(BOUNDED.name, UNDECIDED, "v is bounded on one side only, and the sign before it was not decided", None, scope)
+    if worst.verdict == PROVED and len({one.value for one in found}) > 1:  # each speaks of its own side
+        return Finding(BOUNDED.name, PROVED, " and ".join(one.reason for one in found), None, scope)
     return worst
 
 

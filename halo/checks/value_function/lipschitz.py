@@ -7,7 +7,6 @@ from functools import partial
 from math import ceil
 
 import sympy
-from mpmath import mp, mpf
 from sympy import Expr, Poly, Symbol
 
 from halo.analysis.algebra.factors import OutOfReach
@@ -26,7 +25,8 @@ from halo.checks.value_function.along_z import at_samples, each, extent_of, writ
 from halo.compiler.graph import Node
 from halo.objective.propositions import LIPSCHITZ
 
-SHORT = 10**6
+DECIMALS = 6
+SHORT = 10**DECIMALS
 """Denominators of bounds that are told as they are."""
 INFINITE = (sympy.oo, -sympy.oo)
 
@@ -65,7 +65,8 @@ def _rounded_up(bound: Fraction) -> str:
     """As it is where that is short, else a decimal above it."""
     if bound.denominator < SHORT:
         return str(bound)
-    return str(mp.nstr(mpf(ceil(bound * SHORT)) / SHORT, 30))
+    whole, rest = divmod(ceil(bound * SHORT), SHORT)
+    return f"{whole}.{rest:0{DECIMALS}}"
 
 
 def _ends_well(extent: Extent, side: int, tail: Tail | None) -> bool:
