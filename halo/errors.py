@@ -37,7 +37,7 @@ CODES = {
     "cycle": "a definition that needs itself",
     "unused": "a declaration that nothing uses",
     "out-of-domain": "a number outside its declared domain",
-    "no-gradient": "a loss that has a value and no gradient",
+    "no-gradient": "a loss that has a value and no gradient, or not its own",
     "unknown-setting": "a setting that does not exist",
     "data-row": "a row of data that cannot be used",
     "data-format": "data in no known format, or not what the objective needs",

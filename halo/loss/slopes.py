@@ -83,17 +83,43 @@ def limit(first: Any, second: Any, third: Any) -> Any:
     return third - after**2 / (after - before)
 
 
-def part_without_slope(graph: LossGraph, values: dict[Node, Any]) -> str:
-    """The first part of the loss that has no slope at these values, and why; empty if each has one."""
-    for node in topological([graph.loss]):
-        if node.op != "apply":
-            continue
-        formula = text(node, graph.labels, top=True)
-        if not all(abs(x) < math.inf for x in _numbers(values[node])):
-            return f"{formula} has no value, though no branch takes it"
-        if node.data in ("sqrt", "pow") and any(x == 0 for x in _numbers(values[node.args[0]])):
-            return f"{formula} is infinitely steep where it is 0"
-    return ""
+def part_without_slope(graph: LossGraph, values: dict[Node, Any]) -> tuple[str, str] | None:
+    """A part of the loss that has no slope of its own at these values, with the reason, and what to do; None if each has one.
+
+    The gravest reason first: a formula with a kink may be harmless where another has no value.
+    """
+    parts = [node for node in topological([graph.loss]) if node.op == "apply"]
+    for holds, reason, hint in _REASONS:
+        for node in parts:
+            if holds(node, values):
+                return f"{text(node, graph.labels, top=True)} {reason}", hint
+    return None
+
+
+def _has_no_value(node: Node, values: dict[Node, Any]) -> bool:
+    return not all(abs(x) < math.inf for x in _numbers(values[node]))
+
+
+def _is_steep(node: Node, values: dict[Node, Any]) -> bool:
+    """Whether a number is the root or the power of 0."""
+    return node.data in ("sqrt", "pow") and any(x == 0 for x in _numbers(values[node.args[0]]))
+
+
+def _is_kink(node: Node, values: dict[Node, Any]) -> bool:
+    """Whether a number lies where the pieces of a function meet: at 0, or at a bound that is one number for all."""
+    if node.data in ("relu", "abs", "sign"):
+        return any(x == 0 for x in _numbers(values[node.args[0]]))
+    if node.data not in ("min", "max", "clip"):
+        return False
+    bounds = [values[argument] for argument in node.args if not argument.axes]
+    return any(x in bounds for argument in node.args if argument.axes for x in _numbers(values[argument]))
+
+
+_REASONS = (
+    (_has_no_value, "has no value, though no branch takes it", "give it one: z / where(abs(z) > 0.001, z, 1)"),
+    (_is_steep, "is infinitely steep where it is 0", "keep it off 0: z / sqrt(abs(z) + 0.000001) in place of sign(z) * sqrt(abs(z))"),
+    (_is_kink, "has a kink there", "write parts whose kinks cancel as one formula: relu(x) - relu(-x) is x"),
+)
 
 
 def _numbers(value: Any) -> list[Any]:

@@ -210,16 +210,16 @@ class _Point:
         steps = [sides(self.graph, evaluator, n * self.exponent, direction, None, base) for n in (1, 2, 3)]
         left, right = (limit(*slopes) for slopes in zip(*steps, strict=True))
         if left is None or right is None:
-            hint = "keep what stands under a root, or a power below 1, off 0: sqrt(x + 0.000001)"
+            hint = "keep roots, and powers below 1, off 0: z / sqrt(abs(z) + 0.000001) in place of sign(z) * sqrt(abs(z))"
             raise self.no_gradient(f"the slope of the loss in example {b} is infinite", hint)
         return left, right
 
     def hold_parts(self, b: int) -> None:
         """Raises ObjectiveError where a part of the formula has no slope, so that no code has the gradient of the whole."""
-        part = part_without_slope(self.graph, self.evaluator.values(topological([self.graph.loss]), self.batch.exact))
-        if part:
-            hint = "keep what is under a root off 0, and give what no branch takes a value: z / where(abs(z) > 0.001, z, 1)"
-            raise self.no_gradient(f"{part}, and no gradient passes it (example {b})", hint)
+        found = part_without_slope(self.graph, self.evaluator.values(topological([self.graph.loss]), self.batch.exact))
+        if found is not None:
+            reason, hint = found
+            raise self.no_gradient(f"{reason}, so that the gradient in example {b} comes out wrong", hint)
 
     def no_gradient(self, what: str, hint: str) -> ObjectiveError:
         where = "an ordinary batch"

@@ -64,6 +64,8 @@ REFUSED = {
     "a logarithm": "where(z > 0, -z * log(where(z > 0, z, 1)), -z * log(where(z < 0, -z, 1)))",
     "two that make z": "abs(z)**0.5 * abs(z)**0.5 * sign(z)",
     "three that make z": "abs(z)**(1/3) * abs(z)**(2/3) * sign(z)",
+    "kinks that cancel": "relu(z) - relu(-z)",
+    "kinks that cancel, of two kinds": "2 * max(z, 0) - abs(z)",
     "a branch of no value": "where(abs(z) > 0.001, tanh(z) / z, 1)",
     "a logarithm of 0": "where(z > 1, log(z), z - 1)",
 }
@@ -77,7 +79,13 @@ def test_what_has_no_gradient_at_the_start_is_refused_with_the_reason(case: str)
 
 @pytest.mark.parametrize(
     "value",
-    ["sign(z) * (sqrt(abs(z) + 0.000001) - 0.001)", "where(abs(z) > 0.001, tanh(z) / where(abs(z) > 0.001, z, 1), 1)", "asinh(z)"],
+    [
+        "z + relu(z) - relu(z)",
+        "abs(z) + relu(z)",
+        "z / sqrt(abs(z) + 0.000001)",
+        "where(abs(z) > 0.001, tanh(z) / where(abs(z) > 0.001, z, 1), 1)",
+        "asinh(z)",
+    ],
 )
 def test_what_the_refusals_propose_compiles(value: str) -> None:
     loss = halo.compile_objective(objective(value))
