@@ -27,7 +27,7 @@ Told = dict[str, str]
 
 def is_told(witness: Mapping[str, str]) -> bool:
     """Whether the witness tells a batch: the length of every completion, and token by token or one number for all of them."""
-    return any(re.fullmatch(r"(example \d+ )?\w+( \d+)?\.logp\[(\d+|each)\]", POINTS.sub("", name)) for name in witness)
+    return any(re.fullmatch(r"(example \d+ )?\w+( \d+)?\.logp\[(\d+|each|odd|even)\]", POINTS.sub("", name)) for name in witness)
 
 
 def part(witness: Mapping[str, str], suffix: str = "") -> Told:
@@ -55,7 +55,10 @@ def batch_of(loss: LossFunction, told: Told) -> Case:
         ranks = [[int(r) for r in told[f"{w}ranks"].split(", ")] for w in whose]
         marks["ranks"] = torch.tensor([row + [max(row)] * (wide - len(row)) for row in ranks])
         completions = {slot: _scored(c, slot, told, whose, ranks) for slot, c in completions.items()}
-    columns = {name: torch.tensor([_number(told, f"{w.strip()}.{name}".strip("."), 1.0) for w in whose], dtype=torch.float64) for name in case.batch.columns}
+    columns = {
+        name: torch.tensor([_number(told, f"{w.strip()}.{name}".strip("."), 1.0) for w in whose], dtype=torch.float64)
+        for name in case.batch.columns
+    }
     size_of_head = int(_number(told, "vocab_size", float(case.batch.vocab_size or 0)))
     case.batch = replace(case.batch, completions=completions, columns=columns, vocab_size=size_of_head, **marks)
     case.numbers = {name: _number(told, name, x) for name, x in case.numbers.items()}
@@ -88,7 +91,8 @@ def _completion(c: Completions, slot: str, told: Told, whose: list[str]) -> Comp
 
 
 def _of_token(told: Told, name: str, t: int, otherwise: float = -1.0) -> float:
-    return _number(told, f"{name}[{t + 1}]", _number(told, f"{name}[each]", otherwise))
+    alike = _number(told, f"{name}[each]", _number(told, f"{name}[{('odd', 'even')[t % 2]}]", otherwise))
+    return _number(told, f"{name}[{t + 1}]", alike)
 
 
 def _scored(c: Completions, slot: str, told: Told, whose: list[str], ranks: list[list[int]]) -> Completions:
@@ -118,7 +122,8 @@ def _direction(loss: LossFunction, witness: Mapping[str, str]) -> bool:
         case = batch_of(loss, part(witness, suffix))
         e, slot, k, _, t = TOKEN.fullmatch(witness[f"token{suffix}"]).groups()  # type: ignore[union-attr]
         place = (int(e or 1) - 1, *([int(k) - 1] if k else []), int(t) - 1)
-        signs.append(sign * float(case.gradients()[1][slot][place]) > 0)
+        slope = float(case.gradients()[1][slot][place])
+        signs.append(sign * slope > 0 or math.isnan(slope))  # autograd has none at sqrt(x - x), which is 0 all around
     return all(signs)
 
 

@@ -22,7 +22,7 @@ SEEN = mpf(10) ** -20
 
 TOKEN = re.compile(r"(?:example (\d+) )?(\w+)\.logp\[(\d+)\]")
 """A token of a batch that is written out, as a witness calls its log-prob."""
-FLAT = re.compile(r"(?:example (\d+) )?(\w+)\.(?:ref_)?logp\[each\]")
+FLAT = re.compile(r"(?:example (\d+) )?(\w+)\.(?:ref_)?logp\[(?:each|odd|even)\]")
 NUMBERED = re.compile(r"example (\d+)\b")
 
 
@@ -83,7 +83,8 @@ def _written_out(file: File, own: dict[str, str]) -> Loss:
 
 
 def _number(own: dict[str, str], name: str, token: int) -> mpf:
-    return number(Fraction(own.get(f"{name}[{token}]", own.get(f"{name}[each]", "-1"))))
+    alike = own.get(f"{name}[each]", own.get(f"{name}[{('even', 'odd')[token % 2]}]", "-1"))
+    return number(Fraction(own.get(f"{name}[{token}]", alike)))
 
 
 def _tokens(known: dict[str, Fraction], role: str) -> dict[str, list[mpf]]:

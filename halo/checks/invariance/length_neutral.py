@@ -14,7 +14,7 @@ from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
 from halo.checks.scalars.batch_form import counts_tokens, crossings, form_of
 from halo.checks.scalars.inputs import SUM_OF, SUMMED
-from halo.checks.scalars.inside import batches, with_another_length, written
+from halo.checks.scalars.inside import SIZES, batches, with_another_length, written
 from halo.checks.scalars.occurring import can_occur
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
@@ -122,7 +122,9 @@ def _in_any_batch(subject: Subject, label: str) -> bool:
 def _in_a_batch(subject: Subject, label: str, scope: str) -> Finding | None:
     """Two whole batches that differ in one length, and in their loss."""
     view = subject.view
-    for batch in batches(view, label=label, flat=True):
+    for batch in batches(
+        view, sizes=(*SIZES, 3), label=label, flat=True
+    ):  # what two have may cancel, as the odd function of a distance does
         for slot, other in with_another_length(batch.outlines):
             for longer in written(view, other, flat=True):
                 losses = [view.unstopped(one.loss) for one in (batch, longer)]

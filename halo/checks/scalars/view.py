@@ -87,7 +87,18 @@ class View(Reductions):
         arguments = [self.scalar(a, where) for a in node.args]
         if node.data == "div":
             return self._quotient(*arguments)
+        if node.data == "abs":
+            return self._size(*arguments)
         return self.s.call(node.data, *arguments)
+
+    def _size(self, inner: Node) -> Node:
+        """|x|; of what has a sign, that or its negative, which stays linear in tokens."""
+        span = Calculus(self.box).span(self.unstopped(inner))
+        if span.nonnegative:
+            return inner
+        if span.nonpositive:
+            return self.s.call("neg", inner)
+        return self.s.call("abs", inner)
 
     def _shifted(self, reward: Node, where: Where) -> Node:
         """normalizer * (score + c): what log Z(x) does to an implied reward."""

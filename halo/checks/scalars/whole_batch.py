@@ -30,7 +30,7 @@ class WholeBatch:
     """The scalars of one batch; `box` holds the ranges of its variables.
 
     tied   reference and sampler equal the policy
-    flat   all tokens of a completion are alike
+    flat   all tokens of a completion are alike, or two alternate: then its means are the same with two or four of them
     """
 
     view: View
@@ -129,7 +129,8 @@ class WholeBatch:
     def _of_tokens(self, word: str, slot: str, e: int, k: int, n: int) -> list[Node]:
         span, numbers = self._span(word), range(1, n + 1)
         if self.flat:
-            return [self._token(f"{word}[each]", slot, e, k, span)] * n
+            names = ["odd", "even"] if n % 2 == 0 else ["each"]
+            return [self._token(f"{word}[{name}]", slot, e, k, span) for name in names] * (n // len(names))
         return [self._token(f"{word}[{t}]", slot, e, k, span) for t in numbers]
 
     def _token(self, name: str, slot: str, e: int, k: int, span: Span) -> Node:
