@@ -27,6 +27,7 @@ from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
+from halo.relations.conventions import Conventions, switches
 from halo.relations.places import sampled
 from halo.relations.probes import Place, Point, Probes
 from halo.relations.signature import MARK, Signal
@@ -94,6 +95,8 @@ class Exclusion:
                 of_left, of_right = (self.s.substitute(view.unstopped(self.s.derivative(loss, v)), numbers) for loss in losses)
                 if not (is_number(of_left, 0) and is_number(of_right, 0)):
                     self.slopes.append((f"d loss/d {text(v, {})}{label}", of_left, of_right))
+        mine, other = (switches(self.s, [view.unstopped(loss) for loss in losses]) for losses in both)
+        self.conventions = Conventions(self.s, self.box, [self.s.substitute(gap, numbers) for gap in mine], [self.s.substitute(gap, numbers) for gap in other])
         self.defaults = {v: view.first[v][0] for v in self.wanted}
 
     def witness(self) -> Witness | None:
@@ -107,6 +110,8 @@ class Exclusion:
         at = [self._there(place.point) for place in self.places]
         found: list[Slope] = []
         for i, here in enumerate(at):
+            if self.conventions.speak(here):
+                continue
             for name, mine, other in self.slopes:
                 value = sure_value(self.s.substitute(mine, here), {})
                 if value is not None and mp.isfinite(value):

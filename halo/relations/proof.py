@@ -139,12 +139,17 @@ class Prover:
 
     def _representative(self, node: Node) -> Node:
         for other in self.known:
-            if (other.op, other.data, other.slot, other.batch) == (node.op, node.data, node.slot, node.batch) and (
-                other is node or is_zero(self.s, self._symbols(self.s.call("sub", other.args[0], node.args[0])), self.view.box) is True
-            ):
+            if other is node or self._alike(other, node):
                 return other
         self.known.append(node)
         return node
+
+    def _alike(self, one: Node, other: Node) -> bool:
+        """Whether two are the same of what is proved to be the same."""
+        if any(getattr(one, word) != getattr(other, word) for word in ("op", "data", "slot", "batch")) or len(one.args) != len(other.args):
+            return False
+        gaps = (self._symbols(self.s.call("sub", a, b)) for a, b in zip(one.args, other.args, strict=True))
+        return all(is_zero(self.s, gap, self.view.box) is True for gap in gaps)
 
 
 def within(inner: Span, outer: Span) -> bool:
