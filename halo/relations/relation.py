@@ -17,7 +17,7 @@ from halo.analysis.scalar import is_number
 from halo.clock import SECONDS, answers
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
-from halo.relations.exclusion import Exclusion, Witness
+from halo.relations.differences.exclusion import Exclusion, Witness
 from halo.relations.proof import Proved, Prover
 from halo.relations.rewriting import Incomparable, Unreadable
 from halo.relations.rows import Rows, ways

@@ -24,7 +24,7 @@ from halo.compiler.graph_text import text
 from halo.compiler.pipeline import CompiledObjective
 from halo.objective.feedback import Feedback
 from halo.objective.schema import Column, Interval
-from halo.relations.rewriting import Incomparable, Unreadable, masks_in, moved
+from halo.relations.rewriting import Incomparable, Unreadable, masks_in, moved, rewritten
 from halo.relations.rows import Rows
 
 Reading = Literal["own", "lists of two", "pairs"]
@@ -35,6 +35,8 @@ Key = tuple[tuple[Node, ...], tuple[str, ...]]
 REFERENCES = ("uniform-sequence", "uniform-token")
 MARK = "~"
 """What the parameters of the second objective carry, so that each has its own `beta`."""
+EARLIER = "earlier "
+"""What is before the slot of a quantity that a running statistic has seen."""
 PAIR = {"desirable": "chosen", "undesirable": "rejected", "best": "chosen", "worst": "rejected"}
 
 
@@ -69,8 +71,8 @@ class SideView(View):
 
     spans  of each column of the objective what both sides take; `names`: what the other side calls it, where it differs
 
-    A running statistic is what it is of, how and from where it runs, whatever it is called; in a batch of one it is what it is in
-    the first step of a run, whose batch is that one.
+    A running statistic is what it is of, how and from where it runs, whatever it is called; beside a batch of one example it is what
+    it is after one step on another one.
     """
 
     mark: str = ""
@@ -93,7 +95,7 @@ class SideView(View):
             return super()._scalar(node, where)
         running = self.graph.statistics[node.data]
         if self.alone:
-            return self._stopped(self._first_step(running, where))
+            return self._stopped(self._after_one(running, where))
         return self._stopped(self._running(running))
 
     def _stopped(self, node: Node) -> Node:
@@ -107,16 +109,24 @@ class SideView(View):
             return self.parameter(running.decay)
         return self.s.number(running.decay or 0)
 
-    def _first_step(self, running: Statistic, where: Where) -> Node:
-        """After a batch of this one example, before which nothing was seen."""
+    def _after_one(self, running: Statistic, where: Where) -> Node:
+        """After one step, whose batch was one other example, before which nothing was seen; of one that it observes, if any is so."""
         start = self.s.number(running.start)
-        if not all(self._holds(mask, where) for mask in running.observed.args[1:]):
+        spots = [replace(where, label=label) for label in self.graph.feedback.labels or ("",)]
+        seen = [spot for spot in spots if all(self._holds(mask, spot) for mask in running.observed.args[1:])]
+        if not seen:
             return start
-        seen = self.scalar(running.observed, where)
+        observed = self._earlier(self.scalar(running.observed, seen[0]))
         if running.decay is None:
-            return seen
+            return observed
         decay = self._decay(running)
-        return self.s.call("add", self.s.call("mul", decay, start), self.s.call("mul", self.s.call("sub", self.s.number(1), decay), seen))
+        past, now = self.s.call("mul", decay, start), self.s.call("mul", self.s.call("sub", self.s.number(1), decay), observed)
+        return self.s.call("add", past, now)
+
+    def _earlier(self, node: Node) -> Node:
+        """The quantities of another example than the one at hand."""
+        inputs = [n for n in topological([node]) if n.op == "input" and not n.slot.startswith(EARLIER)]
+        return rewritten(self, node, {n: self.declare(self.s.variable(n.data, f"{EARLIER}{n.slot}", n.axes), self.box[n]) for n in inputs})
 
     def _running(self, running: Statistic) -> Node:
         """Opaque: what it is of (by label), what it keeps, where it starts."""

@@ -1,6 +1,5 @@
-"""Where a gradient is a convention: at a kink a formula's slope is one of several, and equal losses may choose differently.
-
-    relu(z) - relu(-z) is z, and at 0 its slope by convention is 0, not 1.
+"""Where a gradient is a convention: at a kink a formula's slope is one of several, and equal losses may choose differently:
+relu(z) - relu(-z) is z, and at 0 its slope by convention is 0, not 1.
 """
 
 from __future__ import annotations
@@ -23,12 +22,11 @@ TRIED = 6
 
 @dataclass(frozen=True)
 class Conventions:
-    """`left` and `right` are the differences whose sign decides a kink or jump: the left's over data, the right's over its parameters too."""
+    """`gaps` are the differences whose sign decides a kink or jump: the left's over data, the right's over its parameters too."""
 
     s: Scalars
     box: Box
-    left: Sequence[Node]
-    right: Sequence[Node]
+    gaps: Sequence[Node]
 
     def speak(self, here: Mapping[Node, Node]) -> bool:
         """Whether a slope at this place may be a convention.
@@ -36,7 +34,7 @@ class Conventions:
         A switch that depends on the right's parameters may: at a parameter where it is tied, its convention is the slope on one of
         its sides. Of two that are tied together and turned against each other it may be the slope on no side.
         """
-        gaps = [self.s.substitute(gap, here) for gap in (*self.left, *self.right)]
+        gaps = [self.s.substitute(gap, here) for gap in self.gaps]
         if any(not variables(gap) and not _apart(gap) for gap in gaps):
             return True
         moving = list(dict.fromkeys(gap for gap in gaps if variables(gap)))

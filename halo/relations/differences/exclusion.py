@@ -27,9 +27,9 @@ from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
-from halo.relations.conventions import Conventions, switches
+from halo.relations.differences.conventions import Conventions, switches
+from halo.relations.differences.probes import Place, Point, Probes
 from halo.relations.places import sampled
-from halo.relations.probes import Place, Point, Probes
 from halo.relations.signature import MARK, Signal
 from halo.relations.substitution import short
 
@@ -95,8 +95,8 @@ class Exclusion:
                 of_left, of_right = (self.s.substitute(view.unstopped(self.s.derivative(loss, v)), numbers) for loss in losses)
                 if not (is_number(of_left, 0) and is_number(of_right, 0)):
                     self.slopes.append((f"d loss/d {text(v, {})}{label}", of_left, of_right))
-        mine, other = (switches(self.s, [view.unstopped(loss) for loss in losses]) for losses in both)
-        self.conventions = Conventions(self.s, self.box, [self.s.substitute(gap, numbers) for gap in mine], [self.s.substitute(gap, numbers) for gap in other])
+        gaps = [self.s.substitute(gap, numbers) for losses in both for gap in switches(self.s, [view.unstopped(loss) for loss in losses])]
+        self.conventions = Conventions(self.s, self.box, gaps)
         self.defaults = {v: view.first[v][0] for v in self.wanted}
 
     def witness(self) -> Witness | None:
