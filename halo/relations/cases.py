@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from halo.analysis.curvature import Box
+from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import is_zero
 from halo.analysis.kinks import branches_of, switch, threshold
 from halo.analysis.ranges import POSITIVE, Span
@@ -38,7 +38,7 @@ def is_zero_in_cases(s: Scalars, node: Node, box: Box, depth: int = DEPTH) -> bo
     if box.get(x) == POSITIVE and sign_of(at, box, strict=True) == 1:  # what an outer case knows of x is kept
         below = s.call("mul", at, share)
     for there in (s.call("add", at, step), at, below):
-        if not is_zero_in_cases(s, _settled(s, s.substitute(node, {x: there}), inside), inside, depth - 1):
+        if not is_zero_in_cases(s, settled(s, s.substitute(node, {x: there}), inside), inside, depth - 1):
             return False
     return True
 
@@ -73,7 +73,7 @@ def _cut(s: Scalars, node: Node, box: Box) -> tuple[Node, Node] | None:
     return None
 
 
-def _settled(s: Scalars, node: Node, box: Box) -> Node:
+def settled(s: Scalars, node: Node, box: Box, by_algebra: bool = True) -> Node:
     """With every kink replaced by the branch that holds on the whole box, where that is known; inner ones first."""
     done: dict[Node, Node] = {}
     for inner in topological_scalar(node):
@@ -81,13 +81,16 @@ def _settled(s: Scalars, node: Node, box: Box) -> Node:
         if inner.op == "apply":
             done[inner] = s.call(inner.data, *(done[a] for a in inner.args))
         if _is_kink(done[inner]):
-            done[inner] = _branch(s, done[inner], box)
+            done[inner] = _branch(s, done[inner], box, by_algebra)
     return done[node]
 
 
-def _branch(s: Scalars, kink: Node, box: Box) -> Node:
+def _branch(s: Scalars, kink: Node, box: Box, by_algebra: bool) -> Node:
     pair = switch(s, kink)
-    side = sign_of(s.call("sub", *pair), box, strict=True)
+    gap = s.call("sub", *pair)
+    side = Calculus(box).span(gap).sign(strict=True)
+    if side is None and by_algebra:
+        side = sign_of(gap, box, strict=True)
     if side is None:
         return kink
     below, above = branches_of(s, kink, pair)

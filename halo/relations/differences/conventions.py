@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from halo.analysis.curvature import Box
+from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import NONZERO
 from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.points import points
@@ -37,7 +37,7 @@ class Conventions:
         gaps = [self.s.substitute(gap, here) for gap in self.gaps]
         if any(not variables(gap) and not _apart(gap) for gap in gaps):
             return True
-        moving = list(dict.fromkeys(gap for gap in gaps if variables(gap)))
+        moving = list(dict.fromkeys(gap for gap in gaps if variables(gap) and not Calculus(self.box).span(gap).sign(strict=True)))
         return len(moving) > 1 and self._turned(moving)
 
     def _turned(self, gaps: Sequence[Node]) -> bool:

@@ -27,6 +27,7 @@ from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
+from halo.relations.cases import has_kinks, settled
 from halo.relations.differences.conventions import Conventions, switches
 from halo.relations.differences.probes import Place, Point, Probes
 from halo.relations.places import sampled
@@ -115,10 +116,11 @@ class Exclusion:
             for name, mine, other in self.slopes:
                 value = sure_value(self.s.substitute(mine, here), {})
                 if value is not None and mp.isfinite(value):
-                    found.append(Slope(name, i, value, self.s.substitute(other, here)))
+                    found.append(Slope(name, i, value, self._at(other, here)))
         choices = self._floats(found)
         return (
             self._by_sign(found, choices)
+            or self._by_proportion(found, choices)
             or self._by_ratio(found, choices)
             or self._by_relation(found, choices)
             or self._by_algebra(found)
@@ -127,6 +129,13 @@ class Exclusion:
     def _there(self, point: Point) -> dict[Node, Node]:
         """The point as what is substituted."""
         return {v: self.s.number(x) for v, x in point.items()}
+
+    def _at(self, right: Node, here: Mapping[Node, Node]) -> Node:
+        """A gradient of the right at a place, with the kinks settled that no parameter switches there."""
+        there = self.s.substitute(right, here)
+        if has_kinks(there):
+            return settled(self.s, there, self.box, by_algebra=False)
+        return there
 
     def _floats(self, slopes: Sequence[Slope]) -> list[list[float]]:
         """The right's gradients at a few choices of its parameters: what these do not suggest is not tried."""
@@ -187,6 +196,23 @@ class Exclusion:
         if not self.wanted:
             return ""
         return f" for all {', '.join(map(_plain, self.wanted))}"
+
+    def _by_proportion(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
+        """Two gradients of the right of which one is the same multiple of the other whatever its parameters; the left's are not."""
+        tried = 0
+        for i, j in combinations(range(len(slopes)), 2):
+            weight = _multiple([row[i] for row in choices], [row[j] for row in choices])
+            if weight is None or tried == MAX_ATTEMPTS:
+                continue
+            a, b = slopes[i], slopes[j]
+            factor = mpf(weight.numerator) / weight.denominator
+            if abs(a.left - factor * b.left) <= DIVISIBLE * (abs(a.left) + abs(b.left)):
+                continue
+            tried += 1
+            if is_zero(self.s, self.s.call("sub", a.right, self.s.call("mul", self.s.number(weight), b.right)), self.box) is True:
+                reason = f"of two gradients of {{right}} the first is {weight} times the second{self._whatever}; of {{left}} it is not"
+                return self._said(reason, [a, b])
+        return None
 
     # -- two gradients ---------------------------------------------------------------------------------------------------
 
@@ -306,6 +332,21 @@ def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""
     words = {word for word, row in FUNCTIONS.items() if "exp(" in row.definition} | {"exp", "pow", "max", "min", "where"}
     return len({n for node in nodes for n in topological_scalar(node) if n.op == "apply" and n.data in words})
+
+
+def _multiple(a: Sequence[float], b: Sequence[float]) -> Fraction | None:
+    """The simple number with a = x * b in every row."""
+    bb = math.fsum(q * q for q in b)
+    if len(a) < 4 or not 0 < bb < math.inf:
+        return None
+    x = math.fsum(p * q for p, q in zip(a, b, strict=True)) / bb
+    if not math.isfinite(x):
+        return None
+    near = Fraction(x).limit_denominator(SIMPLE)
+    rest = max(abs(p - float(near) * q) for p, q in zip(a, b, strict=True))
+    if not near or not rest <= 1e-9 * math.sqrt(bb):  # nine digits agree
+        return None
+    return near
 
 
 def _dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> tuple[Fraction, Fraction] | None:

@@ -49,13 +49,14 @@ class Probes:
             yield Place(point, "far")
 
     def _level(self, base: Point) -> Iterator[Point]:
-        """All completions alike, and one of them longer and less likely."""
+        """All completions alike, all less likely, and one of them longer and less likely."""
         alike: dict[str, Fraction] = {}
         for v, x in base.items():
             alike.setdefault(str(v.data), x)
         alike["length"] = Fraction(1)
         level = {v: alike[str(v.data)] for v in base}
         yield level
+        yield _changed(level, self.policy, _lowered)
         for v in self.policy:
             lengths = [w for w in level if w.data == "length" and w.slot == v.slot]
             yield {**_changed(level, lengths, _doubled), v: level[v] - 1}
