@@ -21,9 +21,9 @@ from halo.analysis.identity import is_zero
 from halo.analysis.ranges import Span
 from halo.analysis.scalar import is_number, topological_scalar
 from halo.analysis.sign import sign_of
+from halo.checks.scalars.cases import has_kinks, is_zero_in_cases
 from halo.compiler.graph import Node, topological
 from halo.objective.schema import Interval
-from halo.relations.cases import has_kinks, is_zero_in_cases
 from halo.relations.rewriting import attached, rewritten
 from halo.relations.signature import Key, Signal
 from halo.relations.substitution import Candidate

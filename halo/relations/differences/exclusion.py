@@ -23,12 +23,13 @@ from halo.analysis.ranges import Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables, variables_of
 from halo.analysis.sign import sign_of
 from halo.analysis.values import Program, sure_value
+from halo.checks.scalars.cases import has_kinks, settled
 from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
-from halo.relations.cases import has_kinks, settled
 from halo.relations.differences.conventions import Conventions, switches
+from halo.relations.differences.multiples import dependence, multiple
 from halo.relations.differences.probes import Place, Point, Probes
 from halo.relations.places import sampled
 from halo.relations.signature import MARK, Signal
@@ -46,8 +47,6 @@ DEPENDENT = mpf(10) ** -20
 """What is left of three dependent gradients in 60 digits; what is larger by far excludes them."""
 LOG_SIZE = Fraction(10)
 """log V of a vocabulary of 22,000 tokens, where a reference is uniform."""
-SIMPLE = 16
-"""The largest denominator in a relation of three gradients."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ class Exclusion:
         """Two gradients of the right of which one is the same multiple of the other whatever its parameters; the left's are not."""
         tried = 0
         for i, j in combinations(range(len(slopes)), 2):
-            weight = _multiple([row[i] for row in choices], [row[j] for row in choices])
+            weight = multiple([row[i] for row in choices], [row[j] for row in choices])
             if weight is None or tried == MAX_ATTEMPTS:
                 continue
             a, b = slopes[i], slopes[j]
@@ -258,7 +257,7 @@ class Exclusion:
         near = [i for i, slope in enumerate(slopes) if self._is_near(slope)]
         rows = [row for row in choices if all(math.isfinite(row[i]) for i in near)]
         for i, j, k in combinations(near, 3):
-            weights = _dependence([row[i] for row in rows], [row[j] for row in rows], [row[k] for row in rows])
+            weights = dependence([row[i] for row in rows], [row[j] for row in rows], [row[k] for row in rows])
             if weights is None:
                 continue
             three = [slopes[i], slopes[j], slopes[k]]
@@ -332,35 +331,6 @@ def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""
     words = {word for word, row in FUNCTIONS.items() if "exp(" in row.definition} | {"exp", "pow", "max", "min", "where"}
     return len({n for node in nodes for n in topological_scalar(node) if n.op == "apply" and n.data in words})
-
-
-def _multiple(a: Sequence[float], b: Sequence[float]) -> Fraction | None:
-    """The simple number with a = x * b in every row."""
-    bb = math.fsum(q * q for q in b)
-    if len(a) < 4 or not 0 < bb < math.inf:
-        return None
-    x = math.fsum(p * q for p, q in zip(a, b, strict=True)) / bb
-    if not math.isfinite(x):
-        return None
-    near = Fraction(x).limit_denominator(SIMPLE)
-    rest = max(abs(p - float(near) * q) for p, q in zip(a, b, strict=True))
-    if not near or not rest <= 1e-9 * math.sqrt(bb):  # nine digits agree
-        return None
-    return near
-
-
-def _dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> tuple[Fraction, Fraction] | None:
-    """Simple numbers with a = x * b + y * c in every row, neither of them 0."""
-    bb, bc, cc = (math.fsum(p * q for p, q in zip(u, v, strict=True)) for u, v in ((b, b), (b, c), (c, c)))
-    ab, ac, aa = (math.fsum(p * q for p, q in zip(a, v, strict=True)) for v in (b, c, a))
-    det = bb * cc - bc * bc
-    if len(a) < 4 or not math.isfinite(det) or det <= 1e-9 * bb * cc:  # b and c all but parallel: x and y could be anything
-        return None
-    x, y = (Fraction(w).limit_denominator(SIMPLE) for w in ((ab * cc - ac * bc) / det, (ac * bb - ab * bc) / det))
-    rest = math.fsum((p - float(x) * q - float(y) * r) ** 2 for p, q, r in zip(a, b, c, strict=True))
-    if not x or not y or not rest <= 1e-18 * aa:  # squares: nine digits agree
-        return None
-    return x, y
 
 
 def strict_sign(s: Scalars, node: Node, box: Box, by_algebra: bool = True) -> int | None:
