@@ -1,7 +1,7 @@
 """How two objectives are related: equal, scaled, shifted, renamed, one a special case of the other, or different.
 
 Candidates are found in floats (`substitution`), and said only if `proof` proves them for all data and all declared parameter
-values. `different` is said only if `exclusion` shows, in both directions, that no values of the parameters will do.
+values. `different` is said only if `exclusion` shows of each, at its defaults, that no values of the other's parameters will do.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _different(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Rela
     if witness is None:
         return None
     names = left.side.name, right.side.name
-    said = f"no parameters make {names[0]} and {names[1]} the same"
+    said = f"neither of {names[0]} and {names[1]} is a special case of the other"
     reason, numbers = _filled(witness, *names)
     return Relation(*names, "different", said, hypotheses=hypotheses, reason=reason, witness=numbers)
 

@@ -28,6 +28,7 @@ from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
+from halo.relations.differences.attainable import attainable, can_be_vouched_for
 from halo.relations.differences.conventions import Conventions, switches
 from halo.relations.differences.multiples import dependence, multiple
 from halo.relations.differences.probes import Place, Point, Probes
@@ -79,6 +80,8 @@ class Exclusion:
         view = self.left.view
         self.s, self.box = view.s, view.box
         both = self.losses or (short(view, self.left.alone), short(view, self.right.alone))
+        whole = [*self.left.alone, *self.right.alone]
+        self.one_token = any(v.op == "reduce" for v in variables_of(whole))
         read, mine = variables_of([*both[0], *both[1]]), set(self.left.free.values())
         parameters = sorted((v for v in read if v.op == "parameter"), key=lambda v: str(v.data))
         self.given = {v: view.first.get(v, [LOG_SIZE])[0] for v in parameters if v in mine or v.data == "log V"}
@@ -102,11 +105,12 @@ class Exclusion:
     def witness(self) -> Witness | None:
         """Data that excludes every choice of the right's parameters, or None.
 
-        Sums over the vocabulary are no free numbers beside log-probabilities: of them no data is made up.
+        Sums over the vocabulary are no free numbers beside log-probabilities: data with them is what a policy can have.
         """
-        if not all(map(is_log_probability, self.policy)):
+        words = not all(map(is_log_probability, self.policy))
+        if words and (self.one_token or not can_be_vouched_for(self.policy)):
             return None
-        self.places = list(self.probes.places())
+        self.places = [place for place in self.probes.places() if not words or attainable(place.point)]
         at = [self._there(place.point) for place in self.places]
         found: list[Slope] = []
         for i, here in enumerate(at):
