@@ -13,7 +13,7 @@ HELP = """halo diff A B [--reference uniform-sequence|uniform-token] [--set NAME
 Decides how two objectives are related, by the gradients of the loss over a batch, for all data and declared parameter values:
   equal         the same loss and the same gradients             scaled        up to a positive factor
   shifted       the same gradients, another value                renamed       the same after a substitution that can be undone
-  special-case  one is the other with the parameters printed     different     no parameters make them the same: exact numbers
+  special-case  one is the other with the parameters printed     different     neither is a special case of the other: numbers
   incomparable  they take different examples                     undecided     neither was shown; the reason
 A and B are names or files. NAME@SETTINGS fixes parameters or the reference of one side: dpo@uniform-token, cdpo@epsilon=0,beta=1/10.
   --reference uniform-sequence  log ref of every completion is the same constant

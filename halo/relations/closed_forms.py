@@ -1,9 +1,14 @@
-"""Numbers to formulas: the constant, monomial or affine form of the parameters that has given values."""
+"""Numbers to formulas: the form of the parameters that has given values.
+
+It is a number, a monomial or an affine form; or one of these behind a map that can be undone (`exp`, `t / (1 + t)`), or over one
+parameter seen through such a map.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from halo.analysis.scalar import Scalars
@@ -15,6 +20,67 @@ DENOMINATOR, LARGEST = 48, 1000
 """Of a number in a substitution that people write: thirds, sixteenths; a larger one that fits is a coincidence of floats."""
 POWER, HALVES = 4, 1e-4
 """The largest power of a parameter in one, and how near twice a power is to a whole number: a logarithm of values loses two more digits."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """A function of x that can be undone: its formula, in floats, and the other way round."""
+
+    formula: str
+    forth: Callable[[float], float]
+    back: Callable[[float], float]
+
+
+PLAIN = Map("x", float, float)
+EXPONENTIAL = Map("exp(x)", math.exp, math.log)
+LOGARITHM = Map("log(x)", math.log, math.exp)
+ODDS = Map("x / (1 - x)", lambda x: x / (1 - x), lambda y: y / (1 + y))
+SHARE = Map("x / (1 + x)", lambda x: x / (1 + x), lambda y: y / (1 - y))
+SIGMOID = Map("sigmoid(x)", lambda x: 1 / (1 + math.exp(-x)), lambda y: math.log(y / (1 - y)))
+LOG_ODDS = Map("log(x / (1 - x))", SIGMOID.back, SIGMOID.forth)
+INVERSE = Map("1 / x", lambda x: 1 / x, lambda y: 1 / y)
+SQUARE = Map("x**2", lambda x: x * x, math.sqrt)
+ROOT = Map("sqrt(x)", math.sqrt, lambda y: y * y)
+TANH = Map("tanh(x)", math.tanh, math.atanh)
+COMPLEMENT = Map("1 - x", lambda x: 1 - x, lambda y: 1 - y)
+MORE = Map("1 + x", lambda x: 1 + x, lambda y: y - 1)
+BEHIND = (PLAIN, EXPONENTIAL, LOGARITHM, SHARE, ODDS, INVERSE, SIGMOID, LOG_ODDS, SQUARE, ROOT, TANH)
+THROUGH = (EXPONENTIAL, LOGARITHM, COMPLEMENT, MORE, ODDS, SHARE, SIGMOID)
+
+
+def recognised(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
+    """The simplest form that has these values: the first of a fixed order."""
+    for seen, mapped in _seen(s, names, rows):
+        for behind in BEHIND:
+            try:
+                inner = _form(s, seen, mapped, [behind.back(v) for v in values])
+            except (ValueError, OverflowError, ZeroDivisionError):
+                continue
+            if inner is not None:
+                return s.formula(behind.formula, x=inner)
+    return None
+
+
+def _seen(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]]) -> Iterator[tuple[list[Node], list[list[float]]]]:
+    """The parameters as they are, then with one of them seen through a map."""
+    yield list(names), [list(row) for row in rows]
+    for i, name in enumerate(names):
+        for through in THROUGH:
+            try:
+                yield (
+                    [*names[:i], s.formula(through.formula, x=name), *names[i + 1 :]],
+                    [[*row[:i], through.forth(row[i]), *row[i + 1 :]] for row in rows],
+                )
+            except (ValueError, OverflowError, ZeroDivisionError):
+                continue
+
+
+def _form(s: Scalars, names: Sequence[Node], rows: Sequence[Sequence[float]], values: Sequence[float]) -> Node | None:
+    for form in (constant_form, monomial_form, affine_form):
+        found = form(s, names, rows, values)
+        if found is not None:
+            return found
+    return None
 
 
 def _rational(x: float) -> Fraction | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
 
 import sympy
 
@@ -18,6 +20,8 @@ from halo.analysis.curvature import Calculus
 from halo.analysis.identity import is_zero
 from halo.analysis.ranges import Span
 from halo.analysis.scalar import is_number, topological_scalar
+from halo.analysis.sign import sign_of
+from halo.checks.scalars.cases import has_kinks, is_zero_in_cases
 from halo.compiler.graph import Node, topological
 from halo.objective.schema import Interval
 from halo.relations.rewriting import attached, rewritten
@@ -49,11 +53,24 @@ class Prover:
         """Which value of the candidate is not shown to lie in its parameter's domain (the factor: to be positive); empty if none."""
         for name, value in candidate.values.items():
             declared = self.right.view.graph.parameters[name].domain
-            if not within(Calculus(self.view.box).span(value), Span.of(Interval.parse(declared))):
+            if not self._lies_in(value, Span.of(Interval.parse(declared))):
                 return f"{name} outside its domain {declared}"
-        if not Calculus(self.view.box).span(candidate.scale).positive:
+        if sign_of(candidate.scale, self.view.box, strict=True) != 1:
             return "a factor that is not positive"
         return ""
+
+    def _lies_in(self, value: Node, domain: Span) -> bool:
+        """By its range, else by the sign of what is left to each end."""
+        if within(Calculus(self.view.box).span(value), domain):
+            return True
+        above = domain.low == -inf or self._is_above(self.s.call("sub", value, self.s.number(Fraction(domain.low))), domain.low_open)
+        below = domain.high == inf or self._is_above(self.s.call("sub", self.s.number(Fraction(domain.high)), value), domain.high_open)
+        return above and below
+
+    def _is_above(self, gap: Node, strict: bool) -> bool:
+        if strict:
+            return sign_of(gap, self.view.box, strict=True) == 1
+        return sign_of(gap, self.view.box) in (0, 1)
 
     def proved(self, candidate: Candidate) -> Proved | None:
         """The candidate with its proof, or None if there is none."""
@@ -95,10 +112,11 @@ class Prover:
     def _teaches_nothing(self, difference: Node) -> bool | None:
         """True: it is 0; False: it has no gradient; None: neither was shown."""
         box = self.view.box
-        if is_zero(self.s, self._symbols(difference), box) is True:
+        plain = self._symbols(difference)
+        if is_zero(self.s, plain, box) is True or (has_kinks(plain) and is_zero_in_cases(self.s, plain, box)):
             return True
-        if self._free_of_policy(self._symbols(difference)) or self._flat(difference):
-            return is_zero(self.s, self.view.unstopped(difference), box) is True
+        if self._free_of_policy(plain) or self._flat(difference):
+            return is_zero(self.s, self.view.unstopped(difference), box)
         return None
 
     def _flat(self, difference: Node) -> bool:
@@ -139,12 +157,17 @@ class Prover:
 
     def _representative(self, node: Node) -> Node:
         for other in self.known:
-            if (other.op, other.data, other.slot, other.batch) == (node.op, node.data, node.slot, node.batch) and (
-                other is node or is_zero(self.s, self._symbols(self.s.call("sub", other.args[0], node.args[0])), self.view.box) is True
-            ):
+            if other is node or self._alike(other, node):
                 return other
         self.known.append(node)
         return node
+
+    def _alike(self, one: Node, other: Node) -> bool:
+        """Whether two are the same of what is proved to be the same."""
+        if any(getattr(one, word) != getattr(other, word) for word in ("op", "data", "slot", "batch")) or len(one.args) != len(other.args):
+            return False
+        gaps = (self._symbols(self.s.call("sub", a, b)) for a, b in zip(one.args, other.args, strict=True))
+        return all(is_zero(self.s, gap, self.view.box) is True for gap in gaps)
 
 
 def within(inner: Span, outer: Span) -> bool:

@@ -1,7 +1,7 @@
 """How two objectives are related: equal, scaled, shifted, renamed, one a special case of the other, or different.
 
 Candidates are found in floats (`substitution`), and said only if `proof` proves them for all data and all declared parameter
-values. `different` is said only if `exclusion` shows, in both directions, that no values of the parameters will do.
+values. `different` is said only if `exclusion` shows of each, at its defaults, that no values of the other's parameters will do.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from halo.analysis.scalar import is_number
 from halo.clock import SECONDS, answers
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
-from halo.relations.exclusion import Exclusion, Witness
+from halo.relations.differences.exclusion import Exclusion, Witness
 from halo.relations.proof import Proved, Prover
-from halo.relations.rewriting import NotPairs, Unreadable
+from halo.relations.rewriting import Incomparable, Unreadable
+from halo.relations.rows import Rows, ways
 from halo.relations.signature import MARK, Reading, Side, Signal, signal
 from halo.relations.substitution import Search
 
@@ -73,10 +74,8 @@ def relation(left: Side, right: Side) -> Relation:
         return _incomparable(left, right, readings)
     hypotheses = tuple(_hypotheses(left, right, readings))
     try:
-        mine = signal(left, readings[0])
-        other = signal(right, readings[1], mine.view, MARK)
-        return _decided(mine, other, hypotheses)
-    except NotPairs as problem:
+        return _decided(left, right, readings, hypotheses)
+    except Incomparable as problem:
         return _incomparable(left, right, str(problem))
     except (Unreadable, OutOfReach) as problem:
         return _undecided(left, right, str(problem), hypotheses)
@@ -129,23 +128,48 @@ def _hypotheses(left: Side, right: Side, readings: Sequence[Reading]) -> Iterato
         yield UNIFORM[reference]
 
 
-def _decided(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Relation:
+def _decided(left: Side, right: Side, readings: tuple[Reading, Reading], hypotheses: tuple[str, ...]) -> Relation:
+    """With the columns matched by name and then by what they are: a relation that is proved; else a difference by name."""
+    missed, differ = "", None
+    for rows in ways(left.columns, right.columns):
+        mine = signal(left, readings[0], rows)
+        other = signal(right, readings[1], rows, mine.view, MARK)
+        given = (*hypotheses, *rows.notes(left.name, right.name))
+        found, missing = _same(mine, other, rows, given)
+        if found:
+            return found
+        missed, differ = missed or missing, differ or (mine, other, given)
+    assert differ is not None, "the names themselves are a way"
+    return _different(*differ) or _undecided(left, right, missed or "no substitution was found, and none was excluded", differ[2])
+
+
+def _same(left: Signal, right: Signal, rows: Rows, hypotheses: tuple[str, ...]) -> tuple[Relation | None, str]:
+    """One as a special case of the other, of which every row must be the other's too; else why not."""
     forward, missed = special_case(left, right)
     backward, missed_too = special_case(right, left)
+    if (forward or backward) and not (forward and rows.forward) and not (backward and rows.backward):
+        raise Incomparable(f"their formulas agree, and {rows.difference(left.side.name, right.side.name)}")
+    forward, backward = forward if rows.forward else None, backward if rows.backward else None
     if forward and backward:
-        return _related(mutual_word(forward), left, right, left, right, forward, hypotheses)
+        word = mutual_word(forward)
+        if rows.names and word == "equal":
+            word = "renamed"
+        return _related(word, left, right, left, right, forward, hypotheses), ""
     if forward:
-        return _related("special-case", left, right, left, right, forward, hypotheses)
+        return _related("special-case", left, right, left, right, forward, hypotheses), ""
     if backward:
-        return _related("special-case", left, right, right, left, backward, hypotheses)
+        return _related("special-case", left, right, right, left, backward, hypotheses), ""
+    return None, "; ".join(dict.fromkeys(filter(None, (missed, missed_too))))
+
+
+def _different(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Relation | None:
     witness = _apart(left, right)
-    if witness:
-        names = left.side.name, right.side.name
-        said = f"no parameters make {names[0]} and {names[1]} the same"
-        reason, numbers = _filled(witness, *names)
-        return Relation(*names, "different", said, hypotheses=hypotheses, reason=reason, witness=numbers)
-    reason = "; ".join(dict.fromkeys(filter(None, (missed, missed_too)))) or "no substitution was found, and none was excluded"
-    return _undecided(left.side, right.side, reason, hypotheses)
+    if witness is None:
+        return None
+    names = left.side.name, right.side.name
+    said = f"neither of {names[0]} and {names[1]} is a special case of the other"
+    reason, numbers = _filled(witness, *names)
+    return Relation(*names, "different", said, hypotheses=hypotheses, reason=reason, witness=numbers)
 
 
 def special_case(left: Signal, right: Signal) -> tuple[Proved | None, str]:

@@ -15,6 +15,7 @@ from halo.errors import HaloError
 from halo.objective.loading import load
 from halo.relations.relation import mutual_word, sentence, special_case
 from halo.relations.rewriting import Unreadable
+from halo.relations.rows import Rows, ways
 from halo.relations.signature import MARK, Side, signal
 
 
@@ -55,13 +56,21 @@ def relatives(compiled: CompiledObjective, known: Known) -> tuple[Relative, ...]
 
 def _relative(side: Side, other: Side) -> Relative | None:
     try:
-        mine = signal(side, "own")
-        general = signal(other, "own", mine.view, MARK)
-        proved, _ = special_case(mine, general)
-        if proved is None:
-            return None
-        back, _ = special_case(general, mine)
+        return next(filter(None, (_by(rows, side, other) for rows in ways(side.columns, other.columns))), None)
     except (Unreadable, OutOfReach):
         return None
-    word = mutual_word(proved) if back else "special-case"
-    return Relative(other.name, word, sentence("this", general, proved))
+
+
+def _by(rows: Rows, side: Side, other: Side) -> Relative | None:
+    if not rows.forward:
+        return None
+    mine = signal(side, "own", rows)
+    general = signal(other, "own", rows, mine.view, MARK)
+    proved, _ = special_case(mine, general)
+    if proved is None:
+        return None
+    word = "special-case"
+    if rows.backward and special_case(general, mine)[0]:
+        word = mutual_word(proved)
+    notes = rows.notes("this", other.name)
+    return Relative(other.name, word, ", ".join([sentence("this", general, proved), *notes]))

@@ -17,8 +17,8 @@ class Unreadable(Exception):
     """The loss has a form that cannot be taken apart here; the message says which."""
 
 
-class NotPairs(Unreadable):
-    """Labelled examples that are more than one by one."""
+class Incomparable(Unreadable):
+    """They take different examples; the message says which."""
 
 
 def masks_in(node: Node) -> str:
@@ -69,7 +69,7 @@ def attached(node: Node) -> list[Node]:
     def visit(current: Node) -> None:
         if current.op == "stop":
             return
-        if is_policy(current) or (current.op == "reduce" and any(map(is_policy, _outside_stop(current.args[0])))):
+        if is_policy(current) or (current.op == "reduce" and any(is_policy(n) for a in current.args for n in _outside_stop(a))):
             found[current] = None
         elif current.op == "apply":
             for argument in current.args:

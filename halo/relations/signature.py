@@ -8,21 +8,24 @@ sums over tokens of what is not linear in them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import reduce
 from typing import Literal
 
-from halo.analysis.ranges import NEGATIVE, POSITIVE, Span
+from halo.analysis.curvature import Calculus
+from halo.analysis.ranges import NEGATIVE, NONNEGATIVE, POSITIVE, Span
 from halo.analysis.scalar import is_number
-from halo.checks.scalars.inputs import MEMBERS, Where
+from halo.checks.scalars.inputs import ANYONE, MEMBERS, Where
 from halo.checks.scalars.view import View
-from halo.compiler.graph import Node, policy_slots, topological
+from halo.compiler.graph import Node, Statistic, policy_slots, topological
 from halo.compiler.graph_text import text
 from halo.compiler.pipeline import CompiledObjective
 from halo.objective.feedback import Feedback
-from halo.objective.schema import Interval
-from halo.relations.rewriting import NotPairs, Unreadable, masks_in, moved
+from halo.objective.schema import Column, Interval
+from halo.relations.rewriting import Incomparable, Unreadable, masks_in, moved, rewritten
+from halo.relations.rows import Rows
 
 Reading = Literal["own", "lists of two", "pairs"]
 """How examples are read: as declared; a list as its best and worst completion; labelled answers as the two of a pair."""
@@ -32,6 +35,8 @@ Key = tuple[tuple[Node, ...], tuple[str, ...]]
 REFERENCES = ("uniform-sequence", "uniform-token")
 MARK = "~"
 """What the parameters of the second objective carry, so that each has its own `beta`."""
+EARLIER = "earlier "
+"""What is before the slot of a quantity that a running statistic has seen."""
 PAIR = {"desirable": "chosen", "undesirable": "rejected", "best": "chosen", "worst": "rejected"}
 
 
@@ -54,14 +59,27 @@ class Side:
         """What an example is."""
         return self.compiled.declared.feedback
 
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The columns that it reads, by their names."""
+        return self.compiled.objective.declaration.columns
+
 
 @dataclass
 class SideView(View):
-    """A view whose parameters carry a mark, so that two objectives have each their own `beta`."""
+    """A view whose parameters carry a mark, so that two objectives have each their own `beta`.
+
+    spans  of each column of the objective what both sides take; `names`: what the other side calls it, where it differs
+
+    A running statistic is what it is of, how and from where it runs, whatever it is called; beside a batch of one example it is what
+    it is after one step on another one.
+    """
 
     mark: str = ""
     pins: Mapping[str, Fraction] = field(default_factory=dict)
     reference: str = ""
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def parameter(self, name: str) -> Node:
         """A number if it is pinned."""
@@ -72,7 +90,62 @@ class SideView(View):
         self.first[node] = [Fraction(str(declared.default))]
         return node
 
+    def _scalar(self, node: Node, where: Where) -> Node:
+        if node.op != "statistic":
+            return super()._scalar(node, where)
+        running = self.graph.statistics[node.data]
+        if self.alone:
+            return self._stopped(self._after_one(running, where))
+        return self._stopped(self._running(running))
+
+    def _stopped(self, node: Node) -> Node:
+        if node.op == "number":
+            return node
+        return self.s.make(op="stop", args=(node,))
+
+    def _decay(self, running: Statistic) -> Node:
+        """What it keeps of the past at each step; of everything seen that is no number, and 0 stands there."""
+        if isinstance(running.decay, str):
+            return self.parameter(running.decay)
+        return self.s.number(running.decay or 0)
+
+    def _after_one(self, running: Statistic, where: Where) -> Node:
+        """After one step, whose batch was one other example, before which nothing was seen; of one that it observes, if any is so."""
+        start = self.s.number(running.start)
+        spots = [replace(where, label=label) for label in self.graph.feedback.labels or ("",)]
+        seen = [spot for spot in spots if all(self._holds(mask, spot) for mask in running.observed.args[1:])]
+        if not seen:
+            return start
+        observed = self._earlier(self.scalar(running.observed, seen[0]))
+        if running.decay is None:
+            return observed
+        decay = self._decay(running)
+        past, now = self.s.call("mul", decay, start), self.s.call("mul", self.s.call("sub", self.s.number(1), decay), observed)
+        return self.s.call("add", past, now)
+
+    def _earlier(self, node: Node) -> Node:
+        """The quantities of another example than the one at hand."""
+        inputs = [n for n in topological([node]) if n.op == "input" and not n.slot.startswith(EARLIER)]
+        return rewritten(self, node, {n: self.declare(self.s.variable(n.data, f"{EARLIER}{n.slot}", n.axes), self.box[n]) for n in inputs})
+
+    def _running(self, running: Statistic) -> Node:
+        """Opaque: what it is of (by label), what it keeps, where it starts."""
+        value, *masks = running.observed.args
+        inner = [self._stopped(self.scalar(value, replace(ANYONE, label=label))) for label in self.graph.feedback.labels or ("",)]
+        span = NONNEGATIVE
+        if running.observed.data == "mean":
+            ranges = Calculus(self.box)
+            span = reduce(Span.joined, (ranges.span(self.unstopped(node)) for node in inner))
+        way = f"running {running.observed.data} of {'all' if running.decay is None else 'the last steps'}"
+        arguments = (*inner, self._decay(running), self.s.number(running.start))
+        node = self.s.make(op="reduce", args=arguments, data=way, slot=_population(masks), batch=True)
+        return self.declare(node, span.joined(Span.point(running.start)))
+
     def _input(self, node: Node, where: Where) -> Node:
+        if node.data in self.spans:
+            name = self.names.get(node.data, node.data)
+            token = tuple(axis for axis in node.axes if axis == "token")
+            return self.declare(self.s.variable(name, self._slot(node, where), token), self.spans[node.data])
         if node.data != "ref_logp" or not self.reference:
             return super()._input(node, where)
         if self.reference == "uniform-token":
@@ -83,10 +156,21 @@ class SideView(View):
         return self.s.call("div", constant, self.length(self._slot(node, where)))  # only its sum over tokens is meant
 
     def _over_batch(self, node: Node, where: Where) -> Node:
-        """Of a quantity over the batch it matters whose it is: its mask goes into the name."""
-        if self.alone or self.shifts or len(node.args) < 2:
+        """Of a quantity over the batch it matters whose it is: its mask goes into the name, and what it is for each label inside."""
+        if self.alone or self.shifts:
             return super()._over_batch(node, where)
-        return self._opaque(f"batch {node.data}", self.scalar(node.args[0], where), text(node.args[1], {}))
+        value, *masks = node.args
+        labels = self.graph.feedback.labels or ("",)
+        each = [self._opaque(f"batch {node.data}", self.scalar(value, replace(where, label=label)), _population(masks)) for label in labels]
+        if len(set(each)) == 1:
+            return each[0]
+        both = self.s.make(op="reduce", args=tuple(one.args[0] for one in each), data=each[0].data, slot=each[0].slot, batch=True)
+        return self.declare(both, reduce(Span.joined, (self.box[one] for one in each)))
+
+
+def _population(masks: Sequence[Node]) -> str:
+    """Which items something over the batch takes, as text."""
+    return "; ".join(text(mask, {}) for mask in masks)
 
 
 @dataclass
@@ -110,10 +194,13 @@ class Signal:
         return {name: self.view.parameter(name) for name in names}
 
 
-def signal(side: Side, reading: Reading, beside: View | None = None, mark: str = "") -> Signal:
-    """Reads one side, over the variables of `beside`. Raises Unreadable."""
-    columns = {name: Interval.parse(column.domain) for name, column in side.compiled.objective.declaration.columns.items()}
-    view = SideView(side.compiled.declared, columns, mark=mark, pins=side.pins, reference=side.reference)
+def signal(side: Side, reading: Reading, rows: Rows, beside: View | None = None, mark: str = "") -> Signal:
+    """Reads one side, over the variables of `beside`, with the columns of the left called as the left calls them. Raises Unreadable."""
+    names: Mapping[str, str] = rows.names
+    if beside is None:
+        names = {}
+    columns = {name: rows.domains[names.get(name, name)] for name in side.columns}
+    view = SideView(side.compiled.declared, mark=mark, pins=side.pins, reference=side.reference, spans=columns, names=names)
     if beside is not None:
         view.beside(beside)
     reader = _Reader(view, reading)
@@ -189,7 +276,7 @@ class _Reader:
     def _as_pair(self, key: Key, nodes: tuple[Node, ...]) -> tuple[Key, tuple[Node, ...]]:
         """Labelled examples two by two: the desirable one is chosen, the undesirable one rejected."""
         if any(n.op == "reduce" and n.batch for node in nodes for n in topological([node])):
-            raise NotPairs("what a batch of labelled examples shares does not split into pairs")
+            raise Incomparable("what a batch of labelled examples shares does not split into pairs")
         s, (counts, path) = self.view.s, key
         slots = [{"completion": PAIR[label]} for label in self.view.graph.feedback.labels]
         whole = s.call("add", *(self._renamed(node, names) for names, node in zip(slots, nodes, strict=True)))

@@ -21,7 +21,7 @@ from halo.checks.scalars.inputs import is_policy
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import kinked
-from halo.relations.closed_forms import affine_form, constant_form, monomial_form
+from halo.relations.closed_forms import recognised
 from halo.relations.fitting import fit
 from halo.relations.places import PLACES, places, sampled
 from halo.relations.rewriting import Unreadable, attached, one_token, stops
@@ -232,19 +232,11 @@ class Search:
         if formulas is not None:
             found += formulas
         else:
-            found += [self.recognised(column) for column in zip(*solved, strict=True)]
-        scale_formula = self.recognised(scales)
+            found += [recognised(self.s, self.given, self.rows, column) for column in zip(*solved, strict=True)]
+        scale_formula = recognised(self.s, self.given, self.rows, scales)
         if scale_formula is not None and all(f is not None for f in found):
             names = list(self.names[self.right.view.mark])
             yield Candidate({name: f for name, f in zip(names, found, strict=True) if f is not None}, scale_formula)
-
-    def recognised(self, values: Sequence[float]) -> Node | None:
-        """A number, a product of powers, or a sum of multiples of the left's parameters that has these values."""
-        for form in (constant_form, monomial_form, affine_form):
-            found = form(self.s, self.given, self.rows, values)
-            if found is not None:
-                return found
-        return None
 
 
 def short(view: View, losses: Sequence[Node]) -> tuple[Node, ...]:

@@ -25,14 +25,16 @@ gradients of their losses over a batch agree for all data and all declared param
 | `shifted` | the same gradients, another value |
 | `renamed` | each is the other after the substitution printed |
 | `special-case` | one is the other with the parameters printed, and not the other way round as far as halo sees |
-| `different` | no values of the parameters make them the same: the numbers printed show it |
+| `different` | neither is a special case of the other: at its defaults, no values of the other's parameters make them the same, and the numbers printed show it. (Families may still meet elsewhere, as two that both hold DPO do) |
 | `incomparable` | they take different examples |
 | `undecided` | neither was shown |
 
 How it is done. A loss over a batch is a sum of ratios, of a sum over examples over a sum of counts; two losses teach the same if the scalars over the same count do. The parameters of one are
 fitted in floats until its gradients are those of the other; the numbers are recognised as formulas; and the formulas are proved by algebra, with detached quantities as symbols of their own. What
 was only seen in floats is never said. A difference is said only where exact data exclude every choice of the parameters, in both directions: a gradient that has another sign, a ratio or a linear
-relation of gradients that the other objective cannot have. Data are free log-probabilities of whole completions; a point is never made up where sums over the vocabulary are read.
+relation of gradients that the other objective cannot have. Data are free log-probabilities of whole completions; sums over
+the vocabulary are numbers that a policy can have beside them. A kink's slope is a convention, and no gradient is taken at one. A column is its level, its domain and its default, and a running statistic what it is of, how it runs and
+where it starts: objectives that take other rows are related only as far as their rows are, and other names of columns are said.
 
 `@` fixes parameters, or reads a side under a reference that needs no model: `dpo@uniform-token`, `cdpo@epsilon=0,beta=1/10`. Under `uniform-sequence` every completion has the same log-probability,
 under `uniform-token` log ref = -length log V. Labelled and paired objectives are compared with each pair given as one desirable and one undesirable answer, where nothing is shared by the batch;

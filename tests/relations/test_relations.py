@@ -83,7 +83,9 @@ def gradients(one: Side, parameters: dict[str, float], seed: int) -> Tensor:
     random = torch.Generator().manual_seed(seed)
     mask = torch.arange(5) < torch.randint(1, 6, (8, 1), generator=random)
     logp, ref = (-3 * torch.rand(8, 5, generator=random, dtype=torch.float64) * mask for _ in range(2))
-    ref = {"uniform-token": -LOG_V * mask.double(), "uniform-sequence": SEQUENCE * mask.double() / mask.sum(1, keepdim=True)}.get(one.reference, ref)
+    ref = {"uniform-token": -LOG_V * mask.double(), "uniform-sequence": SEQUENCE * mask.double() / mask.sum(1, keepdim=True)}.get(
+        one.reference, ref
+    )
     logp.requires_grad_()
     chosen, rejected = (lambda x: x[:4]), (lambda x: x[4:])
     loss = halo.compile_objective(one.compiled.objective.values, parameters)
@@ -124,7 +126,11 @@ def _holds(one: Side, found: Relation, end: str) -> None:
         ref = -log_v * length if one.reference else float(sympy.Rational(at.get(f"{role}.log ref", "0")))
         mask = torch.ones(1, length, dtype=torch.bool)
         leaves[role] = whole
-        roles[role] = Completions(mask=mask, token_logps=whole.expand(1, length) / length, ref_token_logps=torch.full((1, length), ref / length, dtype=torch.float64))
+        roles[role] = Completions(
+            mask=mask,
+            token_logps=whole.expand(1, length) / length,
+            ref_token_logps=torch.full((1, length), ref / length, dtype=torch.float64),
+        )
     inputs = LossInputs(roles)
     if one.feedback.name == "ranked":
         width = max(c.mask.shape[1] for c in roles.values())

@@ -1,49 +1,28 @@
 """What z is made of: r(x, y) - E_Q[r(x, y')] - margin with r = l(y) log(pi / pi_ref), however the file spells it.
 
 Of a pair (or two completions of a list), z itself is taken apart, so that it does not matter which key holds what. In
-labelled feedback the reference point is an estimate over the batch, and reward and reference point are read as spelt.
+labelled feedback the reference point is an estimate over the batch: what z holds beside the completion's own reward.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from operator import ge, le
 
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import is_zero, shown
 from halo.analysis.points import points
 from halo.analysis.scalar import Scalars, inner_variables, topological_scalar, variables
 from halo.analysis.values import sure_value
-from halo.analysis.verdict import REFUTED, UNDECIDED, Outcome
-from halo.checks.scalars.inputs import Where, is_moved_word, is_policy
+from halo.analysis.verdict import UNDECIDED
+from halo.checks.human_aware.estimates import estimate
+from halo.checks.human_aware.forms import Construction, NotOfTheForm, Reading, refuted_if
+from halo.checks.human_aware.sums import bends, written_out
+from halo.checks.scalars.inputs import is_moved_word, is_policy
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node, Part
-from halo.objective.vocabulary import clamping
 
 POLICY = ("log π", "logp", "length")
 LOGS = ("log π", "log ref", "log old")
-
-
-def refuted_if(sure: bool) -> Outcome:
-    """Refuted where it is sure that the definition does not hold; else it only could not be shown to."""
-    return REFUTED if sure else UNDECIDED
-
-
-class NotOfTheForm(Exception):
-    """What leaves the definition; `outcome` is undecided where it only could not be shown to keep to it."""
-
-    def __init__(self, reason: str, outcome: Outcome = REFUTED, witness: dict[str, str] | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.outcome, self.witness = reason, outcome, witness or {}
-
-
-@dataclass
-class Construction:
-    """What was found on the way to a yes: notes on the liberties taken, steps of the proof, each part's constant margin."""
-
-    notes: list[str] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-    margins: list[Node] = field(default_factory=list)
-    value: str = ""
 
 
 def take_apart(subject: Subject, part: Part, found: Construction) -> None:
@@ -52,40 +31,60 @@ def take_apart(subject: Subject, part: Part, found: Construction) -> None:
     if "token" in z.axes:
         raise NotOfTheForm("the reward is one number for each token, not r(x, y)")
     if subject.feedback.compares:
-        _of_a_pair(subject, part, z, found)
+        found.readings.append(_of_a_pair(subject, part, z, found))
     else:
-        _as_spelt(subject, part, found)
+        found.readings.append(_of_one(subject, part, z, found))
+
+
+def scale(subject: Subject, first: Reading, other: Reading) -> Node:
+    """By what the other part's l is larger, a number that v may absorb. Raises NotOfTheForm where they are two rewards."""
+    view, s = subject.view, subject.view.s
+    factor = s.substitute(other.factor, {view.length(other.slot): view.length(first.slot)})
+    if first.used != other.used:
+        raise NotOfTheForm(f"{first.role} and {other.role} have different rewards: only one has a reference")
+    ratio = s.number(1)
+    if is_zero(s, s.call("sub", factor, first.factor), view.box) is not True:
+        ratio = s.call("div", factor, first.factor)
+    two = f"two normalizers: l = {shown(first.factor)} for {first.role}, {shown(factor)} for {other.role}"
+    fixed = s.substitute(ratio, {view.length(first.slot): s.number(1)})
+    _same(s, ratio, fixed, view.box, two)
+    if first.slot == other.slot and first.point != other.point:
+        raise NotOfTheForm(f"two reference points: of {first.point} for {first.role}, of {other.point} for {other.role}", UNDECIDED)
+    tilts = s.call("add", s.call("mul", fixed, first.tilt), other.tilt)
+    _same(s, tilts, s.number(0), view.box, f"{first.role} and {other.role} tilt pi_ref by different functions of y")
+    return fixed
 
 
 # -- a pair ----------------------------------------------------------------------------------------------------------------
 
 
-def _of_a_pair(subject: Subject, part: Part, z: Node, found: Construction) -> None:
+def _of_a_pair(subject: Subject, part: Part, z: Node, found: Construction) -> Reading:
     view, s = subject.view, subject.view.s
     _attached(subject, part, z, found)
-    z = view.unstopped(z)
+    z = written_out(view, view.unstopped(z))
     if any(v.data == "batch sort" for v in variables(z)):
         raise NotOfTheForm("z is sorted over the batch, so that its completions answer different prompts")
     if any(v.op == "reduce" for v in variables(z)):
         raise NotOfTheForm(f"z = {shown(z)} holds a reduction that is no expectation of a reward", UNDECIDED)
     _no_words(subject, z)
     slots = list(dict.fromkeys(v.slot for v in variables(z) if is_policy(v)))
-    own, other = _two(slots, part.role)
+    own, other = _two(slots, found.whose or part.role)
     factors = {slot: _constant_factor(subject, z, s.derivative(z, s.variable("log π", slot)), slot) for slot in slots}
     factor, mirrored = factors[own], s.call("neg", factors[other])
     renamed = s.substitute(factor, {view.length(own): view.length(other)})
     apart = f"the two completions have different rewards: l = {shown(factor)} for {own}, {shown(mirrored)} for {other}"
     _same(s, mirrored, renamed, view.box, apart)
-    _positive(subject, factor)
+    sign = _sign(subject, factor)
     used = any(s.variable("log ref", slot) in variables(z) for slot in slots)
     rest = z
-    for slot, sign, scale in ((own, "sub", factor), (other, "add", renamed)):
-        rest = s.call(sign, rest, s.call("mul", scale, _log_ratio(s, slot, used)))
-    _margin(subject, rest, own, other, found)
+    for slot, word, times in ((own, "sub", factor), (other, "add", renamed)):
+        rest = s.call(word, rest, s.call("mul", times, _log_ratio(s, slot, used)))
+    margin, tilt = _margin(subject, rest, own, other, found)
     ratio = "log(pi/pi_ref)" if used else "log pi"
-    found.steps.append(f"z = l(y) {ratio}(y) - the same of y' + margin, l = {shown(factor)} > 0")
+    found.steps.append(f"z = l(y) {ratio}(y) - the same of y' + margin, l = {shown(_sized(s, factor, sign))} > 0")
     if not used:
         _uniform(subject, factor, own, other, found)
+    return Reading(part.role, own, factor, sign, margin, used, other, tilt)
 
 
 def _two(slots: list[str], role: str) -> tuple[str, str]:
@@ -108,10 +107,10 @@ def _log_ratio(s: Scalars, slot: str, used: bool) -> Node:
     return s.call("sub", policy, s.variable("log ref", slot))
 
 
-def _no_words(subject: Subject, z: Node) -> None:
+def _no_words(subject: Subject, z: Node, slot: str | None = None) -> None:
     """A KL or an entropy of the policy is no constant margin, and no log-probability either."""
     s = subject.view.s
-    for word in filter(is_moved_word, variables(z)):
+    for word in (v for v in variables(z) if is_moved_word(v) and slot in (None, v.slot)):
         gone = is_zero(s, s.derivative(z, word), subject.view.box)
         if gone is not True:
             reason = f"z = {shown(z)} reads {shown(word)}, which depends on theta beside log(pi/pi_ref)"
@@ -144,24 +143,35 @@ def _constant_factor(subject: Subject, z: Node, factor: Node, slot: str) -> Node
     return factor
 
 
-def _positive(subject: Subject, factor: Node) -> None:
+def _sign(subject: Subject, factor: Node) -> int:
+    """The strict sign of the normalizer; v absorbs a negative one."""
     box = subject.view.box
-    if Calculus(box).span(factor).positive:
-        return
-    tried = (sure_value(factor, point) for point in points(box, variables(factor), first=subject.view.first))
-    outcome = refuted_if(any(x is not None and x <= 0 for x in tried))
-    raise NotOfTheForm(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value", outcome)
+    span = Calculus(box).span(factor)
+    if span.positive:
+        return 1
+    if span.negative:
+        return -1
+    tried = [sure_value(factor, point) for point in points(box, variables(factor), first=subject.view.first)]
+    low, high = (any(x is not None and compare(x, 0) for x in tried) for compare in (le, ge))
+    raise NotOfTheForm(f"the normalizer l = {shown(factor)} is not positive for every declared parameter value", refuted_if(low and high))
+
+
+def _sized(s: Scalars, factor: Node, sign: int) -> Node:
+    if sign > 0:
+        return factor
+    return s.call("neg", factor)
 
 
 def _same(s: Scalars, left: Node, right: Node, box: Box, reason: str) -> None:
-    """Raises unless the two are proved equal; refuted only where they surely differ."""
-    found = is_zero(s, s.call("sub", left, right), box)
+    """Raises unless the two are proved equal; refuted only where they surely differ: what is opaque is no free number."""
+    gap = s.call("sub", left, right)
+    found = is_zero(s, gap, box)
     if found is not True:
-        raise NotOfTheForm(reason, refuted_if(found is False))
+        raise NotOfTheForm(reason, refuted_if(found is False and not any(v.op == "reduce" for v in variables(gap))))
 
 
-def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construction) -> None:
-    """What is left of z is -(constant + g(y) - g(y')): the difference tilts pi_ref by a function of y."""
+def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construction) -> tuple[Node, Node]:
+    """What is left of z is -(constant + g(y) - g(y')): the constant, and the difference, which tilts pi_ref by a function of y."""
     s, rest = subject.view.s, _without_logs(subject, rest)
     inputs = [v for v in variables(rest) if v.op != "parameter"]
     if any(v.slot not in (own, other) for v in inputs):
@@ -182,7 +192,7 @@ def _margin(subject: Subject, rest: Node, own: str, other: str, found: Construct
         _same(s, gap, s.number(0), subject.view.box, f"the margin {shown(s.call('neg', rest))} is not of the form g(y) - g(y') + constant")
     if is_zero(s, s.call("sub", rest, constant), subject.view.box) is not True:
         found.notes.append("pi_ref is tilted by the margin, a difference g(y) - g(y')")
-    found.margins.append(s.call("neg", constant))
+    return s.call("neg", constant), s.call("sub", constant, rest)
 
 
 def _without_logs(subject: Subject, rest: Node) -> Node:
@@ -210,29 +220,35 @@ def _uniform(subject: Subject, factor: Node, slot: str, other: str, found: Const
 # -- labelled feedback -------------------------------------------------------------------------------------------------------
 
 
-def _as_spelt(subject: Subject, part: Part, found: Construction) -> None:
+def _of_one(subject: Subject, part: Part, z: Node, found: Construction) -> Reading:
+    """Of one completion z is r less what does not depend on it: E_Q[r], as an estimate, and a margin."""
     view, s = subject.view, subject.view.s
     assert part.reward is not None
-    assert part.normalizer is not None
     where = view.generic(part)
-    core, normalizer = (view.unstopped(view.scalar(n, where)) for n in (part.reward, part.normalizer))
     if _stops_policy(view.scalar(part.reward, where)):
         raise NotOfTheForm("the reward is detached")
-    slot = _slot(core)
+    if any(n.op == "stop" for n in topological_scalar(z)):
+        found.notes.append("the reference point is detached, which is ignored")
+    z = written_out(view, view.unstopped(z))
+    slot = _slot(view.scalar(part.reward, where))
     if slot is None:
-        raise NotOfTheForm(f"the reward {shown(core)} is not that of one completion", UNDECIDED)
+        raise NotOfTheForm(f"the reward {shown(view.scalar(part.reward, where))} is not that of one completion", UNDECIDED)
+    _no_sum_of_functions(subject, z, slot)
+    _no_words(subject, z, slot)
     policy, reference = s.variable("log π", slot), s.variable("log ref", slot)
-    reward = s.call("mul", normalizer, core)
-    factor = _linear_factor(subject, reward, policy, reference)
-    _affine(subject, reward, factor, policy, reference, found)
-    other = _expected(subject, part, where, reward, slot, found)
-    if part.margin is not None:
-        margin = view.scalar(part.margin, where)
-        if any(v.op != "parameter" for v in variables(margin)):
-            raise NotOfTheForm(f"the margin {shown(margin)} is not the same for every example", UNDECIDED)
-        found.margins.append(margin)
-    if reference not in variables(reward):
+    if policy not in variables(z):
+        raise NotOfTheForm(f"theta does not reach the reward of {slot} in z")
+    factor = _constant_factor(subject, z, s.derivative(z, policy), slot)
+    sign = _sign(subject, factor)
+    used = reference in variables(z)
+    ratio = _log_ratio(s, slot, used)
+    reward = s.call("mul", factor, ratio)
+    rest = _free_of(subject, s.call("sub", z, reward), slot)
+    found.steps.append(f"r = l * ({shown(ratio)}) with l = {shown(_sized(s, factor, sign))} > 0")
+    other, margin = _expected(subject, s.call("neg", rest), reward, slot, found)
+    if not used:
         _uniform(subject, factor, slot, other, found)
+    return Reading(part.role, slot, factor, sign, margin, used, other, s.number(0))
 
 
 def _slot(node: Node) -> str | None:
@@ -242,59 +258,58 @@ def _slot(node: Node) -> str | None:
     return slots.pop()
 
 
-def _linear_factor(subject: Subject, reward: Node, policy: Node, reference: Node) -> Node:
-    """d r / d log pi, which must not depend on log pi itself, however the reward is spelt."""
-    s, factor = subject.view.s, subject.view.s.derivative(reward, policy)
-    if not any(v in (policy, reference) or v.op == "reduce" for v in variables(factor)):
-        return factor
-    bend = is_zero(s, s.derivative(factor, policy), subject.view.box)
-    if bend is not True or any(v.op == "reduce" for v in variables(factor)):
-        raise NotOfTheForm(f"the reward {shown(reward)} is not linear in log(pi/pi_ref)", refuted_if(bend is False))
-    return s.substitute(factor, {policy: s.number(-1), reference: s.number(-1)})
+def _no_sum_of_functions(subject: Subject, z: Node, slot: str) -> None:
+    """A reduction over the tokens of y that is left after sums were written out is no log-probability of y."""
+    for inner in variables(z):
+        own = inner.op == "reduce" and not inner.batch and any(v.slot == slot and is_policy(v) for v in inner_variables(inner))
+        if own:
+            sure = inner.data in ("total", "mean") and bends(subject.view, subject.view.unstopped(inner.args[0]))
+            raise NotOfTheForm(f"the reward holds {shown(inner)}, which is not linear in log(pi/pi_ref)", refuted_if(sure))
 
 
-def _affine(subject: Subject, reward: Node, factor: Node, policy: Node, reference: Node, found: Construction) -> None:
-    """r = l * (log pi - log ref) or l * log pi, with l > 0 a function of y alone."""
+def _free_of(subject: Subject, rest: Node, slot: str) -> Node:
+    """What is left of z, with the quantities of y at numbers if that provably changes nothing."""
     s, box = subject.view.s, subject.view.box
-    foreign = [shown(v) for v in variables(factor) if v.op != "parameter" and not (v.data == "length" and v.slot == policy.slot)]
-    if foreign:
-        raise NotOfTheForm(f"the normalizer depends on {', '.join(foreign)}, not on y alone")
-    _positive(subject, factor)
-    ratio = _log_ratio(s, policy.slot, used=reference in variables(reward))
-    _same(s, reward, s.call("mul", factor, ratio), box, f"the reward {shown(reward)} is not l(y) log(pi/pi_ref)")
-    found.steps.append(f"r = l * ({shown(ratio)}) with l = {shown(factor)} > 0")
+    own = [v for v in variables(rest) if v.slot == slot and v.op == "input"]
+    at = {v: s.number(points(box, [v], 1)[0][v]) for v in own}
+    for v, ratio in ((v, w) for v in own for w in own if (v.data, w.data) == ("log π", "log ref")):
+        at[ratio] = at[v]
+    fixed = s.substitute(rest, at)
+    same = is_zero(s, s.call("sub", rest, fixed), box)
+    if same is not True:
+        raise NotOfTheForm(
+            f"z is not l (log pi - log pi_ref) of {slot} less what is free of it: {shown(rest)} is left", refuted_if(same is False)
+        )
+    return fixed
 
 
-def _expected(subject: Subject, part: Part, where: Where, reward: Node, slot: str, found: Construction) -> str:
-    """The reference point is E_Q of the same reward; returns whose reward is inside the expectation."""
+def _expected(subject: Subject, point: Node, reward: Node, slot: str, found: Construction) -> tuple[str, Node]:
+    """The reference point is E_Q of the same reward plus a margin: whose reward is inside the expectation, and the margin."""
     view, s = subject.view, subject.view.s
-    if part.reference_point is None:
+    seen = estimate(s, point, found)
+    inner, averaged = seen.inner, False
+    if not any(v.op != "parameter" for v in inner_variables(inner)):
         raise NotOfTheForm("there is no reference point, and no Q makes E_Q[r] = 0 for every theta")
-    point = view.scalar(part.reference_point, where)
-    if any(n.op == "stop" for n in topological_scalar(point)):
-        found.notes.append("the reference point is detached, which is ignored")
-    point = view.unstopped(point)
-    point = _unclamped(point, found)
-    averaged = point.op == "reduce"
-    if point.op == "reduce" and point.data in ("batch mean", "mean"):
-        if point.data == "batch mean":
+    if not any(map(is_policy, inner_variables(inner))):
+        raise NotOfTheForm(f"the reference point {shown(point)} does not depend on theta, and E_Q[r] does for every Q")
+    if inner.op == "reduce" and inner.data in ("batch mean", "mean"):
+        averaged = True
+        if inner.data == "batch mean":
             found.notes.append("E_Q is estimated over the batch")
-        point = view.unstopped(point.args[0])
-    other = _slot(point)
+        inner = view.unstopped(inner.args[0])
+    other = _slot(inner)
     if other is None:
-        raise NotOfTheForm(f"the reference point {shown(point)} is not an expectation of the reward")
+        raise NotOfTheForm(f"the reference point {shown(point)} is not the expectation of one completion's reward", UNDECIDED)
     if other == slot and not averaged:
         raise NotOfTheForm("the reference point is the completion's own reward")
     renamed = {v: s.variable(v.data, other, v.axes) for v in variables(reward) if v.slot == slot}
-    _same(s, point, s.substitute(reward, renamed), view.box, f"the reference point {shown(point)} is not E_Q of the reward {shown(reward)}")
+    expected = s.substitute(reward, renamed)
+    _same(
+        s,
+        s.call("mul", seen.factor, inner),
+        expected,
+        view.box,
+        f"the reference point {shown(point)} is not E_Q of the reward {shown(reward)}",
+    )
     found.steps.append(f"E_Q[r] with Q on {other}")
-    return other
-
-
-def _unclamped(point: Node, found: Construction) -> Node:
-    if point.op == "apply" and clamping(point.data):
-        moving = [a for a in point.args if any(v.op == "input" for v in inner_variables(a))]
-        if len(moving) == 1:
-            found.notes.append("E_Q is clamped at a constant")
-            return _unclamped(moving[0], found)
-    return point
+    return other, seen.constant

@@ -112,6 +112,12 @@ class View(Reductions):
             moved = self._opaque("shifted batch sort", moved, "")
         return self.s.call("mul", normalizer, moved)
 
+    def same_reduction(self, reduction: Node, inner: Node) -> Node:
+        """The reduction, over tokens or the batch, of another quantity."""
+        if reduction.batch:
+            return self._opaque(reduction.data, inner, reduction.slot)
+        return self._over_tokens(reduction.data, inner, reduction.slot)
+
     # -- what the checks ask for -------------------------------------------------------------------------------------
 
     def value(self, part: Part) -> Node:

@@ -23,12 +23,16 @@ from halo.analysis.ranges import Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables, variables_of
 from halo.analysis.sign import sign_of
 from halo.analysis.values import Program, sure_value
+from halo.checks.scalars.cases import has_kinks, settled
 from halo.checks.scalars.inputs import is_log_probability, is_policy
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
+from halo.relations.differences.attainable import attainable, can_be_vouched_for
+from halo.relations.differences.conventions import Conventions, switches
+from halo.relations.differences.multiples import dependence, multiple
+from halo.relations.differences.probes import Place, Point, Probes
 from halo.relations.places import sampled
-from halo.relations.probes import Place, Point, Probes
 from halo.relations.signature import MARK, Signal
 from halo.relations.substitution import short
 
@@ -44,8 +48,6 @@ DEPENDENT = mpf(10) ** -20
 """What is left of three dependent gradients in 60 digits; what is larger by far excludes them."""
 LOG_SIZE = Fraction(10)
 """log V of a vocabulary of 22,000 tokens, where a reference is uniform."""
-SIMPLE = 16
-"""The largest denominator in a relation of three gradients."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Exclusion:
         view = self.left.view
         self.s, self.box = view.s, view.box
         both = self.losses or (short(view, self.left.alone), short(view, self.right.alone))
+        whole = [*self.left.alone, *self.right.alone]
+        self.one_token = any(v.op == "reduce" for v in variables_of(whole))
         read, mine = variables_of([*both[0], *both[1]]), set(self.left.free.values())
         parameters = sorted((v for v in read if v.op == "parameter"), key=lambda v: str(v.data))
         self.given = {v: view.first.get(v, [LOG_SIZE])[0] for v in parameters if v in mine or v.data == "log V"}
@@ -94,26 +98,32 @@ class Exclusion:
                 of_left, of_right = (self.s.substitute(view.unstopped(self.s.derivative(loss, v)), numbers) for loss in losses)
                 if not (is_number(of_left, 0) and is_number(of_right, 0)):
                     self.slopes.append((f"d loss/d {text(v, {})}{label}", of_left, of_right))
+        gaps = [self.s.substitute(gap, numbers) for losses in both for gap in switches(self.s, [view.unstopped(loss) for loss in losses])]
+        self.conventions = Conventions(self.s, self.box, gaps)
         self.defaults = {v: view.first[v][0] for v in self.wanted}
 
     def witness(self) -> Witness | None:
         """Data that excludes every choice of the right's parameters, or None.
 
-        Sums over the vocabulary are no free numbers beside log-probabilities: of them no data is made up.
+        Sums over the vocabulary are no free numbers beside log-probabilities: data with them is what a policy can have.
         """
-        if not all(map(is_log_probability, self.policy)):
+        words = not all(map(is_log_probability, self.policy))
+        if words and (self.one_token or not can_be_vouched_for(self.policy)):
             return None
-        self.places = list(self.probes.places())
+        self.places = [place for place in self.probes.places() if not words or attainable(place.point)]
         at = [self._there(place.point) for place in self.places]
         found: list[Slope] = []
         for i, here in enumerate(at):
+            if self.conventions.speak(here):
+                continue
             for name, mine, other in self.slopes:
                 value = sure_value(self.s.substitute(mine, here), {})
                 if value is not None and mp.isfinite(value):
-                    found.append(Slope(name, i, value, self.s.substitute(other, here)))
+                    found.append(Slope(name, i, value, self._at(other, here)))
         choices = self._floats(found)
         return (
             self._by_sign(found, choices)
+            or self._by_proportion(found, choices)
             or self._by_ratio(found, choices)
             or self._by_relation(found, choices)
             or self._by_algebra(found)
@@ -122,6 +132,13 @@ class Exclusion:
     def _there(self, point: Point) -> dict[Node, Node]:
         """The point as what is substituted."""
         return {v: self.s.number(x) for v, x in point.items()}
+
+    def _at(self, right: Node, here: Mapping[Node, Node]) -> Node:
+        """A gradient of the right at a place, with the kinks settled that no parameter switches there."""
+        there = self.s.substitute(right, here)
+        if has_kinks(there):
+            return settled(self.s, there, self.box, by_algebra=False)
+        return there
 
     def _floats(self, slopes: Sequence[Slope]) -> list[list[float]]:
         """The right's gradients at a few choices of its parameters: what these do not suggest is not tried."""
@@ -183,6 +200,23 @@ class Exclusion:
             return ""
         return f" for all {', '.join(map(_plain, self.wanted))}"
 
+    def _by_proportion(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
+        """Two gradients of the right of which one is the same multiple of the other whatever its parameters; the left's are not."""
+        tried = 0
+        for i, j in combinations(range(len(slopes)), 2):
+            weight = multiple([row[i] for row in choices], [row[j] for row in choices])
+            if weight is None or tried == MAX_ATTEMPTS:
+                continue
+            a, b = slopes[i], slopes[j]
+            factor = mpf(weight.numerator) / weight.denominator
+            if abs(a.left - factor * b.left) <= DIVISIBLE * (abs(a.left) + abs(b.left)):
+                continue
+            tried += 1
+            if is_zero(self.s, self.s.call("sub", a.right, self.s.call("mul", self.s.number(weight), b.right)), self.box) is True:
+                reason = f"of two gradients of {{right}} the first is {weight} times the second{self._whatever}; of {{left}} it is not"
+                return self._said(reason, [a, b])
+        return None
+
     # -- two gradients ---------------------------------------------------------------------------------------------------
 
     def _by_ratio(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
@@ -227,7 +261,7 @@ class Exclusion:
         near = [i for i, slope in enumerate(slopes) if self._is_near(slope)]
         rows = [row for row in choices if all(math.isfinite(row[i]) for i in near)]
         for i, j, k in combinations(near, 3):
-            weights = _dependence([row[i] for row in rows], [row[j] for row in rows], [row[k] for row in rows])
+            weights = dependence([row[i] for row in rows], [row[j] for row in rows], [row[k] for row in rows])
             if weights is None:
                 continue
             three = [slopes[i], slopes[j], slopes[k]]
@@ -301,20 +335,6 @@ def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""
     words = {word for word, row in FUNCTIONS.items() if "exp(" in row.definition} | {"exp", "pow", "max", "min", "where"}
     return len({n for node in nodes for n in topological_scalar(node) if n.op == "apply" and n.data in words})
-
-
-def _dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> tuple[Fraction, Fraction] | None:
-    """Simple numbers with a = x * b + y * c in every row, neither of them 0."""
-    bb, bc, cc = (math.fsum(p * q for p, q in zip(u, v, strict=True)) for u, v in ((b, b), (b, c), (c, c)))
-    ab, ac, aa = (math.fsum(p * q for p, q in zip(a, v, strict=True)) for v in (b, c, a))
-    det = bb * cc - bc * bc
-    if len(a) < 4 or not math.isfinite(det) or det <= 1e-9 * bb * cc:  # b and c all but parallel: x and y could be anything
-        return None
-    x, y = (Fraction(w).limit_denominator(SIMPLE) for w in ((ab * cc - ac * bc) / det, (ac * bb - ab * bc) / det))
-    rest = math.fsum((p - float(x) * q - float(y) * r) ** 2 for p, q, r in zip(a, b, c, strict=True))
-    if not x or not y or not rest <= 1e-18 * aa:  # squares: nine digits agree
-        return None
-    return x, y
 
 
 def strict_sign(s: Scalars, node: Node, box: Box, by_algebra: bool = True) -> int | None:

@@ -13,6 +13,7 @@ from typing import Literal
 from halo.analysis.curvature import Box
 from halo.analysis.points import walk
 from halo.analysis.ranges import REALS
+from halo.checks.scalars.inputs import SUM_OF, is_log_probability
 from halo.compiler.graph import Node
 from halo.relations.places import places, sampled
 
@@ -35,6 +36,11 @@ class Probes:
     data: Sequence[Node]
     policy: Sequence[Node]
 
+    @property
+    def words(self) -> bool:
+        """Whether sums over the vocabulary are among them, which need two tokens to be free of each other."""
+        return not all(map(is_log_probability, self.policy))
+
     def places(self) -> Iterator[Place]:
         """A few points; each with one quantity moved; and far ones. What is near and alike is looked at first."""
         base = [{v: self._coarse(v, x) for v, x in point.items()} for point in places(self.box, self.data, 3)]
@@ -49,13 +55,14 @@ class Probes:
             yield Place(point, "far")
 
     def _level(self, base: Point) -> Iterator[Point]:
-        """All completions alike, and one of them longer and less likely."""
+        """All completions alike, all less likely, and one of them longer and less likely."""
         alike: dict[str, Fraction] = {}
         for v, x in base.items():
             alike.setdefault(str(v.data), x)
-        alike["length"] = Fraction(1)
+        alike["length"] = Fraction(1 + self.words)
         level = {v: alike[str(v.data)] for v in base}
         yield level
+        yield _changed(level, self.policy, _lowered)
         for v in self.policy:
             lengths = [w for w in level if w.data == "length" and w.slot == v.slot]
             yield {**_changed(level, lengths, _doubled), v: level[v] - 1}
@@ -93,7 +100,9 @@ class Probes:
     def _coarse(self, v: Node, x: Fraction) -> Fraction:
         """A near number with a small denominator: a half, else an eighth; a length is a power of 2."""
         if v.data == "length":
-            return Fraction(2) ** (int(x) % 3)
+            return Fraction(2) ** max(int(x) % 3, int(self.words))
+        if str(v.data).startswith(f"{SUM_OF}kl"):  # far enough for policies that differ from the reference
+            return x.limit_denominator(2) + 6
         for denominator in (2, 8):
             near = Fraction(round(denominator * x), denominator)
             if near and near in self.box.get(v, REALS):

@@ -1,0 +1,1 @@
+"""Proofs that two objectives differ: exact numbers that no values of the parameters explain."""
