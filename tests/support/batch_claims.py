@@ -122,6 +122,9 @@ def of_two(loss: LossFunction, rng: random.Random) -> Case:
         (slot,) = loss.feedback.completions
         if case.batch.completions[slot].mask.shape[1] == 2:
             case.batch.ranks = torch.tensor([[1, 2]] * _size(case.batch))
+            score = case.batch.completions[slot].columns.get("score")
+            if score is not None and loss.feedback.has_scores:
+                score[:, 0] = score[:, 1] + torch.tensor([rng.choice([0.1, 1.0, 3.0]) for _ in score], dtype=score.dtype)
             return case
 
 
@@ -250,12 +253,12 @@ def _doubled(batch: LossInputs) -> LossInputs:
 
 
 def agreeing(c: Completions) -> dict[str, Any]:
-    """The reference is the policy: its log-probs, its entropy, and no divergence."""
+    """Reference and sampler are the policy: its log-probs, its entropy, and no divergence."""
     columns = dict(c.columns)
     columns |= {name: torch.zeros_like(x) for name, x in columns.items() if name in ("kl_ref_policy", "kl_policy_ref")}
     if "entropy" in columns and "ref_entropy" in columns:
         columns["ref_entropy"] = columns["entropy"]
-    return {"ref_token_logps": c.token_logps, "columns": columns}
+    return {"ref_token_logps": c.token_logps, "old_token_logps": c.token_logps, "columns": columns}
 
 
 def _size(batch: LossInputs) -> int:

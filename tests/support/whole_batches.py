@@ -46,6 +46,10 @@ def inputs(loss: LossFunction, rng: random.Random, shape: Shape, dtype: torch.dt
         marks["desirable"] = _labels(rng, shape.examples)
     if listed is not None:
         marks["ranks"] = torch.tensor([[rng.randint(1, 3) for _ in range(listed)] for _ in range(shape.examples)])
+    if feedback.has_scores:  # who has the higher score ranks above; those who are not there have none
+        (slot,) = feedback.completions
+        score = completions[slot].columns["score"].masked_fill(~completions[slot].mask.any(-1), -torch.inf)
+        marks["ranks"] = 1 + (score[:, None, :] > score[:, :, None]).sum(-1)
     examples = {name: torch.tensor([inside(declared[name], rng) for _ in range(shape.examples)], dtype=dtype) for name in needs.columns}
     return LossInputs(completions, columns=examples, vocab_size=VOCAB_SIZE, **marks)
 

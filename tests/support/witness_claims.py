@@ -15,6 +15,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import torch
+import value_claims
 from batch_claims import SEEN, Case, Claim, agreeing, longer, total_likelihood
 from mpmath import mp, mpf
 from reader import TooLarge
@@ -96,7 +97,8 @@ def domain(loss: LossFunction, rng: random.Random, witness: Witness, claim: Clai
         same = with_logps(case.batch, {slot: agreeing(c) for slot, c in case.batch.completions.items()})
         if not math.isfinite(case.value(same)):
             return ""
-    return f"{SEARCH}of {dict(witness)}"
+    with mp.workdps(DIGITS):
+        return "" if value_claims.domain(loss, rng, claim) else f"{SEARCH}of {dict(witness)}"
 
 
 def direction(loss: LossFunction, rng: random.Random, witness: Witness, claim: Claim) -> str | None:
