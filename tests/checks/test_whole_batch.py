@@ -10,8 +10,8 @@ from mpmath import mp
 
 import halo
 from halo.analysis.values import sure_value
-from halo.checks.scalars.outlines import outlines
-from halo.checks.scalars.whole_batch import WholeBatch
+from halo.checks.scalars.batch.outlines import outlines
+from halo.checks.scalars.batch.whole_batch import WholeBatch
 from halo.checks.subject import Subject
 from halo.compiler.exact import evaluate
 from halo.compiler.graph import Node

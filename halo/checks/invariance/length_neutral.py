@@ -12,9 +12,9 @@ from halo.analysis.scalar import variables
 from halo.analysis.values import sure_value
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
+from halo.checks.scalars.batch.inside import SIZES, batches, with_another_length, written
 from halo.checks.scalars.batch_form import counts_tokens, crossings, form_of
 from halo.checks.scalars.inputs import SUM_OF, SUMMED
-from halo.checks.scalars.inside import SIZES, batches, with_another_length, written
 from halo.checks.scalars.occurring import can_occur
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node

@@ -13,12 +13,12 @@ from halo.analysis.identity import is_zero, named, nonzero_point, number
 from halo.analysis.scalar import Scalars, variables
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
+from halo.checks.scalars.batch.inside import batches
+from halo.checks.scalars.batch.whole_batch import WholeBatch
 from halo.checks.scalars.batch_form import counts_tokens, is_a_sum
 from halo.checks.scalars.equal import depends_on_data
-from halo.checks.scalars.inside import batches
 from halo.checks.scalars.occurring import can_occur
 from halo.checks.scalars.view import View
-from halo.checks.scalars.whole_batch import WholeBatch
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node, topological
 from halo.objective.propositions import SYMMETRY

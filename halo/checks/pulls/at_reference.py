@@ -19,9 +19,9 @@ from halo.checks.check import Check
 from halo.checks.pulls.total import total_pull
 from halo.checks.pulls.ways import roles
 from halo.checks.results import Expectation
+from halo.checks.scalars.batch.inside import batches
 from halo.checks.scalars.batch_form import crossings, form_of, is_a_sum
 from halo.checks.scalars.equal import depends_on_data, where_equal
-from halo.checks.scalars.inside import batches
 from halo.checks.scalars.occurring import can_occur
 from halo.checks.scalars.view import View
 from halo.checks.subject import Subject

@@ -12,8 +12,8 @@ from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.points import at_kink, points
 from halo.analysis.scalar import variables
 from halo.analysis.values import sure_value, values
-from halo.checks.scalars.inside import batches
-from halo.checks.scalars.whole_batch import WholeBatch
+from halo.checks.scalars.batch.inside import batches
+from halo.checks.scalars.batch.whole_batch import WholeBatch
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 

@@ -18,13 +18,13 @@ from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.values import nowhere, values
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
+from halo.checks.scalars.batch.inside import SIZES
+from halo.checks.scalars.batch.outlines import outlines
+from halo.checks.scalars.batch.whole_batch import WholeBatch
 from halo.checks.scalars.infinite import NoValue, with_nobody
-from halo.checks.scalars.inside import SIZES
 from halo.checks.scalars.made_of import MadeOf
 from halo.checks.scalars.occurring import can_occur
-from halo.checks.scalars.outlines import outlines
 from halo.checks.scalars.view import View
-from halo.checks.scalars.whole_batch import WholeBatch
 from halo.checks.subject import Subject
 from halo.compiler.exact import evaluate
 from halo.compiler.graph import Node
@@ -48,7 +48,8 @@ def ask(subject: Subject) -> Iterator[Finding]:
         yield Finding(DOMAIN.name, PROVED, "defined for every declared parameter value and every reachable input")
         return
     part, scalar, bad = doubtful[0]
-    refuted = _at_a_point(subject.view, part, scalar, bad) or _in_a_batch(subject.view, part) or _beside_a_pole(subject.view, part, scalar, bad)
+    view = subject.view
+    refuted = _at_a_point(view, part, scalar, bad) or _in_a_batch(view, part) or _beside_a_pole(view, part, scalar, bad)
     yield refuted or Finding(DOMAIN.name, UNDECIDED, f"{shown(bad)} is not shown to have a value everywhere", scope=part)
 
 

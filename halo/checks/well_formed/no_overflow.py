@@ -14,7 +14,7 @@ from halo.analysis.scalar import COMPARE, topological_scalar, variables
 from halo.analysis.values import sure_value, values
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
-from halo.checks.scalars.inside import SIZES, batches
+from halo.checks.scalars.batch.inside import SIZES, batches
 from halo.checks.scalars.made_of import LARGEST, SMALLEST, MadeOf
 from halo.checks.scalars.occurring import can_occur
 from halo.checks.scalars.practical import LARGEST_SUM, Practical

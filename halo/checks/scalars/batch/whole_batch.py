@@ -15,9 +15,9 @@ from halo.analysis.identity import named
 from halo.analysis.ranges import POSITIVE, REALS, Span
 from halo.analysis.scalar import is_number
 from halo.analysis.values import sure_value
+from halo.checks.scalars.batch.outlines import Outline
 from halo.checks.scalars.infinite import EMPTY, FULL, NoValue, applied
 from halo.checks.scalars.inputs import ENTROPIES, INPUT_SPANS, SHARES, TIED, VOCABULARIES
-from halo.checks.scalars.outlines import Outline
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, topological
 from halo.compiler.indices import ExactBatch, Indices, Key, Row, row_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from halo.checks.scalars.batch.outlines import Outline, outlines
+from halo.checks.scalars.batch.whole_batch import WholeBatch
 from halo.checks.scalars.infinite import NoValue
-from halo.checks.scalars.outlines import Outline, outlines
 from halo.checks.scalars.view import View
-from halo.checks.scalars.whole_batch import WholeBatch
 
 SIZES = (1, 2)
 """Examples of a batch that is written out: what couples examples couples two."""

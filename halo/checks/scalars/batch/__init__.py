@@ -1,0 +1,1 @@
+"""Small whole batches, written out as scalars: what refutes there can occur."""
