@@ -48,7 +48,8 @@ def ask(subject: Subject) -> Iterator[Finding]:
         yield Finding(DOMAIN.name, PROVED, "defined for every declared parameter value and every reachable input")
         return
     part, scalar, bad = doubtful[0]
-    refuted = _at_a_point(subject.view, part, scalar, bad) or _in_a_batch(subject.view, part) or _beside_a_pole(subject.view, part, scalar, bad)
+    view = subject.view
+    refuted = _at_a_point(view, part, scalar, bad) or _in_a_batch(view, part) or _beside_a_pole(view, part, scalar, bad)
     yield refuted or Finding(DOMAIN.name, UNDECIDED, f"{shown(bad)} is not shown to have a value everywhere", scope=part)
 
 
