@@ -14,12 +14,12 @@ import sympy
 from mpmath import mpf
 
 from halo.analysis.defined import is_defined
+from halo.analysis.ends.extent import SIDES, Extent
 from halo.analysis.points import GRID
 from halo.analysis.scalar import variables
 from halo.analysis.sign import sign_in_cases, sign_of
 from halo.analysis.values import sure_value, surely_below
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Outcome
-from halo.checks.scalars.extent import SIDES, Extent
 
 DIGITS = 45
 """Of a limit that a value is held against: `surely_below` asks for 30."""

@@ -14,13 +14,13 @@ from sympy import Expr, Symbol
 from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.decide import Question
+from halo.analysis.ends.extent import SIDES, Extent
 from halo.analysis.kinks import jumps
 from halo.analysis.points import points
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import variables
 from halo.analysis.values import sure_value
 from halo.analysis.verdict import Verdict
-from halo.checks.scalars.extent import SIDES, Extent
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 

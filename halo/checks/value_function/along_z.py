@@ -9,12 +9,12 @@ import sympy
 
 from halo.analysis.decide import Question
 from halo.analysis.defined import is_defined
+from halo.analysis.ends.extent import Extent
 from halo.analysis.identity import named
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import variables
 from halo.analysis.verdict import REFUTED, UNDECIDED, Finding
 from halo.checks.check import Ask
-from halo.checks.scalars.extent import Extent
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 from halo.objective.propositions import Proposition

@@ -13,11 +13,11 @@ from sympy import Expr
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.decide import Question
 from halo.analysis.defined import is_defined
+from halo.analysis.ends.extent import SIDES, Extent
 from halo.analysis.ends.far import Tail
 from halo.analysis.kinks import jumps
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
-from halo.checks.scalars.extent import SIDES, Extent
 from halo.checks.subject import Subject
 from halo.checks.value_function.along_z import at_samples, each, extent_of, written
 from halo.compiler.graph import Node

@@ -13,13 +13,13 @@ from halo.analysis.algebra.factors import OutOfReach
 from halo.analysis.algebra.normal_form import Algebra
 from halo.analysis.curvature import Calculus
 from halo.analysis.defined import is_defined, is_defined_throughout
+from halo.analysis.ends.extent import SIDES, Extent
 from halo.analysis.ends.far import Tail
 from halo.analysis.kinks import switch, threshold
 from halo.analysis.ranges import REALS
 from halo.analysis.scalar import topological_scalar, variables
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
-from halo.checks.scalars.extent import SIDES, Extent
 from halo.checks.subject import Subject
 from halo.checks.value_function.along_z import at_samples, each, extent_of, written
 from halo.compiler.graph import Node

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from halo.analysis.ends.extent import SIDES, Extent
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
-from halo.checks.scalars.extent import SIDES, Extent
 from halo.checks.subject import Subject
 from halo.checks.value_function.along_z import at_samples, each, extent_of, written
 from halo.compiler.graph import Node
