@@ -116,7 +116,7 @@ class View(Reductions):
         """The reduction, over tokens or the batch, of another quantity."""
         if reduction.batch:
             return self._opaque(reduction.data, inner, reduction.slot)
-        return self._over_tokens(reduction.data, inner, reduction.slot)
+        return self.over_tokens(reduction.data, inner, reduction.slot)
 
     # -- what the checks ask for -------------------------------------------------------------------------------------
 
