@@ -19,7 +19,6 @@ from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import NONZERO, is_zero, number
 from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.points import walk
-from halo.analysis.ranges import Span
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables, variables_of
 from halo.analysis.sign import sign_of
 from halo.analysis.values import Program, sure_value
@@ -30,7 +29,8 @@ from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
 from halo.relations.differences.attainable import attainable, can_be_vouched_for
 from halo.relations.differences.conventions import Conventions, switches
-from halo.relations.differences.multiples import dependence, multiple
+from halo.relations.differences.multiples import around, dependence, gap_of, multiple
+from halo.relations.differences.pieces import Ratio, excluding
 from halo.relations.differences.probes import Place, Point, Probes
 from halo.relations.places import sampled
 from halo.relations.signature import MARK, Signal
@@ -126,6 +126,7 @@ class Exclusion:
             or self._by_proportion(found, choices)
             or self._by_ratio(found, choices)
             or self._by_relation(found, choices)
+            or self._by_pieces(found)
             or self._by_algebra(found)
         )  # fmt: skip
 
@@ -225,7 +226,7 @@ class Exclusion:
             if min(abs(slopes[i].left), abs(slopes[j].left)) <= DIVISIBLE:
                 continue
             ratio = float(slopes[i].left / slopes[j].left)
-            gaps = [_gap(row[i], ratio * row[j]) for row in choices if abs(row[i]) + abs(row[j]) > TINY] or [0.0]
+            gaps = [gap_of(row[i], ratio * row[j]) for row in choices if abs(row[i]) + abs(row[j]) > TINY] or [0.0]
             if all(g > APART for g in gaps) or all(g < -APART for g in gaps):
                 promising.append((self._strangeness(slopes[i], slopes[j]), -min(map(abs, gaps)), i, j))
         self.promising = [(slopes[i], slopes[j]) for _, _, i, j in sorted(promising)]
@@ -279,13 +280,26 @@ class Exclusion:
                 return self._said(reason, three)
         return None
 
+    def _by_pieces(self, slopes: Sequence[Slope]) -> Witness | None:
+        """Several ratios, of which each excludes a part of the parameters."""
+        near = [i for i, slope in enumerate(slopes) if self._is_near(slope) and abs(slope.left) > DIVISIBLE]
+        ratios = [
+            Ratio((i, j), slopes[i].right, slopes[j].right, around(slopes[i].left / slopes[j].left)) for i, j in combinations(near, 2)
+        ]
+        found = excluding(self.s, self.box, self.wanted, ratios)
+        if found is None:
+            return None
+        used = dict.fromkeys(k for ratio in found for k in ratio.pair)
+        reason = f"no values of {', '.join(map(_plain, self.wanted))} give {{right}} the ratios that these gradients have of {{left}}"
+        return self._said(reason, [slopes[k] for k in used])
+
     def _apart(self, a: Slope, b: Slope, by_algebra: bool) -> bool:
         """Whether right(a) - ratio * right(b) has one strict sign for every choice."""
         if a.right is b.right:
             return abs(a.left - b.left) > NONZERO * abs(a.left) and strict_sign(self.s, a.right, self.box, by_algebra) is not None
         ratio = self.s.variable("ratio")
         gap = self.s.call("sub", a.right, self.s.call("mul", ratio, b.right))
-        return strict_sign(self.s, gap, {**self.box, ratio: _around(a.left / b.left)}, by_algebra) is not None
+        return strict_sign(self.s, gap, {**self.box, ratio: around(a.left / b.left)}, by_algebra) is not None
 
     def _said(self, reason: str, slopes: Sequence[Slope]) -> Witness:
         numbers = {f"{{left}} {_plain(v)}": str(x) for v, x in self.given.items()}
@@ -311,24 +325,6 @@ def _labels(count: int) -> list[str]:
     if count == 1:
         return [""]
     return [" (desirable)", " (undesirable)"]
-
-
-def _gap(a: float, b: float) -> float:
-    """How far apart, of what both are together."""
-    size = abs(a) + abs(b)
-    if not 0 < size < math.inf:
-        return 0.0
-    return (a - b) / size
-
-
-def _around(value: mpf) -> Span:
-    """A range that surely holds a number that is right to 40 digits: short ends keep the algebra cheap, and 25 digits are plenty."""
-    sign, mantissa, exponent, _ = value._mpf_
-    exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
-    if sign:
-        exact = -exact
-    near, pad = exact.limit_denominator(10**30), (1 + abs(exact)) * Fraction(1, 10**25)
-    return Span(near - pad, near + pad)
 
 
 def _exponentials(*nodes: Node) -> int:

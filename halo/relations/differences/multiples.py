@@ -6,6 +6,10 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+from mpmath import mpf
+
+from halo.analysis.ranges import Span
+
 SIMPLE = 16
 """The largest denominator in a relation of three gradients."""
 
@@ -37,3 +41,21 @@ def dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> tu
     if not x or not y or not rest <= 1e-18 * aa:  # squares: nine digits agree
         return None
     return x, y
+
+
+def around(value: mpf) -> Span:
+    """A range that surely holds a number that is right to 40 digits: short ends keep the algebra cheap, and 25 digits are plenty."""
+    sign, mantissa, exponent, _ = value._mpf_
+    exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    if sign:
+        exact = -exact
+    near, pad = exact.limit_denominator(10**30), (1 + abs(exact)) * Fraction(1, 10**25)
+    return Span(near - pad, near + pad)
+
+
+def gap_of(a: float, b: float) -> float:
+    """How far apart, of what both are together."""
+    size = abs(a) + abs(b)
+    if not 0 < size < math.inf:
+        return 0.0
+    return (a - b) / size
