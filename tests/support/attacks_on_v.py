@@ -86,7 +86,7 @@ def fraction(text: str) -> mpf:
 
 
 def unbounded(rng: random.Random, file: File, found: Finding) -> None:
-    """Somewhere far out v is far up (or down): the words of this grammar grow at least linearly if they grow."""
+    """Somewhere far out v is far up (or down): the words of this grammar grow at least as a logarithm if they grow."""
     role = role_of(file, found)
     way = 1 if "above" in found.reason else -1
     heights = []
@@ -95,6 +95,8 @@ def unbounded(rng: random.Random, file: File, found: Finding) -> None:
         heights += [way * v(loss, role, mpf(side * 10**8)) for side in (-1, 1)]
     if "pole" in found.reason or any(isinstance(height, mpc) for height in heights):
         return  # it is unbounded at a number, beyond which v may have no value
+    if max(heights) <= 10**3:
+        heights += [way * v(loss, role, side * mpf(10) ** 1000) for side in (-1, 1)]
     assert max(heights) > 10**3, (way, heights)
 
 

@@ -25,8 +25,9 @@ SEEN = mpf(10) ** -12
 JUMP = mpf(10) ** 15
 """A difference quotient as large as this was taken across a jump, where v has no slope."""
 TRIES = 10
-SIZES = (1e-12, 1e-6, 1e-3, 1.0, 1e3, 1e6)
+SIZES = (1e-12, 1e-6, 1e-3, 1.0, 20.0, 1e3, 1e6)
 """Nats of a token, from what is all but sure to what no float32 sum can hold."""
+LINE = (-50, -3, -1, "-0.5", 0, "0.5", 1, 3, 50)
 AWAY = ("0", "1e-6", "0.01", "0.3", "1", "4", "30")
 
 
@@ -90,9 +91,13 @@ def places(
 
 
 def monotone(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
-    """v never falls, where z can be and anywhere else that v is defined."""
-    for place in places(loss, rng, claim.scope):
+    """v never falls: on the whole line, or where z can be if v is not defined on all of it."""
+    found = list(places(loss, rng, claim.scope))
+    low, high = min((place.z for place in found), default=0), max((place.z for place in found), default=0)
+    for place in found:
         points = sorted(place.z + side * mpf(d) for d in AWAY for side in (-1, 1))
+        if not all(place.on_line(mpf(z)) for z in LINE):
+            points = [z for z in points if low <= z <= high]
         values = [(z, v) for z in points if (v := _real(lambda z=z, place=place: place.v(z))) is not None]
         for (a, va), (b, vb) in pairwise(values):
             if va > vb + SEEN * (1 + abs(va)) and _pole(place, a, b) is None:  # on either side of a pole v is asked for itself
@@ -106,7 +111,7 @@ def concave_on_gains(loss: LossFunction, rng: random.Random, claim: Any) -> str 
         for d in map(mpf, ("0.01", "0.3", "2")):
             c = abs(place.z) + d * mpf("1.001")
             sides = [_real(lambda z=z, place=place: place.v(z)) for z in (c - d, c, c + d)]
-            if None not in sides:
+            if None not in sides and _pole(place, place.z, c + d) is None:
                 low, middle, high = sides
                 if middle < (low + high) / 2 - SEEN * (1 + abs(low) + abs(high)):  # type: ignore[operator]
                     return f"v bends up at {mp.nstr(c, 8)}, {place.named()}"

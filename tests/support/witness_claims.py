@@ -134,8 +134,9 @@ def at_reference(loss: LossFunction, rng: random.Random, witness: Witness, claim
                 case.batch.desirable[:] = claim.check.split(".")[1] == loss.feedback.labels[0]
             numbers = numbers or case.numbers
             case.numbers = numbers
-            values.append(case.value(with_logps(case.batch, {slot: agreeing(c) for slot, c in case.batch.completions.items()})))
-        if max(values) - min(values) > SEEN * (1 + abs(values[0])):
+            value = case.value(with_logps(case.batch, {slot: agreeing(c) for slot, c in case.batch.completions.items()}))
+            values += [value] * math.isfinite(value)
+        if values and max(values) - min(values) > SEEN * (1 + abs(values[0])):
             return ""
     return f"{SEARCH}of {dict(witness)}"
 

@@ -30,7 +30,7 @@ SAMPLES = 6
 
 @dataclass(frozen=True)
 class Extent:
-    """One v along its z. `arguments` are the z of the parts that use it, over the inputs."""
+    """One v along its z. `arguments` are the z of the parts that use it, over the inputs; `known` is what else is known of all of them."""
 
     s: Scalars
     value: Node
@@ -39,6 +39,7 @@ class Extent:
     inputs: Box
     first: Mapping[Node, list[Fraction]]
     fixed: Mapping[Node, Fraction]
+    known: Span = REALS
 
     @cached_property
     def span(self) -> Span:
@@ -47,7 +48,7 @@ class Extent:
         for argument in self.arguments:
             own = Calculus(self.inputs).span(argument)
             result = own if result is None else result.joined(own)
-        return result or REALS
+        return (result or REALS).within(self.known) or self.known
 
     @cached_property
     def box(self) -> Box:
@@ -152,7 +153,7 @@ class Extent:
         for point in points(self.inputs, own, SAMPLES, self.first):
             numbers = {v: self.s.number(x) for v, x in point.items()}
             arguments = tuple(self.s.substitute(argument, numbers) for argument in self.arguments)
-            yield Extent(self.s, self.s.substitute(self.value, numbers), self.z, arguments, self.inputs, self.first, point)
+            yield Extent(self.s, self.s.substitute(self.value, numbers), self.z, arguments, self.inputs, self.first, point, self.known)
 
     def place(self, side: int) -> str:
         """The end in words."""
@@ -169,13 +170,21 @@ class Extent:
 
 
 def _is_exact(node: Node) -> bool:
-    """Whether the range of a scalar is exactly that of its rules: continuous, and made of quantities that each stand in it once."""
-    uses: Counter[Node] = Counter()
+    """Whether the range of a scalar is exactly that of its rules: continuous, and made of quantities that each stand in it once.
 
-    def count(current: Node) -> bool:
+    A mean over tokens has the range of what it is of: all tokens may be alike. Nothing else of that completion may stand beside it.
+    """
+    uses: Counter[Node] = Counter()
+    inside: list[str] = []
+    beside: list[str] = []
+
+    def count(current: Node, slots: list[str]) -> bool:
+        if current.op == "reduce" and current.data == "mean" and current.slot:
+            return count(current.args[0], inside)
         if current.op in LEAVES:
             uses[current] += current.op != "number"
+            slots.append(current.slot)
             return current.op in ("number", "input")
-        return current.op == "apply" and current.data not in ("where", "sign") and all(map(count, current.args))
+        return current.op == "apply" and current.data not in ("where", "sign") and all(count(a, slots) for a in current.args)
 
-    return count(node) and max(uses.values(), default=0) <= 1
+    return count(node, beside) and max(uses.values(), default=0) <= 1 and not {slot for slot in inside if slot} & set(beside)

@@ -16,7 +16,7 @@ from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding, Outcome
 from halo.checks.check import Check
 from halo.checks.optimum.attained import Attained
 from halo.checks.optimum.curves import curves, has_curves
-from halo.checks.optimum.stationary import JUMPS, UNKNOWN, Descent, Root
+from halo.checks.optimum.stationary import BY_LENGTH, JUMPS, UNKNOWN, Descent, Root
 from halo.checks.subject import Subject
 from halo.objective.propositions import FINITE_OPTIMUM
 
@@ -36,6 +36,8 @@ def _of(descent: Descent) -> Finding:
     """In closed form where h can be any number; else, or where that is not found, by how the loss ends."""
     if descent.may_jump:
         return _finding(UNDECIDED, JUMPS)
+    if descent.has_ends_by_length:
+        return _finding(PROVED, f"{BY_LENGTH}, and the loss of a sure preference is least at a finite h* between")
     if descent.goes_everywhere:
         found = _in_closed_form(descent)
         if found.verdict != UNDECIDED:

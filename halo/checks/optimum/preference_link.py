@@ -16,7 +16,7 @@ from halo.analysis.ranges import Span
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding, Outcome
 from halo.checks.check import Check
 from halo.checks.optimum.curves import Curves, curves, has_curves, same_for_both
-from halo.checks.optimum.stationary import JUMPS, UNKNOWN, Descent, Root
+from halo.checks.optimum.stationary import BY_LENGTH, JUMPS, UNKNOWN, Descent, Root
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 from halo.objective.propositions import PREFERENCE_LINK
@@ -53,6 +53,8 @@ def _within(descent: Descent, said: Finding) -> Finding:
     span = descent.extent.span
     if span.bounded:
         return _finding(PROVED, f"the difference of scores h lies in {span}, and with it Psi(p)", str(span))
+    if descent.has_ends_by_length:
+        return _finding(PROVED, f"{BY_LENGTH}, and with it Psi(p)")
     if said.verdict == REFUTED and not descent.goes_everywhere:
         return _finding(UNDECIDED, f"h lies in {span}, and whether Psi(p) stays bounded there was not decided")
     return said

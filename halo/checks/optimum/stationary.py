@@ -21,6 +21,7 @@ from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import variables
 from halo.analysis.values import sure_value
 from halo.analysis.verdict import Verdict
+from halo.checks.optimum.given_answers import has_ends
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 
@@ -32,6 +33,7 @@ POINTS = 16
 """Parameter values at which a root is held against the slope. Algebra found it; this only keeps to its real branch."""
 
 UNKNOWN = "the stationary points were not found in closed form, or the loss is not convex"
+BY_LENGTH = "each token moves the difference of scores by so much at most: that of given answers has ends"
 JUMPS = "the loss may jump, and no gradient says which side of a jump is lower"
 
 
@@ -100,6 +102,11 @@ class Descent:
     def goes_everywhere(self) -> bool:
         """Whether h can be any number, whatever the values of the parameters."""
         return self.extent.span == REALS and all(map(self.extent.reached, SIDES))
+
+    @cached_property
+    def has_ends_by_length(self) -> bool:
+        """Whether h has ends for given answers, though not for all: each token moves it by so much at most."""
+        return has_ends(self.difference, self.box) and not self.extent.span.bounded
 
     @property
     def may_jump(self) -> bool:

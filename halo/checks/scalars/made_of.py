@@ -74,9 +74,8 @@ class MadeOf:
                 continue
             own = v.args[0]
             if not v.batch:
-                own = self.s.substitute(
-                    own, {w: self.s.variable(w.data, "completion", w.axes) for w in variables(own) if w.slot == "other"}
-                )
+                member = _member(node, v.slot)
+                own = self.s.substitute(own, {w: self.s.variable(w.data, member, w.axes) for w in variables(own) if w.slot == "other"})
             way = v.data.removeprefix("batch ")
             if way in ("largest", "logsumexp"):
                 name = LARGEST if way == "largest" else "own less logsumexp"
@@ -114,6 +113,14 @@ class MadeOf:
             if total in found and span is not None and span.sign() is not None:
                 swap[total] = self.s.call(way, token, self._gap("the other tokens", total))
         return swap
+
+
+def _member(node: Node, population: str) -> str:
+    """A completion that the scalar speaks of and that belongs to the population; every one of the list belongs to all."""
+    named = (v.slot for v in variables(node) if v.slot in ("best", "worst"))
+    if population != "all":
+        return "completion"
+    return next(named, "completion")
 
 
 def _bend(node: Node | None) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import sympy
 
+from halo.analysis.curvature import Calculus
 from halo.analysis.decide import Question
 from halo.analysis.defined import is_defined
 from halo.analysis.ends.extent import Extent
@@ -15,6 +16,7 @@ from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import variables
 from halo.analysis.verdict import REFUTED, UNDECIDED, Finding
 from halo.checks.check import Ask
+from halo.checks.scalars.made_of import MadeOf
 from halo.checks.subject import Subject
 from halo.compiler.graph import Node
 from halo.objective.propositions import Proposition
@@ -67,7 +69,18 @@ def extent_of(subject: Subject, value: Node, z: Node) -> Extent:
     view = subject.view
     using = [part for part in subject.terms if view.unstopped(view.value(part)) is value]
     arguments = tuple(dict.fromkeys(view.unstopped(view.argument(part)) for part in using))
-    return Extent(view.s, value, z, arguments, view.box, view.first, {})
+    return Extent(view.s, value, z, arguments, view.box, view.first, {}, made_of_span(subject, arguments))
+
+
+def made_of_span(subject: Subject, nodes: Sequence[Node]) -> Span:
+    """A range that holds all of these scalars, by what is known between their reductions and what these are made of."""
+    result: Span | None = None
+    for node in nodes:
+        own = REALS
+        for form, box in MadeOf(subject.view).rewritten(node):
+            own = own.within(Calculus(box).span(form)) or own
+        result = own if result is None else result.joined(own)
+    return result or REALS
 
 
 def at_samples(extent: Extent, of_extent: Callable[[Extent], Finding]) -> Finding:

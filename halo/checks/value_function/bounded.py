@@ -16,10 +16,11 @@ from halo.analysis.defined import is_defined
 from halo.analysis.ends.extent import SIDES, Extent
 from halo.analysis.ends.far import Tail
 from halo.analysis.kinks import jumps
+from halo.analysis.ranges import Span
 from halo.analysis.verdict import PROVED, REFUTED, UNDECIDED, Finding
 from halo.checks.check import Check
 from halo.checks.subject import Subject
-from halo.checks.value_function.along_z import at_samples, each, extent_of, written
+from halo.checks.value_function.along_z import at_samples, each, extent_of, made_of_span, written
 from halo.compiler.graph import Node
 from halo.objective.propositions import BOUNDED
 
@@ -31,7 +32,8 @@ def of_one(subject: Subject, scope: str, value: Node, z: Node) -> Finding:
     """v is bounded above where some part's sign is -1, since the loss falls as v rises; below where some part's is +1."""
     extent = extent_of(subject, value, z)
     sides = _sides(subject, value)
-    found = [at_samples(extent, partial(_of_side, scope, side)) for side in sides]
+    whole = made_of_span(subject, [subject.view.s.substitute(value, {z: argument}) for argument in extent.arguments])
+    found = [at_samples(extent, partial(_of_side, scope, side, whole)) for side in sides]
     if not found:
         return Finding(BOUNDED.name, PROVED, "v has no part in the loss: its weight is 0", None, scope)
     worst = min(found, key=lambda one: (REFUTED, UNDECIDED, PROVED).index(one.verdict))
@@ -71,9 +73,11 @@ def _takes_both_signs(subject: Subject, value: Node) -> bool:
     return True
 
 
-def _of_side(scope: str, side: int, extent: Extent) -> Finding:
+def _of_side(scope: str, side: int, whole: Span, extent: Extent) -> Finding:
+    """`whole` is a range of v over the inputs, where a reduction beside z is of the completion that z is of."""
     word, finding = WORDS[side], partial(Finding, BOUNDED.name, scope=scope)
     span = Calculus(extent.box).span(extent.value)
+    span = span.within(whole) or span
     if (span.high if side > 0 else span.low) not in (inf, -inf):
         return finding(PROVED, f"v is bounded {word}: it lies in {span}", str(span))
     tails = {end: extent.tail(extent.value, end) for end in SIDES}
