@@ -24,7 +24,7 @@ JUMP = mpf(10) ** 20
 
 def direction(rng: random.Random, file: File, found: Finding) -> None:
     role = found.check.split(".")[1]
-    for _ in range(10):
+    for _ in range(5):
         loss = Loss(file, parameters_of(rng, file), batch(rng, file, rng.choice([1, 1, 2, 3])))
         for i, example in enumerate(loss.batch):
             if file["feedback"] == "labelled" and role != "mismatched" and example["label"] != role:

@@ -29,7 +29,7 @@ from halo.objective.functions import FUNCTIONS
 
 SEEN = 1e-9
 """Relative to the largest number on the way; rounding is 1e-16 of it for each of some hundred steps."""
-TRIES = 12
+TRIES = 8
 SIZES = (1, 2, 2, 3, 5)
 
 

@@ -24,7 +24,8 @@ SEEN = mpf(10) ** -12
 """Relative; a difference quotient of this step is right to 20 digits or more where v is smooth."""
 JUMP = mpf(10) ** 15
 """A difference quotient as large as this was taken across a jump, where v has no slope."""
-TRIES = 10
+PIECES = 6
+TRIES = 8
 SIZES = (1e-12, 1e-6, 1e-3, 1.0, 20.0, 1e3, 1e6)
 """Nats of a token, from what is all but sure to what no float32 sum can hold."""
 LINE = (-50, -3, -1, "-0.5", 0, "0.5", 1, 3, 50)
@@ -111,9 +112,9 @@ def concave_on_gains(loss: LossFunction, rng: random.Random, claim: Any) -> str 
         for d in map(mpf, ("0.01", "0.3", "2")):
             c = abs(place.z) + d * mpf("1.001")
             sides = [_real(lambda z=z, place=place: place.v(z)) for z in (c - d, c, c + d)]
-            if None not in sides and _pole(place, place.z, c + d) is None:
+            if None not in sides:
                 low, middle, high = sides
-                if middle < (low + high) / 2 - SEEN * (1 + abs(low) + abs(high)):  # type: ignore[operator]
+                if middle < (low + high) / 2 - SEEN * (1 + abs(low) + abs(high)) and _pole(place, place.z, c + d) is None:  # type: ignore[operator]
                     return f"v bends up at {mp.nstr(c, 8)}, {place.named()}"
     return ""
 
@@ -200,7 +201,7 @@ def domain(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
     found = list(places(loss, rng, "v"))
     for place, other in pairwise(found):
         a, b = sorted((place.z, other.z))
-        zs = [a + (b - a) * k / 12 for k in range(13)]
+        zs = [a + (b - a) * k / PIECES for k in range(PIECES + 1)]
         for low, high in pairwise(zs):
             pole = _pole(place, low, high)
             if pole is not None:
