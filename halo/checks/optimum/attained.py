@@ -77,7 +77,7 @@ class Attained:
         if self._way is not None and -self._way in ends:
             end = ends[-self._way]
             return PROVED, f"the loss of a sure preference is least at h* = {end}, an end of the differences of scores", str(end)
-        return PROVED, "the loss of a sure preference does not fall towards an end of h: it is least at some h* between", None
+        return PROVED, "the loss of a sure preference does not fall towards an end of h: it is least at some h between", None
 
     def _is_least_at(self, side: int) -> bool:
         """Whether the loss falls without end there, or comes there as near as one likes to a number that it is always above."""

@@ -37,7 +37,7 @@ def _of(descent: Descent) -> Finding:
     if descent.may_jump:
         return _finding(UNDECIDED, JUMPS)
     if descent.has_ends_by_length:
-        return _finding(PROVED, f"{BY_LENGTH}, and the loss of a sure preference is least at a finite h* between")
+        return _finding(PROVED, f"{BY_LENGTH}, and the loss of a sure preference is least at one of them or between")
     if descent.goes_everywhere:
         found = _in_closed_form(descent)
         if found.verdict != UNDECIDED:
