@@ -23,7 +23,7 @@ from halo.examine.examiner import Examiner
 from halo.loss.function import LossFunction
 from halo.plugin.objectives import find_objective
 
-BY_TEXT = ("ordinary", "smooth", "parts", "by_label")
+BY_TEXT = ("ordinary", "parts")
 """Families of pairs and labels whose words the older attack knows, which moves one number of a text's value at a time."""
 FAILURES = (AssertionError, ArithmeticError, ValueError, SyntaxError, KeyError, TypeError, AttributeError, HaloError)
 

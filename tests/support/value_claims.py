@@ -182,7 +182,7 @@ def differences(loss: LossFunction, rng: random.Random) -> list[mpf] | None:
     reached = [mp.inf, -mp.inf]
     for size in SIZES:
         for _ in range(TRIES):
-            whole = read(loss, inputs(loss, rng, Shape(1), scale=size), {})
+            whole = read(loss, inputs(loss, rng, Shape(1, rng.choice([1, 5])), scale=size), {})  # one token alone takes what it is clipped to
             own, other = (
                 _real(lambda role=role, whole=whole: whole.at(whole.key("reward", role, ""), 0, role)) for role in ("chosen", "rejected")
             )

@@ -122,3 +122,15 @@ def test_the_functions_that_have_generators() -> None:
     assert algebra.log(p**3) == 3 * algebra.log(p)
     assert (algebra.relu(p), algebra.relu(q), algebra.relu(3 * p)) == (p, 0, 3 * p)
     assert algebra.relu(p + q) - algebra.relu(-p - q) == p + q
+
+
+def test_a_root_is_told_from_an_exponential_and_generators_are_forgotten() -> None:
+    s = Scalars()
+    z = s.variable("z")
+    algebra = Algebra({z: POSITIVE})
+    form = algebra.normal(s.formula("sqrt(1 + z) + exp(z)", z=z))
+    kinds = {algebra.is_root(algebra.by_symbol[symbol]) for symbol in form.free_symbols}
+    assert kinds == {True, False}
+    algebra.restart()
+    assert not algebra.by_symbol
+    assert not algebra.generators
