@@ -99,7 +99,7 @@ class Evaluator:
         if node.op == "input":
             return [self.number(self._input(node, batch, key)) for key in self.indices.keys(node)]
         if node.op == "mask":
-            return [self._mask(str(node.data), key) for key in self.indices.keys(node)]
+            return [self.shape.holds(str(node.data), key) for key in self.indices.keys(node)]
         if node.op in ("view", "stop"):
             return args[0]
         if node.op == "order":
@@ -151,15 +151,6 @@ class Evaluator:
         if "token" in node.axes:
             return value[key[-1]]
         return value
-
-    def _mask(self, name: str, key: Key) -> bool:
-        if name in ("mask", "present", "all"):  # indices exist only where this holds
-            return True
-        if name in ("desirable", "undesirable"):
-            return bool(self.shape.desirable[key[0]]) == (name == "desirable")
-        own, other = (self.shape.ranks[key[0]][k] for k in key[1:])
-        holds = {"pairs": own < other, "worse": own < other, "better": own > other, "suffix": own <= other, "others": key[1] != key[2]}
-        return holds[name]
 
     def applied(self, word: str, given: list[Any]) -> Any:
         """One element-wise function of numbers; nan where it is not defined."""

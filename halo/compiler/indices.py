@@ -51,6 +51,16 @@ class ExactBatch:
         """How many examples there are."""
         return len(next(iter(self.rows.values())))
 
+    def holds(self, mask: str, key: Key) -> bool:
+        """Whether a mask of the graph holds for a number: its label fits, or the ranks of its two completions."""
+        if mask in ("mask", "present", "all"):  # indices exist only where this holds
+            return True
+        if mask in ("desirable", "undesirable"):
+            return bool(self.desirable[key[0]]) == (mask == "desirable")
+        own, other = (self.ranks[key[0]][k] for k in key[1:])
+        found = {"pairs": own < other, "worse": own < other, "better": own > other, "suffix": own <= other, "others": key[1] != key[2]}
+        return found[mask]
+
 
 class Indices:
     """Of one batch, each found once: they depend on how many completions and tokens there are, not on their numbers."""

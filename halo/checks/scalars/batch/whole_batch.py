@@ -192,7 +192,7 @@ class WholeBatch:
             case "input":
                 return [self._input(node, key) for key in self.indices.keys(node)]
             case "mask":
-                return [self._mask(str(node.data), key) for key in self.indices.keys(node)]
+                return [self.batch.holds(str(node.data), key) for key in self.indices.keys(node)]
             case "view":
                 return args[0]
             case "stop":
@@ -229,15 +229,6 @@ class WholeBatch:
             value = value[key[-1]]
         found: Node = value
         return found
-
-    def _mask(self, name: str, key: Key) -> bool:
-        if name in ("mask", "present", "all"):  # indices exist only where this holds
-            return True
-        if name in ("desirable", "undesirable"):
-            return bool(self.batch.desirable[key[0]]) == (name == "desirable")
-        own, other = (self.batch.ranks[key[0]][k] for k in key[1:])
-        holds = {"pairs": own < other, "worse": own < other, "better": own > other, "suffix": own <= other, "others": key[1] != key[2]}
-        return holds[name]
 
     def _applied(self, word: str, given: list[Any]) -> Any:
         if word == "and":
