@@ -52,6 +52,8 @@ class Numbers(Protocol):
 
     def nothing(self, error: Exception) -> Any: ...
 
+    def either(self, condition: Any, yes: Any, no: Any) -> Any: ...
+
 
 class Program:
     """Scalars as one straight run of steps: read once, evaluated at many points."""
@@ -131,7 +133,7 @@ def _step(node: Node, numbers: Numbers) -> Callable[..., Any]:
         def choose(condition: Any, yes: Any, no: Any) -> Any:
             if lost(condition):
                 return condition
-            return yes if condition else no
+            return numbers.either(condition, yes, no)
 
         return choose
     function = numbers.function(node.data)

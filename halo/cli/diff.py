@@ -14,12 +14,13 @@ Decides how two objectives are related, by the gradients of the loss over a batc
   equal         the same loss and the same gradients             scaled        up to a positive factor
   shifted       the same gradients, another value                renamed       the same after a substitution that can be undone
   special-case  one is the other with the parameters printed     different     neither is a special case of the other: numbers
-  incomparable  they take different examples                     undecided     neither was shown; the reason
+  incomparable  they take different examples                     distinct      one is none of the other: numbers; the reverse is open
+  undecided     neither was shown; the reason
 A and B are names or files. NAME@SETTINGS fixes parameters or the reference of one side: dpo@uniform-token, cdpo@epsilon=0,beta=1/10.
   --reference uniform-sequence  log ref of every completion is the same constant
   --reference uniform-token     log ref = -length * log V
   --set                         fixes a parameter in whichever side has it
-Exit code: 0 if an answer was found (also different and incomparable); 1 if it is undecided; 2 for bad input.
+Exit code: 0 if an answer was found (also different, distinct and incomparable); 1 if it is undecided; 2 for bad input.
 """
 
 

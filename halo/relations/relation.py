@@ -1,7 +1,8 @@
 """How two objectives are related: equal, scaled, shifted, renamed, one a special case of the other, or different.
 
 Candidates are found in floats (`substitution`), and said only if `proof` proves them for all data and all declared parameter
-values. `different` is said only if `exclusion` shows of each, at its defaults, that no values of the other's parameters will do.
+values. `different` is said only if `exclusion` shows of each, at its defaults, that no values of the other's parameters will do; `distinct`, if
+it shows so of one.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from halo.clock import SECONDS, answers
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
 from halo.relations.differences.exclusion import Exclusion, Witness
+from halo.relations.differences.two_examples import on_two_examples
 from halo.relations.proof import Proved, Prover
 from halo.relations.rewriting import Incomparable, Unreadable
 from halo.relations.rows import Rows, ways
 from halo.relations.signature import MARK, Reading, Side, Signal, signal
 from halo.relations.substitution import Search
 
-Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "incomparable", "undecided"]
+Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "distinct", "incomparable", "undecided"]
 ON_PAIRS = "on lists of two completions, best as chosen and worst as rejected"
 AS_PAIRS = "with each pair given as one desirable and one undesirable answer"
 UNIFORM = {
@@ -163,13 +165,22 @@ def _same(left: Signal, right: Signal, rows: Rows, hypotheses: tuple[str, ...]) 
 
 
 def _different(left: Signal, right: Signal, hypotheses: tuple[str, ...]) -> Relation | None:
-    witness = _apart(left, right)
-    if witness is None:
-        return None
+    """Neither is a special case of the other, or one is not, and of the other nothing is known: a witness is told."""
     names = left.side.name, right.side.name
+    forward, backward = _excluded(left, right), _excluded(right, left)
+    word: Word = "different"
     said = f"neither of {names[0]} and {names[1]} is a special case of the other"
-    reason, numbers = _filled(witness, *names)
-    return Relation(*names, "different", said, hypotheses=hypotheses, reason=reason, witness=numbers)
+    if forward is None or backward is None:
+        word = "distinct"
+        special, general = names if forward else names[::-1]
+        said = f"{special} is no special case of {general}; whether {general} is one of {special} was not decided"
+    if forward:
+        reason, numbers = _filled(forward, *names)
+    elif backward:
+        reason, numbers = _filled(backward, *names[::-1])
+    else:
+        return None
+    return Relation(*names, word, said, hypotheses=hypotheses, reason=reason, witness=numbers)
 
 
 def special_case(left: Signal, right: Signal) -> tuple[Proved | None, str]:
@@ -187,12 +198,13 @@ def special_case(left: Signal, right: Signal) -> tuple[Proved | None, str]:
     return None, missed
 
 
-def _apart(left: Signal, right: Signal) -> Witness | None:
-    """A witness in both directions; the first is told."""
-    first = Exclusion(left, right).witness()
-    if first and Exclusion(right, left).witness():
-        return first
-    return None
+def _excluded(left: Signal, right: Signal) -> Witness | None:
+    """Why no values of the right's parameters make it the left: seen on one example, or else on two."""
+    found = Exclusion(left, right).witness()
+    if found is None:
+        two = on_two_examples(left, right)
+        found = Exclusion(left, right, two).witness() if two else None
+    return found
 
 
 def _filled(witness: Witness, left: str, right: str) -> tuple[str, dict[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial, reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +13,7 @@ from halo.checks.scalars.inputs import SUM_OF, SUMMED, is_policy
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, topological
 from halo.compiler.graph_text import text
+from halo.relations.places import sampled
 
 
 class Unreadable(Exception):
@@ -94,20 +97,62 @@ def stops(node: Node) -> list[Node]:
 
 def one_token(view: View, node: Node) -> Node:
     """The loss on completions of one token each, where every sum over tokens is its only summand. Raises Unreadable."""
+    return _written_out(view, node, [_only_token])
+
+
+def two_tokens(view: View, node: Node) -> Node:
+    """The loss on completions of two tokens, of which the first is known: the variables are of the second. Raises Unreadable.
+
+    The place of the first token is all that two completions share, so that the vocabulary's words of the second are free of each other.
+    """
+    return _written_out(view, node, [_first_token, _second_token])
+
+
+def _written_out(view: View, node: Node, tokens: Sequence[Callable[[View, Node], Node]]) -> Node:
+    s, count = view.s, view.s.number(len(tokens))
     inputs = [n for n in topological([node]) if n.op == "input"]
-    found = {n: _only_token(view, n) for n in inputs if "token" in n.axes or n.data in ("length", "positions")}
+    by_token = [{n: token(view, n) for n in inputs if "token" in n.axes} for token in tokens]
+    found = {n: count for n in inputs if n.data == "length"}
+    for n in inputs:
+        if "token" not in n.axes and (n.data in SUMMED.values() or str(n.data).startswith(SUM_OF)):
+            found[n] = reduce(partial(s.call, "add"), [token(view, n) for token in tokens])
     for inner in topological([node]):
         if inner.op == "reduce":
             if inner.batch or inner.data not in ("total", "mean"):
                 raise Unreadable(f"{inner.data} of a quantity that is not written out")
-            found[inner] = rewritten(view, inner.args[0], found)
-    return rewritten(view, node, found)
+            whole = reduce(partial(s.call, "add"), [rewritten(view, inner.args[0], {**found, **token}) for token in by_token])
+            found[inner] = s.call("div", whole, count) if inner.data == "mean" else whole
+    return rewritten(view, node, {**by_token[-1], **found})
 
 
 def _only_token(view: View, node: Node) -> Node:
-    if node.data in ("length", "position", "positions"):
+    """What is left of a quantity of a token, or of its sum."""
+    name = str(node.data)
+    if name in ("position", SUMMED["position"]):
         return view.s.number(1)
-    summed = view.s.variable(SUMMED.get(str(node.data), f"{SUM_OF}{node.data}"), node.slot)
+    summed = view.s.variable(SUMMED.get(name, name if name in SUMMED.values() or name.startswith(SUM_OF) else f"{SUM_OF}{name}"), node.slot)
     if summed in view.box:
         return summed
     return view.declare(summed, view.box[node])
+
+
+def _second_token(view: View, node: Node) -> Node:
+    if node.data in ("position", SUMMED["position"]):
+        return view.s.number(2)
+    return _only_token(view, node)
+
+
+def _first_token(view: View, node: Node) -> Node:
+    """What is known of the first token: its place is the same under policy and reference. A column has any number of its range."""
+    names = {summed: name for name, summed in SUMMED.items()}
+    name = names.get(str(node.data), str(node.data).removeprefix(SUM_OF))
+    if name in FIRST_TOKEN:
+        return view.s.number(FIRST_TOKEN[name])
+    return view.s.number(next(x for x in (Fraction(1), sampled(view.box[node], 1)) if x in view.box[node]))
+
+
+FIRST_TOKEN = {"logp": Fraction(-1), "ref_logp": Fraction(-1), "old_logp": Fraction(-1), "position": Fraction(1),
+               "entropy": Fraction(2), "ref_entropy": Fraction(2), "log_sum_sq_probs": Fraction(-129, 100),
+               "kl_ref_policy": Fraction(0), "kl_policy_ref": Fraction(0)}  # fmt: skip
+"""Of a place where two tokens have the share 1/e each, as both completions may begin with one of them. What is left, 0.264, is one token
+of a quarter of it and fifty equal ones."""

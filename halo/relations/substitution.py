@@ -92,7 +92,7 @@ class Search:
 
     def __post_init__(self) -> None:
         view, sides = self.left.view, (self.left, self.right)
-        losses = [short(view, side.alone) for side in sides]
+        losses = short(view, self.left.alone, self.right.alone)
         read = variables_of([*losses[0], *losses[1]])
         shared = {v for v in read if v.op == "parameter"}
         self.names = {side.view.mark: {n: p for n, p in side.free.items() if p in shared} for side in sides}
@@ -239,11 +239,11 @@ class Search:
             yield Candidate({name: f for name, f in zip(names, found, strict=True) if f is not None}, scale_formula)
 
 
-def short(view: View, losses: Sequence[Node]) -> tuple[Node, ...]:
-    """Losses in which a sum over tokens that is not linear stands, on completions of one token: then it is its only summand."""
-    if not any(v.op == "reduce" for loss in losses for v in variables(loss)):
-        return tuple(losses)
-    return tuple(one_token(view, loss) for loss in losses)
+def short(view: View, *sides: Sequence[Node]) -> list[tuple[Node, ...]]:
+    """Both losses; where one has a sum over tokens that is not linear, on completions of one token: then it is its only summand."""
+    if not any(v.op == "reduce" for losses in sides for loss in losses for v in variables(loss)):
+        return [tuple(losses) for losses in sides]
+    return [tuple(one_token(view, loss) for loss in losses) for losses in sides]
 
 
 def _plain(parameter: Node, side: Signal) -> str:

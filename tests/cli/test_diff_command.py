@@ -24,8 +24,10 @@ def test_settings_and_the_reference_of_both_sides(capsys: pytest.CaptureFixture[
 
 def test_undecided_is_exit_code_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused_command(capsys, "not-found", "diff", "ld_dpo", "dpo_topk_nothing")
-    assert main(["diff", "cdpo", "robust_dpo"]) == 1
-    assert capsys.readouterr().out.startswith("undecided: how cdpo and robust_dpo are related\n")
+    for name, value in (("one", "1 / (1 + z**2)"), ("two", "-log(1 + z**2)")):
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\nextends: dpo\nvalue: {value}\n")
+    assert main(["diff", str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml")]) == 1
+    assert capsys.readouterr().out.startswith("undecided: how one and two are related\n")
 
 
 REFUSED = {  # the code, the place

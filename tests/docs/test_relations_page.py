@@ -26,14 +26,16 @@ gradients of their losses over a batch agree for all data and all declared param
 | `renamed` | each is the other after the substitution printed |
 | `special-case` | one is the other with the parameters printed, and not the other way round as far as halo sees |
 | `different` | neither is a special case of the other: at its defaults, no values of the other's parameters make them the same, and the numbers printed show it. (Families may still meet elsewhere, as two that both hold DPO do) |
+| `distinct` | one is not a special case of the other, and the numbers printed show it; whether the other is one of it was not decided |
 | `incomparable` | they take different examples |
 | `undecided` | neither was shown |
 
 How it is done. A loss over a batch is a sum of ratios, of a sum over examples over a sum of counts; two losses teach the same if the scalars over the same count do. The parameters of one are
 fitted in floats until its gradients are those of the other; the numbers are recognised as formulas; and the formulas are proved by algebra, with detached quantities as symbols of their own. What
-was only seen in floats is never said. A difference is said only where exact data exclude every choice of the parameters, in both directions: a gradient that has another sign, a ratio or a linear
-relation of gradients that the other objective cannot have. Data are free log-probabilities of whole completions; sums over
-the vocabulary are numbers that a policy can have beside them. A kink's slope is a convention, and no gradient is taken at one. A column is its level, its domain and its default, and a running statistic what it is of, how it runs and
+was only seen in floats is never said. A difference is said only where exact data exclude every choice of the parameters: a gradient that has another sign, a linear relation of gradients that the
+other objective cannot have, or gradients that no box of its parameters explains, down to the ends of their ranges. Data are free log-probabilities of whole completions; sums over the vocabulary are
+numbers that a policy can have beside them. Where a loss adds up something of each token that is not linear, completions have one token, or two of which the first is given; where examples change each
+other's weight, two examples are looked at. A kink's slope is a convention, and no gradient is taken at one. A column is its level, its domain and its default, and a running statistic what it is of, how it runs and
 where it starts: objectives that take other rows are related only as far as their rows are, and other names of columns are said.
 
 `@` fixes parameters, or reads a side under a reference that needs no model: `dpo@uniform-token`, `cdpo@epsilon=0,beta=1/10`. Under `uniform-sequence` every completion has the same log-probability,

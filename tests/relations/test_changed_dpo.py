@@ -116,7 +116,19 @@ def test_values_that_agree_at_a_kink_too_are_equal(left: str, right: str) -> Non
 
 @pytest.mark.parametrize(("left", "right"), [("where(z > 0, 1 + z, z)", "where(z >= 0, 1 + z, z)"), ("z", "where(z > 0, z, 2 * z)")])
 def test_values_that_differ_somewhere_are_not_equal(left: str, right: str) -> None:
-    assert related({"value": left}, {"value": right}).word in ("different", "shifted", "undecided")
+    assert related({"value": left}, {"value": right}).word in ("different", "distinct", "shifted", "undecided")
+
+
+BOUNDED = ["tanh(z)", "sigmoid(z)", "atan(z)", "-exp(-z**2)", "exp(-exp(-z))", "clip(z, -2, 1)"]
+UNBOUNDED = ["z", "logsigmoid(z)", "-exp(-z)", "-relu(1 - z)", "-(z - 1)**2", "min(z, 1)"]
+
+
+@pytest.mark.parametrize("unbounded", UNBOUNDED)
+@pytest.mark.parametrize("bounded", BOUNDED)
+def test_a_bounded_value_is_told_apart_from_an_unbounded_one(bounded: str, unbounded: str) -> None:
+    found = related({"value": bounded}, {"value": unbounded})
+    assert found.word in ("different", "distinct")
+    assert found.witness
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------------

@@ -143,20 +143,34 @@ def detached(rng: random.Random, file: File, found: Finding) -> None:
 
 
 def halo(rng: random.Random, file: File, found: Finding) -> None:
-    """Along r - E_Q[r], with everything else fixed: monotone, concave on gains after the sign that makes it rise."""
-    labels = [None] if file["feedback"] == "paired" else ["desirable", "undesirable"]
+    """Along r - E_Q[r], with everything else fixed: monotone, concave on gains after the sign that makes it rise.
+
+    Of a pair y may be the chosen or the rejected completion, unless the rejected one is detached: one of them will do for all batches.
+    """
+    ways = [("completion", "mismatched")]
+    if file["feedback"] == "paired":
+        ways = [("chosen", "rejected")]
+        if "stop" not in str(file["reference_point"]):
+            ways.append(("rejected", "chosen"))
+    against = [_not_human_aware(rng, file, found, *way) for way in ways]
+    assert not all(against), ("neither +v nor -v is non-decreasing and concave on gains", against)
+
+
+def _not_human_aware(rng: random.Random, file: File, found: Finding, role: str, other: str) -> dict[mpf, mpf]:
+    """Values of v along the gains of a completion that are against it, or none."""
     for _ in range(3):
         parameters, shared = parameters_of(rng, file), batch(rng, file, 1)
-        for label in labels:
+        for label in [None] if role != "completion" else ["desirable", "undesirable"]:
             (example,) = copy.deepcopy(shared)
-            role, other = ("chosen", "rejected") if label is None else ("completion", "mismatched")
             if label:
                 example["label"] = label
             values = _along(rng, file, parameters, example, role, other)
             if "tilted by the margin" in found.reason:  # the gain is over the tilted reference: r - E_Q[r] - margin
                 margin = Loss(file, parameters, [example]).at(file["margin"], 0, role)
                 values = {t - margin: value for t, value in values.items()}
-            assert one_sign_and_concave(values), ("neither +v nor -v is non-decreasing and concave on gains", values)
+            if not one_sign_and_concave(values):
+                return values
+    return {}
 
 
 def _along(rng: random.Random, file: File, parameters: dict[str, mpf], example: dict[str, Any], role: str, other: str) -> dict[mpf, mpf]:
@@ -180,7 +194,9 @@ def _point(loss: Loss, other: str) -> mpf:
     point = loss.file["reference_point"]
     if point == "none" and "reward" in str(loss.file.get("margin")):  # written as a margin, it is the reference point
         point = loss.file["margin"]
-    return loss.reward(0, other) if point == "rejected" else loss.at(point, 0, "completion" if other == "mismatched" else "chosen")
+    if other != "mismatched" and "rejected" in str(point):  # the score of one of a pair is held against that of the other
+        return loss.reward(0, other)
+    return loss.at(point, 0, "completion" if other == "mismatched" else "chosen")
 
 
 def _reward_with(loss: Loss, role: str, logp: mpf) -> mpf:

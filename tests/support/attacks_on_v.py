@@ -16,6 +16,8 @@ from halo.analysis.verdict import Finding
 
 File = dict[str, Any]
 TINY = mpf(10) ** -45
+FLAT = 10**6
+"""Nats: what is said to be flat far out is so there, with margins of 30 and a temperature of 1/100."""
 
 
 def role_of(file: File, found: Finding) -> str:
@@ -69,6 +71,8 @@ def bounded(rng: random.Random, file: File, found: Finding) -> None:
     """v at the z of random batches keeps to the range that was found."""
     role = role_of(file, found)
     if found.value is None:  # it is shown by limits, and no range is told
+        if "inf" not in found.reason:  # z ends at numbers: nothing far out can occur
+            return
         heights = {n: [v(somewhere(rng, file, role), role, mpf(side * 10**n)) for side in (-1, 1)] for n in (4, 8)}
         way = 1 if "bounded above" in found.reason else -1
         assert all(way * far <= way * near + 10**3 for near, far in zip(heights[4], heights[8], strict=True)), heights
@@ -108,10 +112,17 @@ def saturates(rng: random.Random, file: File, found: Finding) -> None:
 
 
 def unsaturated(rng: random.Random, file: File, found: Finding) -> None:
+    """Far out, or where z ends, v is steep: with the parameters of the witness, which may hold z at a number."""
     role = role_of(file, found)
-    places = [*reached(rng, file, role), mpf(10**6), mpf(-(10**6))]
-    slopes = [v_slope(somewhere(rng, file, role), role, z) for z in places for _ in range(8)]
+    losses = [_told(somewhere(rng, file, role), found) for _ in range(8)]
+    slopes = [v_slope(loss, role, z) for loss in losses for z in (loss.z(0, role), mpf(10**6), mpf(-(10**6)))]
     assert any(abs(s) > mpf("1e-3") for s in slopes), slopes
+
+
+def _told(loss: Loss, found: Finding) -> Loss:
+    """With what the witness says of the parameters."""
+    loss.parameters |= {name: fraction(x) for name, x in dict(found.witness).items() if name in loss.parameters}
+    return loss
 
 
 def lipschitz(rng: random.Random, file: File, found: Finding) -> None:
@@ -145,7 +156,8 @@ def steep(rng: random.Random, file: File, found: Finding) -> None:
 def optimum(rng: random.Random, file: File, found: Finding) -> None:
     """No difference of scores has a smaller loss than the one found; `p` mixes in the swapped pair."""
     for _ in range(6):
-        here = _preferred(rng, file)
+        flat = str(found.value).startswith("flat")
+        here = _preferred(rng, file, FLAT if flat else 300)
         if found.value is None:  # it is somewhere between: nothing far out is lower than all that is near
             near = [_mixed(here, mpf(h) / 2, mpf(1)) for h in range(-80, 81)]
             assert min(_mixed(here, mpf(side * 10**4), mpf(1)) for side in (-1, 1)) >= min(near) - SLACK, here.parameters
@@ -164,23 +176,25 @@ def endless(rng: random.Random, file: File, found: Finding) -> None:
     if found.value not in ("+oo", "-oo") or found.check != "finite_optimum":
         return
     for _ in range(4):
-        here = _preferred(rng, file)
-        here.parameters |= {name: fraction(x) for name, x in dict(found.witness).items() if name in here.parameters}
+        here = _told(_preferred(rng, file), found)
         values = {mpf(h): _mixed(here, mpf(h), mpf(1)) for h in (-20, -3, -1, 0, 1, 2, 8, 20)}
         assert rises(values, -1 if found.value == "+oo" else 1), (here.parameters, values)
 
 
-def _preferred(rng: random.Random, file: File) -> Loss:
+def _preferred(rng: random.Random, file: File, below: float = 300) -> Loss:
+    """A batch whose references lie so many nats a token below, so that a large difference of scores can occur."""
     loss = somewhere(rng, file, "chosen" if file["feedback"] == "paired" else "desirable")
     for part in loss.batch[0].values():
         if isinstance(part, dict):
-            part["ref"] = [x - 300 for x in part["ref"]]
+            part["ref"] = [x - below for x in part["ref"]]
     return loss
 
 
 def _difference(loss: Loss, said: str, p: mpf) -> mpf:
     text = re.sub(r"\bre\(", "(", said.removeprefix("h >= "))
-    return mpf(50) if text == "flat" else mpf(-50) if text == "flat towards -oo" else loss.at(text, 0, "chosen", {"p": p})
+    if text.startswith("flat"):
+        return mpf(-FLAT if text.endswith("-oo") else FLAT) / 2
+    return loss.at(text, 0, "chosen", {"p": p})
 
 
 def _mixed(loss: Loss, h: mpf, p: mpf) -> mpf:

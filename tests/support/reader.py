@@ -18,6 +18,7 @@ from mpmath import mp, mpf
 from halo.objective.formula import Call, Formula, Name, Number, numbers_and_names, parse
 
 DIGITS, STEP, SLACK, ZERO = 120, mpf(10) ** -40, mpf(10) ** -30, mpf(0)
+MORE = 20_000
 
 LABELS = ("desirable", "undesirable")
 LISTS = ("all", "others", "better", "worse", "suffix")
@@ -396,9 +397,13 @@ def _reduced(way: str, values: list[Any]) -> Any:
 
 def slope(loss: Loss, i: int, role: str, t: int, frozen: Loss | None = None) -> mpf:
     """d loss / d logp of one token, by a central difference; what is stopped stays as it was, or as in another batch."""
-    ends = []
-    for side in (-1, 1):
+
+    def total(step: mpf) -> mpf:
         moved = copy.deepcopy(loss.batch)
-        moved[i][role]["logp"][t] += side * STEP
-        ends.append(Loss(loss.file, loss.parameters, moved, frozen=frozen or loss, statistics=loss.statistics).total())
-    return (ends[1] - ends[0]) / (2 * STEP)
+        moved[i][role]["logp"][t] += step
+        return Loss(loss.file, loss.parameters, moved, frozen=frozen or loss, statistics=loss.statistics).total()
+
+    size = abs(total(ZERO))
+    more = int(mp.log10(size)) if 1 < size < mp.inf else 0  # an exponential of thousands leaves no digit of the rest
+    with mp.workdps(mp.dps + min(more, MORE)):
+        return (total(STEP) - total(-STEP)) / (2 * STEP)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from batch_claims import SEEN, Case, Claim, agreeing, total_likelihood
 from torch import Tensor
+from value_claims import without_value
 from whole_batches import Shape, with_logps
 
 from halo.loss.function import LossFunction
@@ -113,7 +114,8 @@ def _scored(c: Completions, slot: str, told: Told, whose: list[str], ranks: list
 
 
 def _domain(loss: LossFunction, witness: Mapping[str, str]) -> bool:
-    return not math.isfinite(batch_of(loss, part(witness)).value())
+    case = batch_of(loss, part(witness))
+    return not math.isfinite(case.value()) or without_value(loss, case.batch, case.numbers)
 
 
 def _direction(loss: LossFunction, witness: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 from mpmath import mp, mpf
@@ -76,10 +76,11 @@ def places(
     scope: str,
     sizes: tuple[float | None, ...] = (None,) * TRIES,
     numbers: Mapping[str, float] | None = None,
+    tokens: int = 5,
 ) -> Iterator[Place]:
     """The completions of random batches whose v a scope names; a batch for each of the sizes of its tokens. `numbers` of parameters are kept to."""
     for size in sizes:
-        batch: LossInputs = inputs(loss, rng, Shape(rng.choice([1, 2, 3])), scale=size)
+        batch: LossInputs = inputs(loss, rng, Shape(rng.choice([1, 2, 3]), tokens), scale=size)
         whole = read(loss, batch, {**parameters(loss, rng), **(numbers or {})})
         for name, term in zip(whole.file.get("terms") or ["main"], whole.terms(), strict=False):  # no terms at all: regularizers alone
             for role, i, site in term._sites(term.file.get("role")):
@@ -107,8 +108,11 @@ def monotone(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
 
 
 def concave_on_gains(loss: LossFunction, rng: random.Random, claim: Any) -> str | None:
-    """No value lies below a chord, for z > 0."""
-    for place in places(loss, rng, claim.scope):
+    """No value lies below a chord, for z > 0. Where no batch has such a z, nothing is asked."""
+    found = list(places(loss, rng, claim.scope))
+    if all(place.z <= 0 for place in found):
+        return ""
+    for place in found:
         for d in map(mpf, ("0.01", "0.3", "2")):
             c = abs(place.z) + d * mpf("1.001")
             sides = [_real(lambda z=z, place=place: place.v(z)) for z in (c - d, c, c + d)]
@@ -181,7 +185,7 @@ def differences(loss: LossFunction, rng: random.Random) -> list[mpf] | None:
         return None
     reached = [mp.inf, -mp.inf]
     for size in SIZES:
-        for _ in range(TRIES):
+        for _ in range(4 * TRIES):
             whole = read(loss, inputs(loss, rng, Shape(1, rng.choice([1, 5])), scale=size), {})  # one token alone takes what it is clipped to
             own, other = (
                 _real(lambda role=role, whole=whole: whole.at(whole.key("reward", role, ""), 0, role)) for role in ("chosen", "rejected")
@@ -228,11 +232,21 @@ def _pole(place: Place, low: mpf, high: mpf) -> mpf | None:
     return low if value is None or abs(value) > (1 + start) * mpf(10) ** 9 else None
 
 
+def without_value(loss: LossFunction, batch: LossInputs, numbers: Mapping[str, float]) -> bool:
+    """Whether some z of a batch is no number, which a bounded v would hide (`log(0)` in a margin)."""
+    whole = read(loss, batch, numbers)
+    for term in whole.terms():
+        for role, i, site in term._sites(term.file.get("role")):
+            if any(_real(lambda term=term, i=i, site=site, t=t: term.z(i, site, t)) is None for t in term._places_of_tokens(term._texts(role), i, site)):
+                return True
+    return False
+
+
 # -- refutations -----------------------------------------------------------------------------------------------------------
 
 MANY = 10
 """Batches of each size: most refutations are shown by one of the first."""
-STEEP, FAR = 12, 8
+STEEP, FAR, LONG = 12, 8, 400
 """What sizes from 1e-12 to 1e6 must show of a slope, and of a value, without bound: their logarithms are -27 and 14."""
 
 
@@ -252,14 +266,27 @@ def steep(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[s
 def far(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> str | None:
     """v is said to have no bound on the side that the loss falls towards: somewhere in a batch it is far out."""
     found = [mpf(0)]
-    for place in places(loss, rng, claim.scope, SIZES * MANY, numbers):
+    near = places(loss, rng, claim.scope, SIZES * MANY, numbers)
+    long = places(loss, rng, claim.scope, (20.0,) * TRIES, numbers, LONG)  # what is clipped by token grows with the tokens alone
+    for place in chain(near, long):
         value = _real(lambda place=place: place.v(place.z))
         if value is None or -place.pull() * value > FAR:
             return ""
         found.append(-place.pull() * value)
-    if domain(loss, rng, claim):
+    if domain(loss, rng, claim) or _beside_a_pole(loss, rng, claim, numbers):
         return ""
     return f"v goes no further than {mp.nstr(max(found), 6)} in batches of every size"
+
+
+def _beside_a_pole(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> bool:
+    """Whether the places `from` and `to` of a witness lie among the z of batches, and v is far out there."""
+    if not {"from", "to"} <= set(numbers):
+        return False
+    found = list(places(loss, rng, claim.scope, (0.3, 1.0, 3.0) * 40 * MANY, numbers))
+    ends = mpf(numbers["from"]), mpf(numbers["to"])
+    if not found or not min(place.z for place in found) <= min(ends) or not max(place.z for place in found) >= max(ends):
+        return False
+    return any(-found[0].pull() * (_real(lambda z=z: found[0].v(z)) or 0) > FAR for z in ends)
 
 
 def endless(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> str | None:

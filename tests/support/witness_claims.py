@@ -92,7 +92,7 @@ def domain(loss: LossFunction, rng: random.Random, witness: Witness, claim: Clai
     """Some batch has a loss that is no number."""
     for _ in range(TRIES):
         case = completed(loss, rng, known(witness), rng.choice([1, 1, 2, 3]))
-        if not math.isfinite(case.value()):
+        if not math.isfinite(case.value()) or value_claims.without_value(loss, case.batch, case.numbers):
             return ""
         same = with_logps(case.batch, {slot: agreeing(c) for slot, c in case.batch.completions.items()})
         if not math.isfinite(case.value(same)):
@@ -117,7 +117,7 @@ def direction(loss: LossFunction, rng: random.Random, witness: Witness, claim: C
             if slot not in slopes:
                 return None
             found = slopes[slot][case.batch.completions[slot].mask]
-            noise = SEEN * 1e-3 * (1 + abs(value))
+            noise = SEEN * 1e-3 * (1 + (abs(value) if math.isfinite(value) else 0))  # past the largest float some part may have a slope
             seen |= {1 for s in found if s > noise} | {-1 for s in found if s < -noise}
         if len(seen) == 2:
             return ""

@@ -33,6 +33,10 @@ class Digits:
         """What stands for a value that there is not."""
         return self.m.nan
 
+    def either(self, condition: bool, yes: Any, no: Any) -> Any:
+        """The branch that is taken."""
+        return yes if condition else no
+
     def function(self, word: str) -> Callable[..., Any]:
         """A function of the language. Where mpmath goes on in complex numbers, torch does not: there is no value."""
         exact, m = FUNCTIONS[word].exact, self.m

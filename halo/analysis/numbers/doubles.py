@@ -32,6 +32,10 @@ class Doubles:
         """What stands for a value that there is not."""
         return math.nan
 
+    def either(self, condition: bool, yes: Any, no: Any) -> Any:
+        """The branch that is taken."""
+        return yes if condition else no
+
     def function(self, word: str) -> Callable[..., Any]:
         """A function of the language on floats."""
         exact = FUNCTIONS[word].exact

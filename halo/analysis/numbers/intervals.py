@@ -50,6 +50,10 @@ class Enclosures:
         """What stands for a value that there is not."""
         return error
 
+    def either(self, condition: bool, yes: Any, no: Any) -> Any:
+        """The branch that is taken."""
+        return yes if condition else no
+
     def function(self, word: str) -> Callable[..., Any]:
         """A function of the language on enclosures. Raises Nothing or Unknown."""
         return lambda *arguments: self.applied(word, arguments)

@@ -19,8 +19,8 @@ from halo.compiler.graph import Node
 
 BATCHES, POINTS, TOKENS = 8, 24, 4
 """Small batches that are written out, points of each, and tokens whose slopes are looked at there."""
-SURELY = 1e-20
-"""As in `direction`: of a value known to 40 digits."""
+SURELY, CLEAR = 1e-20, 1e-9
+"""As in `direction`: of a value known to 40 digits. What autograd shows in float64 as well is told first."""
 
 Seen = dict[int, dict[str, str]]
 RANKS = {"best": 1, "worst": 2}
@@ -28,7 +28,7 @@ RANKS = {"best": 1, "worst": 2}
 
 def both_ways(subject: Subject, role: str, slot: str) -> dict[str, str]:
     """The witness of two slopes of opposite sign, or nothing."""
-    view, seen = subject.view, Seen()
+    view, seen, clear = subject.view, Seen(), Seen()
     label = role if role in subject.feedback.labels else ""
     lists_of = 2 if role in RANKS else None
     for batch in islice(batches(view, label=label, lists_of=lists_of), BATCHES):
@@ -36,10 +36,18 @@ def both_ways(subject: Subject, role: str, slot: str) -> dict[str, str]:
         tokens = list(islice(batch.tokens(own, label, RANKS.get(role, 0)), TOKENS))
         for sign, witness in _slopes(batch, tokens):
             seen.setdefault(sign, witness)
-            if len(seen) == 2:
-                up, down = ({f"{name} ({way})": x for name, x in seen[sign].items()} for way, sign in (("up", -1), ("down", 1)))
-                return up | down | {"slope up": seen[-1]["slope"], "slope down": seen[1]["slope"]}
+            if abs(float(witness["slope"])) > CLEAR:
+                clear.setdefault(sign, witness)
+            if len(clear) == 2:
+                return _told(clear)
+    if len(seen) == 2:
+        return _told({**seen, **clear})
     return {}
+
+
+def _told(seen: Seen) -> dict[str, str]:
+    up, down = ({f"{name} ({way})": x for name, x in seen[sign].items()} for way, sign in (("up", -1), ("down", 1)))
+    return up | down | {"slope up": seen[-1]["slope"], "slope down": seen[1]["slope"]}
 
 
 def _slopes(batch: WholeBatch, tokens: list[Node]) -> Iterator[tuple[int, dict[str, str]]]:

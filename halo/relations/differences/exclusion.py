@@ -19,20 +19,22 @@ from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import NONZERO, is_zero, number
 from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.points import walk
+from halo.analysis.ranges import REALS
 from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables, variables_of
 from halo.analysis.sign import sign_of
 from halo.analysis.values import Program, sure_value
 from halo.checks.scalars.cases import has_kinks, settled
-from halo.checks.scalars.inputs import is_log_probability, is_policy
-from halo.compiler.graph import Node
+from halo.checks.scalars.inputs import is_moved_word, is_policy
+from halo.compiler.graph import Node, topological
 from halo.compiler.graph_text import text
 from halo.objective.vocabulary import FUNCTIONS
 from halo.relations.differences.attainable import attainable, can_be_vouched_for
 from halo.relations.differences.conventions import Conventions, switches
-from halo.relations.differences.multiples import around, dependence, gap_of, multiple
-from halo.relations.differences.pieces import Ratio, excluding
+from halo.relations.differences.multiples import around, dependence, dependent, gap_of, multiple, unlike
+from halo.relations.differences.pieces import Cover
 from halo.relations.differences.probes import Place, Point, Probes
 from halo.relations.places import sampled
+from halo.relations.rewriting import two_tokens
 from halo.relations.signature import MARK, Signal
 from halo.relations.substitution import short
 
@@ -46,6 +48,9 @@ TINY, APART = 1e-200, 1e-7
 """Floats near the smallest have few digits; relative gaps below APART may be rounding in a gradient of a dozen operations."""
 DEPENDENT = mpf(10) ** -20
 """What is left of three dependent gradients in 60 digits; what is larger by far excludes them."""
+FEW = 24
+"""Ratios that are tried before boxes of parameters: one ratio is told more shortly than a cover."""
+SECOND = "2; the first has log π = log ref = -1, and the numbers are of the second"
 LOG_SIZE = Fraction(10)
 """log V of a vocabulary of 22,000 tokens, where a reference is uniform."""
 
@@ -79,9 +84,8 @@ class Exclusion:
     def __post_init__(self) -> None:
         view = self.left.view
         self.s, self.box = view.s, view.box
-        both = self.losses or (short(view, self.left.alone), short(view, self.right.alone))
-        whole = [*self.left.alone, *self.right.alone]
-        self.one_token = any(v.op == "reduce" for v in variables_of(whole))
+        self.tokens = ""
+        both = self.losses or self._short()
         read, mine = variables_of([*both[0], *both[1]]), set(self.left.free.values())
         parameters = sorted((v for v in read if v.op == "parameter"), key=lambda v: str(v.data))
         self.given = {v: view.first.get(v, [LOG_SIZE])[0] for v in parameters if v in mine or v.data == "log V"}
@@ -107,10 +111,9 @@ class Exclusion:
 
         Sums over the vocabulary are no free numbers beside log-probabilities: data with them is what a policy can have.
         """
-        words = not all(map(is_log_probability, self.policy))
-        if words and (self.one_token or not can_be_vouched_for(self.policy)):
+        if not can_be_vouched_for(self.policy):
             return None
-        self.places = [place for place in self.probes.places() if not words or attainable(place.point)]
+        self.places = [place for place in self.probes.places() if self._can_occur(place.point)]
         at = [self._there(place.point) for place in self.places]
         found: list[Slope] = []
         for i, here in enumerate(at):
@@ -121,14 +124,35 @@ class Exclusion:
                 if value is not None and mp.isfinite(value):
                     found.append(Slope(name, i, value, self._at(other, here)))
         choices = self._floats(found)
+        simple = self._by_sign(found, choices) or self._by_proportion(found, choices)
+        if simple:
+            return simple
+        sizes = [len(topological_scalar(slope.right)) for slope in found]
+        kept = unlike([float(slope.left) for slope in found], choices, sizes)  # a multiple of another says the same again
+        found, choices = [found[i] for i in kept], [[row[i] for i in kept] for row in choices]
         return (
-            self._by_sign(found, choices)
-            or self._by_proportion(found, choices)
-            or self._by_ratio(found, choices)
-            or self._by_relation(found, choices)
+            self._by_ratio(found, choices)
             or self._by_pieces(found)
-            or self._by_algebra(found)
+            or self._by_relation(found, choices)
+            or self._first_apart(self.promising[FEW:MAX_RATIOS], by_algebra=False)
+            or (self._by_algebra(found) if self.losses is None else None)
         )  # fmt: skip
+
+    def _can_occur(self, point: Point) -> bool:
+        return all(x in self.box.get(v, REALS) for v, x in point.items()) and attainable(point)
+
+    def _short(self) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+        """Both losses, where they have sums over tokens that are not linear on the fewest tokens that keep what is moved free."""
+        sides = self.left.alone, self.right.alone
+        whole = [node for side in sides for node in side]
+        if not any(v.op == "reduce" for v in variables_of(whole)):
+            return sides
+        self.tokens = "1"
+        if any(map(is_moved_word, topological(whole))):
+            self.tokens = SECOND
+            return tuple(tuple(two_tokens(self.left.view, node) for node in side) for side in sides)  # type: ignore[return-value]
+        left, right = short(self.left.view, *sides)
+        return left, right
 
     def _there(self, point: Point) -> dict[Node, Node]:
         """The point as what is substituted."""
@@ -230,7 +254,7 @@ class Exclusion:
             if all(g > APART for g in gaps) or all(g < -APART for g in gaps):
                 promising.append((self._strangeness(slopes[i], slopes[j]), -min(map(abs, gaps)), i, j))
         self.promising = [(slopes[i], slopes[j]) for _, _, i, j in sorted(promising)]
-        return self._first_apart(self.promising[:MAX_RATIOS], by_algebra=False)
+        return self._first_apart(self.promising[:FEW], by_algebra=False)
 
     def _by_algebra(self, slopes: Sequence[Slope]) -> Witness | None:
         """As `_by_ratio`, with what takes longer, where the exponentials are few and near."""
@@ -244,9 +268,11 @@ class Exclusion:
     def _first_apart(self, pairs: Sequence[tuple[Slope, Slope]], by_algebra: bool) -> Witness | None:
         for a, b in pairs:
             if self._apart(a, b, by_algebra):
-                reason = f"the ratio of two gradients is {number(a.left / b.left)} of {{left}}, and never that of {{right}}{self._whatever}"
-                return self._said(reason, [a, b])
+                return self._said(self._ratio_of(a, b), [a, b])
         return None
+
+    def _ratio_of(self, a: Slope, b: Slope) -> str:
+        return f"the ratio of two gradients is {number(a.left / b.left)} of {{left}}, and never that of {{right}}{self._whatever}"
 
     def _strangeness(self, a: Slope, b: Slope) -> int:
         """What is likely decided comes first: the same scalar, the same place, places that differ in little."""
@@ -261,7 +287,8 @@ class Exclusion:
         """Three gradients of the right that are linearly dependent with the same numbers whatever its parameters; the left's are not."""
         near = [i for i, slope in enumerate(slopes) if self._is_near(slope)]
         rows = [row for row in choices if all(math.isfinite(row[i]) for i in near)]
-        for i, j, k in combinations(near, 3):
+        for i, j, k in dependent([[row[i] for row in rows] for i in near]):
+            i, j, k = near[i], near[j], near[k]
             weights = dependence([row[i] for row in rows], [row[j] for row in rows], [row[k] for row in rows])
             if weights is None:
                 continue
@@ -281,17 +308,16 @@ class Exclusion:
         return None
 
     def _by_pieces(self, slopes: Sequence[Slope]) -> Witness | None:
-        """Several ratios, of which each excludes a part of the parameters."""
-        near = [i for i, slope in enumerate(slopes) if self._is_near(slope) and abs(slope.left) > DIVISIBLE]
-        ratios = [
-            Ratio((i, j), slopes[i].right, slopes[j].right, around(slopes[i].left / slopes[j].left)) for i, j in combinations(near, 2)
-        ]
-        found = excluding(self.s, self.box, self.wanted, ratios)
+        """Several gradients, of which each excludes a part of the parameters."""
+        slopes = [slope for slope in slopes if DIVISIBLE < abs(slope.left) < 1 / DIVISIBLE or self._vanishes(slope)]
+        found = Cover(self.s, self.box, self.wanted, [slope.left for slope in slopes], [slope.right for slope in slopes]).excluding()
         if found is None:
             return None
-        used = dict.fromkeys(k for ratio in found for k in ratio.pair)
-        reason = f"no values of {', '.join(map(_plain, self.wanted))} give {{right}} the ratios that these gradients have of {{left}}"
-        return self._said(reason, [slopes[k] for k in used])
+        used = [slopes[k] for k in found]
+        if len(used) == 2 and used[1].left:
+            return self._said(self._ratio_of(*used), used)
+        reason = f"no values of {', '.join(map(_plain, self.wanted))} give {{right}} gradients that are a multiple of these of {{left}}"
+        return self._said(reason, used)
 
     def _apart(self, a: Slope, b: Slope, by_algebra: bool) -> bool:
         """Whether right(a) - ratio * right(b) has one strict sign for every choice."""
@@ -302,7 +328,8 @@ class Exclusion:
         return strict_sign(self.s, gap, {**self.box, ratio: around(a.left / b.left)}, by_algebra) is not None
 
     def _said(self, reason: str, slopes: Sequence[Slope]) -> Witness:
-        numbers = {f"{{left}} {_plain(v)}": str(x) for v, x in self.given.items()}
+        numbers = {"tokens of a completion": self.tokens} if self.tokens else {}
+        numbers |= {f"{{left}} {_plain(v)}": str(x) for v, x in self.given.items()}
         numbers |= {f"{{right}} {_plain(v)}": str(x) for v, x in self.defaults.items()}
         used = list(dict.fromkeys(slope.point for slope in slopes))
         ends = {place: f" ({n})" for n, place in enumerate(used, 1)}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from mpmath import mpf
 
 from halo.analysis.ranges import Span
 
+SIX_DIGITS = 1e-12  # of a square
 SIMPLE = 16
 """The largest denominator in a relation of three gradients."""
 
@@ -27,6 +28,40 @@ def multiple(a: Sequence[float], b: Sequence[float]) -> Fraction | None:
     if not near or not rest <= 1e-9 * math.sqrt(bb):  # nine digits agree
         return None
     return near
+
+
+def unlike(left: Sequence[float], rows: Sequence[Sequence[float]], sizes: Sequence[int]) -> list[int]:
+    """Of gradients that are the same multiple of each other on the left and in every row, as far as nine digits tell, the smallest; by number."""
+    found: dict[tuple[float, ...], int] = {}
+    for i, x in enumerate(left):
+        column = [x, *(row[i] for row in rows)]
+        size = max(map(abs, column[1:]), default=0.0)
+        key = (float(i),)
+        if len(rows) >= 4 and 0 < size < math.inf:
+            scale = math.copysign(size, next(y for y in column[1:] if abs(y) == size))
+            key = tuple(float(f"{y / scale:.9g}") for y in column)
+        if key not in found or sizes[i] < sizes[found[key]]:
+            found[key] = i
+    return sorted(found.values())
+
+
+def dependent(columns: Sequence[Sequence[float]]) -> Iterator[tuple[int, int, int]]:
+    """Three columns of which the first is a sum of multiples of the others, as far as six digits tell; by number."""
+    import numpy as np  # a tenth of a second to load, and most pairs are told apart before
+
+    matrix = np.array(columns, dtype=float)
+    if matrix.ndim < 2 or matrix.shape[1] < 4:
+        return
+    sizes = np.sqrt((matrix**2).sum(axis=1))
+    used = np.flatnonzero((sizes > 0) & (sizes < math.inf))
+    g = (matrix[used] / sizes[used, None]) @ (matrix[used] / sizes[used, None]).T
+    for i in range(len(used)):
+        rest = used[i + 1 :]
+        bc, ab, ac = g[i + 1 :, i + 1 :], g[i, i + 1 :, None], g[None, i, i + 1 :]
+        with np.errstate(all="ignore"):
+            left_over = 1 - (ab**2 + ac**2 - 2 * ab * ac * bc) / (1 - bc**2)
+        for j, k in np.argwhere(np.triu(left_over < SIX_DIGITS, 1)):
+            yield int(used[i]), int(rest[j]), int(rest[k])
 
 
 def dependence(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> tuple[Fraction, Fraction] | None:

@@ -13,8 +13,9 @@ from typing import Literal
 from halo.analysis.curvature import Box
 from halo.analysis.points import walk
 from halo.analysis.ranges import REALS
-from halo.checks.scalars.inputs import SUM_OF, is_log_probability
+from halo.checks.scalars.inputs import SUM_OF
 from halo.compiler.graph import Node
+from halo.relations.differences.attainable import SHARE, is_word
 from halo.relations.places import places, sampled
 
 Point = Mapping[Node, Fraction]
@@ -39,7 +40,7 @@ class Probes:
     @property
     def words(self) -> bool:
         """Whether sums over the vocabulary are among them, which need two tokens to be free of each other."""
-        return not all(map(is_log_probability, self.policy))
+        return any(map(is_word, self.data))
 
     def places(self) -> Iterator[Place]:
         """A few points; each with one quantity moved; and far ones. What is near and alike is looked at first."""
@@ -88,7 +89,9 @@ class Probes:
             if v.data == "length":
                 yield {**base, v: base[v] * 2}
             else:
-                yield {**base, v: self._coarse(v, sampled(self.box.get(v, REALS), next(numbers)) - 2)}
+                x = sampled(self.box.get(v, REALS), next(numbers))
+                for moved in (self._coarse(v, x - 2), self._coarse(v, x)):
+                    yield {**base, v: moved}
 
     def _far(self, base: Sequence[Point]) -> Iterator[Point]:
         """Other points with one log-probability a good deal larger or smaller."""
@@ -101,6 +104,10 @@ class Probes:
         """A near number with a small denominator: a half, else an eighth; a length is a power of 2."""
         if v.data == "length":
             return Fraction(2) ** max(int(x) % 3, int(self.words))
+        if v.data == "vocab_size":
+            return Fraction(2) ** (10 + int(x) % 3)
+        if v.data == SHARE:  # little: most tokens are likely
+            return (x / 16).limit_denominator(64)
         if str(v.data).startswith(f"{SUM_OF}kl"):  # far enough for policies that differ from the reference
             return x.limit_denominator(2) + 6
         for denominator in (2, 8):
