@@ -1,8 +1,8 @@
 """How two objectives are related: equal, scaled, shifted, renamed, one a special case of the other, or different.
 
 Candidates are found in floats (`substitution`), and said only if `proof` proves them for all data and all declared parameter
-values. `different` is said only if `exclusion` shows of each, at its defaults, that no values of the other's parameters will do; `distinct`, if
-it shows so of one.
+values. `different` is said only if `exclusion` shows of each, at its defaults, that no values of the other's parameters will do;
+`distinct`, if it shows so of one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from halo.analysis.scalar import is_number
 from halo.clock import SECONDS, answers
 from halo.compiler.graph import Node
 from halo.compiler.graph_text import text
-from halo.relations.differences.exclusion import Exclusion, Witness
+from halo.relations.differences.evidence import Witness
+from halo.relations.differences.exclusion import Exclusion
 from halo.relations.differences.two_examples import on_two_examples
 from halo.relations.proof import Proved, Prover
 from halo.relations.rewriting import Incomparable, Unreadable
@@ -26,7 +27,9 @@ from halo.relations.rows import Rows, ways
 from halo.relations.signature import MARK, Reading, Side, Signal, signal
 from halo.relations.substitution import Search
 
-Word = Literal["equal", "scaled", "shifted", "renamed", "special-case", "different", "distinct", "incomparable", "undecided"]
+Word = Literal[
+    "equal", "scaled", "shifted", "renamed", "special-case", "different", "distinct", "incomparable", "undecided"
+]  # fmt: skip
 ON_PAIRS = "on lists of two completions, best as chosen and worst as rejected"
 AS_PAIRS = "with each pair given as one desirable and one undesirable answer"
 UNIFORM = {

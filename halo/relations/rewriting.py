@@ -8,12 +8,12 @@ from functools import partial, reduce
 from types import MappingProxyType
 from typing import Any
 
+from halo.analysis.ranges import Span
 from halo.analysis.scalar import topological_scalar
 from halo.checks.scalars.inputs import SUM_OF, SUMMED, is_policy
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, topological
 from halo.compiler.graph_text import text
-from halo.relations.places import sampled
 
 
 class Unreadable(Exception):
@@ -148,7 +148,16 @@ def _first_token(view: View, node: Node) -> Node:
     name = names.get(str(node.data), str(node.data).removeprefix(SUM_OF))
     if name in FIRST_TOKEN:
         return view.s.number(FIRST_TOKEN[name])
-    return view.s.number(next(x for x in (Fraction(1), sampled(view.box[node], 1)) if x in view.box[node]))
+    return view.s.number(_inside(view.box[node]))
+
+
+def _inside(span: Span) -> Fraction:
+    """A number of a range: 1, where that belongs to it."""
+    if Fraction(1) in span:
+        return Fraction(1)
+    if span.bounded:
+        return (Fraction(span.low) + Fraction(span.high)) / 2
+    return Fraction(span.low) + 1 if span.low > 0 else Fraction(span.high) - 1
 
 
 FIRST_TOKEN = {"logp": Fraction(-1), "ref_logp": Fraction(-1), "old_logp": Fraction(-1), "position": Fraction(1),

@@ -77,7 +77,7 @@ def domain(loss: LossFunction, rng: random.Random, claim: Claim) -> str | None:
     for _ in range(TRIES):
         case = Case.drawn(loss, rng, scale=rng.choice([0.001, 0.3, 1.0]))  # of moderate numbers no exponential is past float64
         value = case.value()
-        if not math.isfinite(value):
+        if not math.isfinite(value) and not value_claims.only_too_large(loss, case.batch, case.numbers):
             return f"a loss of {value} with {case.numbers}, {case.batch.completions}"
     return value_claims.domain(loss, rng, claim)
 

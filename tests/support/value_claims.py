@@ -232,6 +232,17 @@ def _pole(place: Place, low: mpf, high: mpf) -> mpf | None:
     return low if value is None or abs(value) > (1 + start) * mpf(10) ** 9 else None
 
 
+def only_too_large(loss: LossFunction, batch: LossInputs, numbers: Mapping[str, float]) -> bool:
+    """Whether the loss of a batch is a number, past the largest float (an exponential of an exponential)."""
+    with mp.workdps(DIGITS):
+        try:
+            return bool(mp.isfinite(read(loss, batch, numbers).total()))
+        except TooLarge:
+            return True
+        except (ZeroDivisionError, ValueError):
+            return False
+
+
 def without_value(loss: LossFunction, batch: LossInputs, numbers: Mapping[str, float]) -> bool:
     """Whether some z of a batch is no number, which a bounded v would hide (`log(0)` in a margin)."""
     whole = read(loss, batch, numbers)
@@ -258,7 +269,7 @@ def steep(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[s
         if slope is None or abs(slope) > STEEP:
             return ""
         found.append(abs(slope))
-    if domain(loss, rng, claim):  # between two batches there is a pole
+    if domain(loss, rng, claim) or _beside_a_pole(loss, rng, claim, numbers):  # between two batches there is a pole
         return ""
     return f"no slope of v is larger than {mp.nstr(max(found), 6)} in batches of every size"
 
@@ -279,7 +290,7 @@ def far(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str
 
 
 def _beside_a_pole(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> bool:
-    """Whether the places `from` and `to` of a witness lie among the z of batches, and v is far out there."""
+    """Whether the places `from` and `to` of a witness lie among the z of batches, and v is far out at one of them."""
     if not {"from", "to"} <= set(numbers):
         return False
     found = list(places(loss, rng, claim.scope, (0.3, 1.0, 3.0) * 40 * MANY, numbers))

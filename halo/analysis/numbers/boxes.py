@@ -137,7 +137,9 @@ def _div(x: Ends, y: Ends) -> Ends:
     sure = (y.low > 0) | (y.high < 0)
     with np.errstate(all="ignore"):
         inverse = _outwards(1 / y.high, 1 / y.low)
-    inverse = Ends(np.where(y.low > 0, np.maximum(inverse.low, 0.0), inverse.low), np.where(y.high < 0, np.minimum(inverse.high, 0.0), inverse.high))
+    low = np.where(y.low > 0, np.maximum(inverse.low, 0.0), inverse.low)
+    high = np.where(y.high < 0, np.minimum(inverse.high, 0.0), inverse.high)
+    inverse = Ends(low, high)
     found = _mul(x, inverse)
     return Ends(np.where(sure, found.low, -np.inf), np.where(sure, found.high, np.inf))
 

@@ -21,6 +21,8 @@ class Sums(Inputs):
         if way == "count":
             return length
         linear = self.linear(inner)
+        if linear is None and way == "total" and Calculus(self.box).span(inner).bounded:
+            return self.s.call("mul", length, self._opaque("mean", inner, slot))  # which lies between the same ends
         if linear is None or way not in ("total", "mean"):
             return self._opaque(way, inner, slot)
         total = self.s.number(0)

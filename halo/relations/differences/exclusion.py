@@ -7,9 +7,7 @@ its own parameters. No choice of them fits if somewhere the signs differ for eve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Sequence
 from itertools import combinations
 
 from mpmath import mp, mpf
@@ -17,29 +15,15 @@ from mpmath import mp, mpf
 from halo.analysis.budgets import MAX_ATTEMPTS, MAX_EXPONENTIALS, MAX_GRID, MAX_RATIOS
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.identity import NONZERO, is_zero, number
-from halo.analysis.numbers.doubles import DOUBLES
-from halo.analysis.points import walk
-from halo.analysis.ranges import REALS
-from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables, variables_of
+from halo.analysis.scalar import Scalars, is_number, topological_scalar, variables
 from halo.analysis.sign import sign_of
-from halo.analysis.values import Program, sure_value
-from halo.checks.scalars.cases import has_kinks, settled
-from halo.checks.scalars.inputs import is_moved_word, is_policy
-from halo.compiler.graph import Node, topological
-from halo.compiler.graph_text import text
+from halo.analysis.values import sure_value
+from halo.compiler.graph import Node
 from halo.objective.vocabulary import FUNCTIONS
-from halo.relations.differences.attainable import attainable, can_be_vouched_for
-from halo.relations.differences.conventions import Conventions, switches
+from halo.relations.differences.evidence import Evidence, Slope, Witness, plain
 from halo.relations.differences.multiples import around, dependence, dependent, gap_of, multiple, unlike
 from halo.relations.differences.pieces import Cover
-from halo.relations.differences.probes import Place, Point, Probes
-from halo.relations.places import sampled
-from halo.relations.rewriting import two_tokens
-from halo.relations.signature import MARK, Signal
-from halo.relations.substitution import short
 
-CHOICES = 14
-"""Values of the right's parameters at which floats say what is worth a proof: its cost is small beside one proof in vain."""
 SURE = mpf(10) ** -40
 """A gradient that is smaller counts as 0 unless it is known to be none: `sure_value` is right to 40 digits."""
 DIVISIBLE = mpf(10) ** -12
@@ -50,80 +34,18 @@ DEPENDENT = mpf(10) ** -20
 """What is left of three dependent gradients in 60 digits; what is larger by far excludes them."""
 FEW = 24
 """Ratios that are tried before boxes of parameters: one ratio is told more shortly than a cover."""
-SECOND = "2; the first has log π = log ref = -1, and the numbers are of the second"
-LOG_SIZE = Fraction(10)
-"""log V of a vocabulary of 22,000 tokens, where a reference is uniform."""
 
 
-@dataclass(frozen=True)
-class Slope:
-    """One gradient at one place (by its number): the left's number, the right's scalar over its parameters."""
-
-    name: str
-    point: int
-    left: mpf
-    right: Node
-
-
-@dataclass(frozen=True)
-class Witness:
-    """Why no choice fits, and the exact numbers: data, parameters of the left, gradients of both (the right at its defaults)."""
-
-    reason: str
-    numbers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Exclusion:
+class Exclusion(Evidence):
     """Looks for such data."""
 
-    left: Signal
-    right: Signal
-    losses: tuple[tuple[Node, ...], tuple[Node, ...]] | None = None
-
-    def __post_init__(self) -> None:
-        view = self.left.view
-        self.s, self.box = view.s, view.box
-        self.tokens = ""
-        both = self.losses or self._short()
-        read, mine = variables_of([*both[0], *both[1]]), set(self.left.free.values())
-        parameters = sorted((v for v in read if v.op == "parameter"), key=lambda v: str(v.data))
-        self.given = {v: view.first.get(v, [LOG_SIZE])[0] for v in parameters if v in mine or v.data == "log V"}
-        self.wanted = [v for v in parameters if v not in self.given]
-        numbers = {v: self.s.number(x) for v, x in self.given.items()}
-        data = [v for v in read if v.op != "parameter"]
-        self.policy = [v for v in data if is_policy(v)]
-        self.probes = Probes(self.box, data, self.policy)
-        self.slopes: list[tuple[str, Node, Node]] = []
-        self.places: list[Place] = []
-        self.promising: list[tuple[Slope, Slope]] = []
-        for label, *losses in zip(_labels(len(both[0])), *both, strict=True):
-            for v in self.policy:
-                of_left, of_right = (self.s.substitute(view.unstopped(self.s.derivative(loss, v)), numbers) for loss in losses)
-                if not (is_number(of_left, 0) and is_number(of_right, 0)):
-                    self.slopes.append((f"d loss/d {text(v, {})}{label}", of_left, of_right))
-        gaps = [self.s.substitute(gap, numbers) for losses in both for gap in switches(self.s, [view.unstopped(loss) for loss in losses])]
-        self.conventions = Conventions(self.s, self.box, gaps)
-        self.defaults = {v: view.first[v][0] for v in self.wanted}
+    promising: Sequence[tuple[Slope, Slope]] = ()
+    """Pairs whose ratios differ in floats at every choice, the likeliest first."""
 
     def witness(self) -> Witness | None:
-        """Data that excludes every choice of the right's parameters, or None.
-
-        Sums over the vocabulary are no free numbers beside log-probabilities: data with them is what a policy can have.
-        """
-        if not can_be_vouched_for(self.policy):
-            return None
-        self.places = [place for place in self.probes.places() if self._can_occur(place.point)]
-        at = [self._there(place.point) for place in self.places]
-        found: list[Slope] = []
-        for i, here in enumerate(at):
-            if self.conventions.speak(here):
-                continue
-            for name, mine, other in self.slopes:
-                value = sure_value(self.s.substitute(mine, here), {})
-                if value is not None and mp.isfinite(value):
-                    found.append(Slope(name, i, value, self._at(other, here)))
-        choices = self._floats(found)
+        """Data that excludes every choice of the right's parameters, or None."""
+        found = self.gradients()
+        choices = self.floats(found)
         simple = self._by_sign(found, choices) or self._by_proportion(found, choices)
         if simple:
             return simple
@@ -137,44 +59,6 @@ class Exclusion:
             or self._first_apart(self.promising[FEW:MAX_RATIOS], by_algebra=False)
             or (self._by_algebra(found) if self.losses is None else None)
         )  # fmt: skip
-
-    def _can_occur(self, point: Point) -> bool:
-        return all(x in self.box.get(v, REALS) for v, x in point.items()) and attainable(point)
-
-    def _short(self) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-        """Both losses, where they have sums over tokens that are not linear on the fewest tokens that keep what is moved free."""
-        sides = self.left.alone, self.right.alone
-        whole = [node for side in sides for node in side]
-        if not any(v.op == "reduce" for v in variables_of(whole)):
-            return sides
-        self.tokens = "1"
-        if any(map(is_moved_word, topological(whole))):
-            self.tokens = SECOND
-            return tuple(tuple(two_tokens(self.left.view, node) for node in side) for side in sides)  # type: ignore[return-value]
-        left, right = short(self.left.view, *sides)
-        return left, right
-
-    def _there(self, point: Point) -> dict[Node, Node]:
-        """The point as what is substituted."""
-        return {v: self.s.number(x) for v, x in point.items()}
-
-    def _at(self, right: Node, here: Mapping[Node, Node]) -> Node:
-        """A gradient of the right at a place, with the kinks settled that no parameter switches there."""
-        there = self.s.substitute(right, here)
-        if has_kinks(there):
-            return settled(self.s, there, self.box, by_algebra=False)
-        return there
-
-    def _floats(self, slopes: Sequence[Slope]) -> list[list[float]]:
-        """The right's gradients at a few choices of its parameters: what these do not suggest is not tried."""
-        program, numbers = Program([slope.right for slope in slopes], self.wanted, DOUBLES), walk(11)
-        rows = [[float(self.defaults[v]) for v in self.wanted]]
-        if self.wanted:
-            for k in range(CHOICES):
-                size = 4 ** (k % 5 - 2)  # from a sixteenth to sixteen times what is usual
-                rows.append([float(sampled(self.box[v], next(numbers))) * size for v in self.wanted])
-        kept = [row for row in rows if all(Fraction(x) in self.box[v] for v, x in zip(self.wanted, row, strict=True))]
-        return [program(row) for row in kept]
 
     # -- one gradient ----------------------------------------------------------------------------------------------------
 
@@ -197,33 +81,22 @@ class Exclusion:
         if sign is None or sign == mine:
             return None
         said = {0: "0", -1: "<= 0", 1: ">= 0"}[sign]
-        return self._said(f"{slope.name} is {number(slope.left)} of {{left}}, and {said} of {{right}}{self._whatever}", [slope])
+        return self.said(f"{slope.name} is {number(slope.left)} of {{left}}, and {said} of {{right}}{self.whatever}", [slope])
 
     def _against_zero(self, slope: Slope, values: Sequence[float]) -> Witness | None:
         """The left's gradient is 0, and the right's never is."""
-        if abs(slope.left) >= SURE or not (all(v > 0 for v in values) or all(v < 0 for v in values)) or not self._vanishes(slope):
+        if abs(slope.left) >= SURE or not (all(v > 0 for v in values) or all(v < 0 for v in values)) or not self.vanishes(slope):
             return None
         sign = strict_sign(self.s, slope.right, self.box)
         if not sign:
             return None
         said = "> 0" if sign > 0 else "< 0"
-        return self._said(f"{slope.name} is 0 of {{left}}, and {said} of {{right}}{self._whatever}", [slope])
-
-    def _vanishes(self, slope: Slope) -> bool:
-        """Whether the left's gradient is exactly 0: a literal after substitution."""
-        here = self._there(self.places[slope.point].point)
-        return any(name == slope.name and is_number(self.s.substitute(mine, here), 0) for name, mine, _ in self.slopes)
+        return self.said(f"{slope.name} is 0 of {{left}}, and {said} of {{right}}{self.whatever}", [slope])
 
     def _sign(self, node: Node) -> int | None:
         if is_number(node):
             return int(node.data > 0) - int(node.data < 0)
         return sign_of(node, self.box)
-
-    @property
-    def _whatever(self) -> str:
-        if not self.wanted:
-            return ""
-        return f" for all {', '.join(map(_plain, self.wanted))}"
 
     def _by_proportion(self, slopes: Sequence[Slope], choices: list[list[float]]) -> Witness | None:
         """Two gradients of the right of which one is the same multiple of the other whatever its parameters; the left's are not."""
@@ -238,8 +111,8 @@ class Exclusion:
                 continue
             tried += 1
             if is_zero(self.s, self.s.call("sub", a.right, self.s.call("mul", self.s.number(weight), b.right)), self.box) is True:
-                reason = f"of two gradients of {{right}} the first is {weight} times the second{self._whatever}; of {{left}} it is not"
-                return self._said(reason, [a, b])
+                reason = f"of two gradients of {{right}} the first is {weight} times the second{self.whatever}; of {{left}} it is not"
+                return self.said(reason, [a, b])
         return None
 
     # -- two gradients ---------------------------------------------------------------------------------------------------
@@ -268,11 +141,11 @@ class Exclusion:
     def _first_apart(self, pairs: Sequence[tuple[Slope, Slope]], by_algebra: bool) -> Witness | None:
         for a, b in pairs:
             if self._apart(a, b, by_algebra):
-                return self._said(self._ratio_of(a, b), [a, b])
+                return self.said(self._ratio_of(a, b), [a, b])
         return None
 
     def _ratio_of(self, a: Slope, b: Slope) -> str:
-        return f"the ratio of two gradients is {number(a.left / b.left)} of {{left}}, and never that of {{right}}{self._whatever}"
+        return f"the ratio of two gradients is {number(a.left / b.left)} of {{left}}, and never that of {{right}}{self.whatever}"
 
     def _strangeness(self, a: Slope, b: Slope) -> int:
         """What is likely decided comes first: the same scalar, the same place, places that differ in little."""
@@ -303,21 +176,21 @@ class Exclusion:
                 rest = self.s.call("sub", rest, self.s.call("mul", self.s.number(w), slope.right))
             if is_zero(self.s, rest, self.box) is True:
                 sum_of_two = f"{weights[0]} times the second plus {weights[1]} times the third"
-                reason = f"of three gradients of {{right}} the first is {sum_of_two}{self._whatever}; of {{left}} it is not"
-                return self._said(reason, three)
+                reason = f"of three gradients of {{right}} the first is {sum_of_two}{self.whatever}; of {{left}} it is not"
+                return self.said(reason, three)
         return None
 
     def _by_pieces(self, slopes: Sequence[Slope]) -> Witness | None:
         """Several gradients, of which each excludes a part of the parameters."""
-        slopes = [slope for slope in slopes if DIVISIBLE < abs(slope.left) < 1 / DIVISIBLE or self._vanishes(slope)]
+        slopes = [slope for slope in slopes if DIVISIBLE < abs(slope.left) < 1 / DIVISIBLE or self.vanishes(slope)]
         found = Cover(self.s, self.box, self.wanted, [slope.left for slope in slopes], [slope.right for slope in slopes]).excluding()
         if found is None:
             return None
         used = [slopes[k] for k in found]
         if len(used) == 2 and used[1].left:
-            return self._said(self._ratio_of(*used), used)
-        reason = f"no values of {', '.join(map(_plain, self.wanted))} give {{right}} gradients that are a multiple of these of {{left}}"
-        return self._said(reason, used)
+            return self.said(self._ratio_of(*used), used)
+        reason = f"no values of {', '.join(map(plain, self.wanted))} give {{right}} gradients that are a multiple of these of {{left}}"
+        return self.said(reason, used)
 
     def _apart(self, a: Slope, b: Slope, by_algebra: bool) -> bool:
         """Whether right(a) - ratio * right(b) has one strict sign for every choice."""
@@ -326,33 +199,6 @@ class Exclusion:
         ratio = self.s.variable("ratio")
         gap = self.s.call("sub", a.right, self.s.call("mul", ratio, b.right))
         return strict_sign(self.s, gap, {**self.box, ratio: around(a.left / b.left)}, by_algebra) is not None
-
-    def _said(self, reason: str, slopes: Sequence[Slope]) -> Witness:
-        numbers = {"tokens of a completion": self.tokens} if self.tokens else {}
-        numbers |= {f"{{left}} {_plain(v)}": str(x) for v, x in self.given.items()}
-        numbers |= {f"{{right}} {_plain(v)}": str(x) for v, x in self.defaults.items()}
-        used = list(dict.fromkeys(slope.point for slope in slopes))
-        ends = {place: f" ({n})" for n, place in enumerate(used, 1)}
-        if len(used) == 1:
-            ends = {used[0]: ""}
-        for place in used:
-            numbers |= {text(v, {}) + ends[place]: str(x) for v, x in self.places[place].point.items()}
-        for slope in slopes:
-            name, other = f"{slope.name}{ends[slope.point]}", sure_value(slope.right, self.defaults)
-            numbers[f"{{left}} {name}"] = number(slope.left)
-            numbers[f"{{right}} {name}"] = "none" if other is None else number(other)
-        return Witness(reason, numbers)
-
-
-def _plain(parameter: Node) -> str:
-    return str(parameter.data).removesuffix(MARK)
-
-
-def _labels(count: int) -> list[str]:
-    if count == 1:
-        return [""]
-    return [" (desirable)", " (undesirable)"]
-
 
 def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""

@@ -31,12 +31,12 @@ def multiple(a: Sequence[float], b: Sequence[float]) -> Fraction | None:
 
 
 def unlike(left: Sequence[float], rows: Sequence[Sequence[float]], sizes: Sequence[int]) -> list[int]:
-    """Of gradients that are the same multiple of each other on the left and in every row, as far as nine digits tell, the smallest; by number."""
+    """By number, of gradients that are the same multiple of each other on the left and in every row, the smallest. Nine digits tell."""
     found: dict[tuple[float, ...], int] = {}
     for i, x in enumerate(left):
         column = [x, *(row[i] for row in rows)]
         size = max(map(abs, column[1:]), default=0.0)
-        key = (float(i),)
+        key: tuple[float, ...] = (float(i),)
         if len(rows) >= 4 and 0 < size < math.inf:
             scale = math.copysign(size, next(y for y in column[1:] if abs(y) == size))
             key = tuple(float(f"{y / scale:.9g}") for y in column)

@@ -7,11 +7,14 @@ each gradient asks for lies in an interval; where two of these do not meet, the 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from mpmath import mpf
+from numpy.typing import NDArray
 
 from halo.analysis.curvature import Box, Calculus
 from halo.analysis.numbers.boxes import BOXES, Ends
@@ -26,6 +29,10 @@ PARAMETERS = 4
 NEAR = 2.0**-50
 """Relative: how far a float may lie from a gradient that is known to 40 digits, twice over."""
 
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Less = Callable[[Scalars, Node, Node], Node | None]
+"""The scalar less a factor or a divisor, or None if not all of its summands have it."""
 Pair = tuple[int, int]
 """Two gradients, of which one asks for a smaller factor than the other; twice the same one: it asks for none above 0."""
 
@@ -69,8 +76,8 @@ class Cover:
 class _Boxes:
     """Boxes in coordinates from 0 to 1, by parameter: a range without end has its far part near 1, one without ends at both."""
 
-    low: np.ndarray
-    high: np.ndarray
+    low: Floats
+    high: Floats
 
     @classmethod
     def whole(cls, parameters: int) -> _Boxes:
@@ -80,7 +87,7 @@ class _Boxes:
     def count(self) -> int:
         return len(self.low)
 
-    def kept(self, which: np.ndarray) -> _Boxes:
+    def kept(self, which: Bools) -> _Boxes:
         return _Boxes(self.low[which], self.high[which])
 
     def halved(self) -> _Boxes:
@@ -94,12 +101,15 @@ class _Boxes:
         return _Boxes(np.concatenate([self.low, second]), np.concatenate([first, self.high]))
 
     def values(self, i: int, span: Span) -> Ends:
-        """The enclosures of one parameter."""
+        """The enclosures of one parameter: an end of its range that is a float stays it, so that its sign is kept."""
         low, high = _placed(self.low[:, i], span), _placed(self.high[:, i], span)
-        return Ends(np.nextafter(low, -np.inf, where=low != float(span.low), out=low), np.nextafter(high, np.inf))
+        exact = [isinstance(end, float) or Fraction(float(end)) == end for end in (span.low, span.high)]
+        low = np.where((self.low[:, i] == 0) & exact[0], float(span.low), np.nextafter(low, -np.inf))
+        high = np.where((self.high[:, i] == 1) & exact[1], float(span.high), np.nextafter(high, np.inf))
+        return Ends(low, high)
 
 
-def _placed(u: np.ndarray, span: Span) -> np.ndarray:
+def _placed(u: Floats, span: Span) -> Floats:
     """The number at a coordinate."""
     low, high = float(span.low), float(span.high)
     if span.bounded:
@@ -115,7 +125,7 @@ def _placed(u: np.ndarray, span: Span) -> np.ndarray:
 # -- what excludes ---------------------------------------------------------------------------------------------------------
 
 
-def _factors(right: Sequence[Ends], left: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _factors(right: Sequence[Ends], left: Floats, count: int) -> tuple[Floats, Floats]:
     """By gradient and box, where the factor from the left's gradients to the right's lies: nowhere if 0 is asked for and is not."""
     shape = (len(right), count)
     low, high = (np.stack([np.broadcast_to(ends[k], count) for ends in right]) for k in (0, 1))
@@ -131,7 +141,7 @@ def _factors(right: Sequence[Ends], left: np.ndarray, count: int) -> tuple[np.nd
     return np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
 
 
-def _left_over(low: np.ndarray, high: np.ndarray, found: list[Pair]) -> np.ndarray:
+def _left_over(low: Floats, high: Floats, found: list[Pair]) -> Bools:
     """Which boxes nothing excludes. Pairs of gradients that are `found` already are asked first, and new ones are added."""
     left = np.ones(low.shape[1], dtype=bool)
     for pair in found:
@@ -143,18 +153,17 @@ def _left_over(low: np.ndarray, high: np.ndarray, found: list[Pair]) -> np.ndarr
         sure = [pair for pair, k in zip(pairs, np.flatnonzero(left), strict=True) if _excludes(pair, low[:, k], high[:, k])]
         if not sure:
             return left
-        common = max(dict.fromkeys(sure), key=sure.count)
+        ((common, _),) = Counter(sure).most_common(1)
         found.append(common)
         left &= ~_excludes(common, low, high)
     return left
 
 
-def _excludes(pair: Pair, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _excludes(pair: Pair, low: Floats, high: Floats) -> Bools:
     """Where no factor above 0 will do for both."""
     i, j = pair
-    if i == j:
-        return (high[i] < 0) | (low[i] > high[i])
-    return (high[i] < low[j]) | (high[j] < low[i])
+    found: Bools = (high[i] < low[j]) | (high[j] < low[i]) | (high[i] < 0)
+    return found
 
 
 # -- factors of all gradients ----------------------------------------------------------------------------------------------
@@ -163,7 +172,7 @@ def _excludes(pair: Pair, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 def _without_common_factors(s: Scalars, box: Box, wanted: Sequence[Node], nodes: Sequence[Node]) -> list[Node]:
     """The gradients without positive factors and divisors that all of them have: where these end, enclosures see nothing else."""
     result, calculus = list(nodes), Calculus(box)
-    factors = [(v, _less_a_factor) for v in wanted]
+    factors: list[tuple[Node, Less]] = [(v, _less_a_factor) for v in wanted]
     factors += [(divisor, _less_a_divisor) for divisor in _divisors(nodes)]
     for factor, less in factors:
         while calculus.span(factor).positive:
@@ -193,7 +202,7 @@ def _less_a_divisor(s: Scalars, node: Node, divisor: Node) -> Node | None:
     return _in_every_summand(s, node, divisor, _less_a_divisor)
 
 
-def _in_every_summand(s: Scalars, node: Node, part: Node, less: Callable[[Scalars, Node, Node], Node | None]) -> Node | None:
+def _in_every_summand(s: Scalars, node: Node, part: Node, less: Less) -> Node | None:
     if is_number(node, 0):
         return node
     if node.op != "apply" or node.data not in ("add", "sub", "neg", "mul", "div"):

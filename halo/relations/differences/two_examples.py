@@ -30,7 +30,7 @@ def on_two_examples(left: Signal, right: Signal) -> Losses | None:
         return None
     slots = dict.fromkeys([*graphs[0].feedback.completions, *graphs[0].needs.slots, *graphs[1].needs.slots])
     labels = graphs[0].feedback.labels or ("", "")
-    examples = [Outline({slot: (1,) for slot in slots}, label) for label in labels]
+    examples = [Outline(dict.fromkeys(slots, (1,)), label) for label in labels]
     try:
         return (_loss(left, examples),), (_loss(right, examples),)
     except NoValue:
