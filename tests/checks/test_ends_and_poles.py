@@ -19,6 +19,7 @@ ODDS = {"reward": "mean(logp)", "reference_point": "none", "normalizer": "1", "p
 CLIPPED = {"reward": "clip(sum(logp - ref_logp), -1, 1)", "normalizer": "1", "parameters": {}}
 SCALED = {"reward": "clip(sum(logp - ref_logp), -1, 1)"}
 SQUASHED = {"reward": "tanh(sum(logp - ref_logp))", "normalizer": "1", "parameters": {}}
+PER_TOKEN = {"reward": "sum(clip(logp - ref_logp, -1, 1))", "normalizer": "1/length", "reference_point": "none", "parameters": {}}
 WEIGHED = {"columns": {"trust": {"level": "example", "domain": "(-1, 1)"}}, "weight": "trust"}
 
 
@@ -46,6 +47,8 @@ def said(name: str, file: dict[str, Any]) -> tuple[str, str | None]:
     ("finite_optimum", CLIPPED, "proved"), ("preference_link", CLIPPED, "proved"), ("saturates", {**CLIPPED, "value": "sigmoid(z)"}, "refuted"),
     ("lipschitz", {**CLIPPED, "value": "-(z - 1)**2"}, "proved"), ("finite_optimum", SQUASHED, "refuted"), ("preference_link", SQUASHED, "proved"),
     ("finite_optimum", SCALED, "proved"),
+    # a sum of what is bounded, for each token
+    ("bounded", {**PER_TOKEN, "normalizer": "1", "value": "z"}, "refuted"), ("bounded", {**PER_TOKEN, "value": "z", "reward": "mean(clip(logp - ref_logp, -1, 1))", "normalizer": "1"}, "proved"),
     # a v in several places, with signs and weights
     ("bounded", {**KTO, "sign": {"desirable": -1, "undesirable": 1}}, "refuted"), ("bounded", {**KTO, "sign": {"desirable": 1, "undesirable": -1}}, "refuted"),
     ("bounded", {**KTO, "sign": {"desirable": -1, "undesirable": 1}, "value": "sigmoid(z)"}, "proved"),
@@ -53,6 +56,16 @@ def said(name: str, file: dict[str, Any]) -> tuple[str, str | None]:
 ])  # fmt: skip
 def test_where_z_can_be(name: str, changes: dict[str, Any], verdict: str) -> None:
     assert said(name, {**DPO, **changes})[0] == verdict
+
+
+def test_what_each_token_has_at_most_is_no_sum_without_end() -> None:
+    assert said("bounded", {**DPO, **PER_TOKEN, "value": "z"})[0] != "refuted"
+
+
+def test_a_margin_that_is_the_strength_itself_is_answered() -> None:
+    """Under the logarithm stands a power of an exponential with a negative exponent, which once had a traceback."""
+    trust = {"columns": {"trust": {"level": "example", "domain": "[0, 1]"}}, "weight": "trust"}
+    assert said("finite_optimum", {**DPO, **trust, "value": "-softplus(beta - z)"})[0] != "proved"
 
 
 def test_an_end_that_a_parameter_moves_is_no_end_at_infinity() -> None:

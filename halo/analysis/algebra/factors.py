@@ -217,7 +217,7 @@ class Factors:
         """log P = log(P / w**n) + n * exponent: written so where the bare exponent then disappears."""
         found = []
         for w in sorted(p.free_symbols, key=str):
-            if self.by_symbol[w].kind == "w":
+            if self.by_symbol[w].kind == "w" and p.is_polynomial(w):
                 n, (monomial, d) = sympy.degree(p, w), self.by_symbol[w].key
                 without = sympy.expand(polynomial.subs(symbol, symbol + n * monomial / d))
                 if not without.free_symbols & monomial.free_symbols:
