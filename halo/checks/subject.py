@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from halo.analysis.ends.extent import Extent
 from halo.analysis.scalar import variables
 from halo.checks.scalars.view import View
 from halo.compiler.graph import Node, Part
@@ -16,9 +17,10 @@ from halo.objective.schema import Interval
 
 @dataclass
 class Subject:
-    """The objective under examination: compiled, and as scalars."""
+    """The objective under examination: compiled, and as scalars. `extents`: by v, where its z can be, once a check has asked."""
 
     compiled: CompiledObjective
+    extents: dict[Node, Extent] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def view(self) -> View:

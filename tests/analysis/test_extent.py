@@ -77,7 +77,7 @@ def test_a_pole_counts_only_where_z_passes_through_it() -> None:
 
 def test_samples_are_at_single_values_of_the_parameters() -> None:
     found = extent("beta * z", "a", {"a": REALS})
-    (first, *_) = found.samples()
+    (first, *_) = found.samples
     assert set(first.fixed.values()) == {Fraction(1, 2)}
     assert first.said() == " at beta = 1/2"
     assert found.said() == ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import isfinite
 
 import sympy
 
@@ -15,15 +16,18 @@ from halo.analysis.ends.far import Tail
 from halo.analysis.ends.limits import limit, tail
 from halo.analysis.ends.poles import Pole, pole
 from halo.analysis.identity import shown
+from halo.analysis.numbers.doubles import DOUBLES
 from halo.analysis.points import COUNTED, points
 from halo.analysis.ranges import REALS, Span
 from halo.analysis.scalar import LEAVES, Scalars, topological_scalar, variables
+from halo.analysis.values import values
 from halo.compiler.graph import Node
 from halo.objective.vocabulary import jumping
 
 SIDES = (-1, 1)
 EXACT = 10**12
 """A computed end is rounded outwards and has a longer denominator: of such a one it is not known that z comes near it."""
+FAR = (10**6, 10**12)
 SAMPLES = 6
 """Values of the parameters at which a refutation is looked for where none holds for all of them."""
 
@@ -92,15 +96,21 @@ class Extent:
 
     def _drives(self, argument: Node, v: Node, way: int, side: int) -> bool:
         """Whether z goes to that end with v, for all values of the parameters: whatever the other inputs are, or at some of them."""
-        endless = side * sympy.oo
-        if limit(self.s, argument, v, self.inputs, way) == endless:
-            return True
         others = [other for other in variables(argument) if other is not v and other.op != "parameter"]
-        for point in points(self.inputs, others, SAMPLES, self.first):
+        for point in points(self.inputs, others, SAMPLES, self.first):  # numbers first: their limits are the cheaper ones
             there = self.s.substitute(argument, {other: self.s.number(x) for other, x in point.items()})
-            if limit(self.s, there, v, self.inputs, way) == endless:
+            if self._is_endless(there, v, way, side):
                 return True
-        return False
+        return self._is_endless(argument, v, way, side)
+
+    def _is_endless(self, argument: Node, v: Node, way: int, side: int) -> bool:
+        """Whether it goes to that end with v. Where floats do not rise at some numbers, no limit is worth its time."""
+        others = [other for other in variables(argument) if other is not v]
+        point = next(iter(points(self.inputs, others, 1, self.first)), {})
+        near, far = (values([argument], {**point, v: Fraction(way * size)}, DOUBLES)[argument] for size in FAR)
+        if isfinite(near) and side * near >= side * far:
+            return False
+        return bool(limit(self.s, argument, v, self.inputs, way) == side * sympy.oo)
 
     def _drivers(self, argument: Node) -> Iterator[tuple[Node, int]]:
         """What may move z without end, and which way."""
@@ -145,15 +155,18 @@ class Extent:
             return []
         return points(self.inputs, own, SAMPLES, self.first)
 
-    def samples(self) -> Iterator[Extent]:
+    @cached_property
+    def samples(self) -> list[Extent]:
         """The same at single values of the parameters, of v and of z."""
         own = list(dict.fromkeys(v for node in (self.value, *self.arguments) for v in variables(node) if v.op == "parameter"))
         if not own or self.fixed:
-            return
-        for point in points(self.inputs, own, SAMPLES, self.first):
-            numbers = {v: self.s.number(x) for v, x in point.items()}
-            arguments = tuple(self.s.substitute(argument, numbers) for argument in self.arguments)
-            yield Extent(self.s, self.s.substitute(self.value, numbers), self.z, arguments, self.inputs, self.first, point, self.known)
+            return []
+        return [self._at(point) for point in points(self.inputs, own, SAMPLES, self.first)]
+
+    def _at(self, point: dict[Node, Fraction]) -> Extent:
+        numbers = {v: self.s.number(x) for v, x in point.items()}
+        arguments = tuple(self.s.substitute(argument, numbers) for argument in self.arguments)
+        return Extent(self.s, self.s.substitute(self.value, numbers), self.z, arguments, self.inputs, self.first, point, self.known)
 
     def place(self, side: int) -> str:
         """The end in words."""

@@ -45,7 +45,7 @@ def _of(descent: Descent) -> Finding:
     outcome, reason, value = Attained(descent.extent).decided()
     if outcome != UNDECIDED:
         return _finding(outcome, reason, value)
-    for sample in descent.extent.samples():
+    for sample in descent.extent.samples:
         outcome, there, value = Attained(sample).decided()
         if outcome == REFUTED:
             return _finding(REFUTED, there + sample.said(), value, witness=named(sample.fixed))

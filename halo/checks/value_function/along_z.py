@@ -66,10 +66,14 @@ def question(subject: Subject, value: Node, z: Node, region: Span) -> Question:
 
 def extent_of(subject: Subject, value: Node, z: Node) -> Extent:
     """That of one v of an objective."""
+    if value in subject.extents:
+        return subject.extents[value]
     view = subject.view
     using = [part for part in subject.terms if view.unstopped(view.value(part)) is value]
     arguments = tuple(dict.fromkeys(view.unstopped(view.argument(part)) for part in using))
-    return Extent(view.s, value, z, arguments, view.box, view.first, {}, made_of_span(subject, arguments))
+    found = Extent(view.s, value, z, arguments, view.box, view.first, {}, made_of_span(subject, arguments))
+    subject.extents[value] = found
+    return found
 
 
 def made_of_span(subject: Subject, nodes: Sequence[Node]) -> Span:
@@ -88,7 +92,7 @@ def at_samples(extent: Extent, of_extent: Callable[[Extent], Finding]) -> Findin
     found = of_extent(extent)
     if found.verdict != UNDECIDED:
         return found
-    for sample in extent.samples():
+    for sample in extent.samples:
         there = of_extent(sample)
         if there.verdict == REFUTED:
             return replace(there, reason=there.reason + sample.said(), witness={**there.witness, **named(sample.fixed)})
