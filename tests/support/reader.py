@@ -403,7 +403,12 @@ def slope(loss: Loss, i: int, role: str, t: int, frozen: Loss | None = None) -> 
         moved[i][role]["logp"][t] += step
         return Loss(loss.file, loss.parameters, moved, frozen=frozen or loss, statistics=loss.statistics).total()
 
-    size = abs(total(ZERO))
-    more = int(mp.log10(size)) if 1 < size < mp.inf else 0  # an exponential of thousands leaves no digit of the rest
-    with mp.workdps(mp.dps + min(more, MORE)):
+    with mp.workdps(digits_beside(total(ZERO))):
         return (total(STEP) - total(-STEP)) / (2 * STEP)
+
+
+def digits_beside(value: mpf) -> int:
+    """In how many digits what stands beside an exponential of thousands keeps its own."""
+    size = abs(value)
+    more = int(mp.log10(size)) if 1 < size < mp.inf else 0
+    return int(mp.dps) + min(more, MORE)

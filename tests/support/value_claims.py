@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mpmath import mp, mpf
@@ -74,7 +74,7 @@ def places(
     loss: LossFunction,
     rng: random.Random,
     scope: str,
-    sizes: tuple[float | None, ...] = (None,) * TRIES,
+    sizes: tuple[float | tuple[float, ...] | None, ...] = (None,) * TRIES,
     numbers: Mapping[str, float] | None = None,
     tokens: int = 5,
 ) -> Iterator[Place]:
@@ -261,10 +261,17 @@ STEEP, FAR, LONG = 12, 8, 400
 """What sizes from 1e-12 to 1e6 must show of a slope, and of a value, without bound: their logarithms are -27 and 14."""
 
 
+def _near_and_long(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> Iterator[Place]:
+    """Batches of every size, of several sizes, and long ones: what is clipped by token grows with the tokens alone."""
+    yield from places(loss, rng, claim.scope, SIZES * MANY, numbers)
+    yield from places(loss, rng, claim.scope, (SIZES,) * MANY * 4, numbers)
+    yield from places(loss, rng, claim.scope, (20.0,) * TRIES * 3, numbers, LONG)
+
+
 def steep(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> str | None:
     """v' is said to have no bound: somewhere in a batch it is large."""
     found = [mpf(0)]
-    for place in places(loss, rng, claim.scope, SIZES * MANY, numbers):
+    for place in _near_and_long(loss, rng, claim, numbers):
         slope = _real(lambda place=place: place.slope(place.z))
         if slope is None or abs(slope) > STEEP:
             return ""
@@ -277,13 +284,14 @@ def steep(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[s
 def far(loss: LossFunction, rng: random.Random, claim: Any, numbers: Mapping[str, float]) -> str | None:
     """v is said to have no bound on the side that the loss falls towards: somewhere in a batch it is far out."""
     found = [mpf(0)]
-    near = places(loss, rng, claim.scope, SIZES * MANY, numbers)
-    long = places(loss, rng, claim.scope, (20.0,) * TRIES, numbers, LONG)  # what is clipped by token grows with the tokens alone
-    for place in chain(near, long):
+    for place in _near_and_long(loss, rng, claim, numbers):
         value = _real(lambda place=place: place.v(place.z))
         if value is None or -place.pull() * value > FAR:
             return ""
         found.append(-place.pull() * value)
+    moderate = places(loss, rng, claim.scope, (1e-3, 1.0, 20.0) * MANY, numbers)
+    if max(found) > 1 + max((-place.pull() * (_real(lambda place=place: place.v(place.z)) or 0) for place in moderate), default=0):
+        return ""  # it grows as slowly as a logarithm of what is nearly sure
     if domain(loss, rng, claim) or _beside_a_pole(loss, rng, claim, numbers):
         return ""
     return f"v goes no further than {mp.nstr(max(found), 6)} in batches of every size"

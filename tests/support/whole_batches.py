@@ -15,6 +15,7 @@ from halo.loss.function import LossFunction
 from halo.loss.inputs import Completions, LossInputs
 from halo.objective.schema import Column, Interval
 
+Scale = float | tuple[float, ...] | None
 SCALES = (0.001, 0.3, 1.0, 1.0, 4.0, 20.0)
 """Nats of a token: sure ones, ordinary ones, and such as no sampler would draw."""
 
@@ -28,8 +29,8 @@ class Shape:
     listed: int = 4
 
 
-def inputs(loss: LossFunction, rng: random.Random, shape: Shape, dtype: torch.dtype = torch.float64, scale: float | None = None) -> LossInputs:
-    """A batch that the loss can be given; `scale` sets the nats of its tokens, which are else drawn."""
+def inputs(loss: LossFunction, rng: random.Random, shape: Shape, dtype: torch.dtype = torch.float64, scale: Scale = None) -> LossInputs:
+    """A batch that the loss can be given; `scale` sets the nats of its tokens, which are else drawn; of several each completion has one."""
     declared = loss.compiled.objective.declaration.columns
     feedback, needs = loss.feedback, loss.needs
     listed = rng.randint(2, shape.listed) if feedback.is_list else None
@@ -72,9 +73,9 @@ def _mask(rng: random.Random, shape: Shape, listed: int | None) -> Tensor:
     return mask
 
 
-def _completions(rng: random.Random, mask: Tensor, columns: Mapping[str, Column], dtype: torch.dtype, scale: float | None, scored: bool) -> Completions:
+def _completions(rng: random.Random, mask: Tensor, columns: Mapping[str, Column], dtype: torch.dtype, scale: Scale, scored: bool) -> Completions:
     def nats() -> Tensor:
-        size = scale or rng.choice(SCALES)
+        size = scale if isinstance(scale, float) else rng.choice(scale or SCALES)
         return -torch.tensor([size * rng.uniform(0.05, 2) for _ in range(mask.numel())], dtype=dtype).reshape(mask.shape)
 
     own = {}

@@ -11,7 +11,7 @@ from typing import Any
 from attacks import swapped, tied
 from attacks_on_v import role_of, v
 from mpmath import mp, mpf
-from reader import Loss, slope
+from reader import Loss, digits_beside, slope
 
 from halo.analysis.verdict import Finding
 
@@ -165,8 +165,10 @@ def _length(file: File, found: Finding, label: str | None) -> None:
     for times in (1, 2, 3):
         longer = copy.deepcopy(loss.batch)
         longer[0][role] = {key: tokens * times for key, tokens in longer[0][role].items()}
-        losses.append(Loss(file, loss.parameters, longer).total())
-    assert max(losses) - min(losses) > SEEN, losses
+        with mp.workdps(digits_beside(loss.total())):
+            losses.append(Loss(file, loss.parameters, longer).total())
+    with mp.workdps(digits_beside(losses[0])):
+        assert max(losses) - min(losses) > SEEN, losses
 
 
 def _domain(file: File, found: Finding, label: str | None) -> None:
