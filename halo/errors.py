@@ -7,7 +7,8 @@
     │   └── RowLeftOut     a row that nothing can be learnt from: counted, the run goes on
     ├── ModelError         a model, tokenizer or reference that cannot be used
     ├── PluginError        a plugin that cannot be loaded or chosen
-    └── RunFailed          a check or a run failed although the input was good: exit code 1
+    ├── RunFailed          a check or a run failed although the input was good: exit code 1
+    └── RunStopped         a signal ended the run after a step: exit code 128 + its number
 
 Everything else that is raised is a bug of halo's and shows its traceback. Every code below has a heading in
 `docs/errors.md` that says more.
@@ -51,6 +52,7 @@ CODES = {
     "expectation": "an objective is not what its file expects",
     "self-test": "a check before the first step failed",
     "non-finite": "the loss is not a finite number",
+    "stopped": "a run was asked to stop, and saved what it had",
 }
 
 
@@ -124,6 +126,14 @@ class RunFailed(HaloError):
     """The input was good, yet a check or the run failed."""
 
     exit_code = 1
+
+
+class RunStopped(HaloError):
+    """A run was asked to stop and did, after a step: `number` is the signal's. The exit code is what a shell has for it."""
+
+    def __init__(self, number: int, message: str, *, hint: str = "") -> None:
+        super().__init__("stopped", message, hint=hint)
+        self.exit_code = 128 + number
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -49,12 +49,12 @@ def assembled(compiled: CompiledObjective, settings: Settings, say: Say, ready: 
     if settings.check:
         hold(compiled, say)
     ready()
-    from halo.training.run.assembly import assemble
+    from halo.training.run.assembly import taken
 
     say(f"objective  {compiled.graph.name}: {', '.join(f'{k}={v:g}' for k, v in compiled.parameters.items()) or 'no parameters'}")
     if line := borrowed(settings.model_dump()):
         say(f"settings   {line}")
-    return assemble(compiled, settings, say)
+    return taken(compiled, settings, say)
 
 
 def completed(first: Settings, compiled: CompiledObjective) -> Settings:

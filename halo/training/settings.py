@@ -126,6 +126,7 @@ class Settings(BaseModel):
     run_name: str | None = setting(None, RUN, FREE)
     seed: int = setting(42, RUN, SAME)
     resume_from_checkpoint: str | None = setting(None, RUN, FREE, "a run's folder or one of its checkpoints")
+    resume_anyway: bool = setting(False, RUN, FREE, "go on although the examples, a model, the tokenizer or the batch changed")
     backend: Named = setting("auto", RUN, SAID, "single, ddp, or a plugin's (fsdp, deepspeed); auto: as the launcher says")
     check: bool = setting(True, RUN, FREE, "first hold the objective's expect: against what is proved of it")
     logging_steps: int = setting(1, RUN, FREE, ge=1)

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from runs import assembled
 from tolerances import RUN, assert_near
 from torch import Tensor, nn
 
@@ -34,6 +33,7 @@ from halo.training.data.feed import OnlineFeed, PolicyView
 from halo.training.run.loop import train
 from halo.training.run.run import Run
 from halo.training.step.step import Step
+from runs import assembled
 
 SLOTS = ("chosen", "rejected")
 HERE = Place("samples.jsonl", 1)
@@ -332,7 +332,7 @@ def test_a_table_goes_on_with_its_own_examples_only(tmp_path: Path) -> None:
     train(assembled(tmp_path, output_dir=str(tmp_path / "whole"), save_steps=3))
     changed = assembled(tmp_path, output_dir=str(tmp_path / "on"), resume_from_checkpoint=str(tmp_path / "whole/checkpoint-3"))
     other = dataclasses.replace(changed.feed, examples=changed.data.train[::-1])  # type: ignore[type-var]
-    with pytest.raises(RunFailed, match="other examples than it did"):
+    with pytest.raises(SettingsError, match="the examples or their order changed"):
         train(dataclasses.replace(changed, feed=other))
 
 

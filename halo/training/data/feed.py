@@ -97,7 +97,7 @@ class Table:
         """Raises RunFailed for another table's state."""
         if state.get("examples", self._digest) != self._digest:
             message = "the data holds other examples than it did when the run was started, or in another order"
-            raise RunFailed("resume", message, hint="resume with the data as it was, or start another run")
+            raise RunFailed("resume", message, hint="resume with the data as it was, or give --resume-anyway")
 
     @cached_property
     def _digest(self) -> str:
@@ -115,6 +115,8 @@ class Flow:
     per_epoch: int = 0
     _reading: Iterator[TokenizedExample] | None = field(default=None, repr=False)
     _next: int = 0
+    _seen: Any = field(default_factory=hashlib.sha256, repr=False)
+    _expected: tuple[int, str] = (0, "")
 
     def epoch(self, step: int) -> float:
         """Whole passes over the set that is furthest behind."""
@@ -122,15 +124,29 @@ class Flow:
         return float(min(laps))
 
     def batch(self, step: int) -> list[TokenizedExample]:
+        """Raises RunFailed where a resumed run reads other examples on its way there than it was trained on."""
         if self._reading is None or step < self._next:
-            self._reading, self._next = iter(self.stream), 0
-        skipped = (step - self._next) * self.per_step
-        self._next = step + 1
-        return list(islice(self._reading, skipped, skipped + self.per_step))
+            self._reading, self._next, self._seen = iter(self.stream), 0, hashlib.sha256()
+        while self._next < step:
+            self._read()
+        if self._expected[0] == step and self._expected[1] not in ("", self._seen.hexdigest()):
+            message = f"the stream gives other examples in its first {step} steps than it did when the run was trained on them"
+            raise RunFailed("resume", message, hint="resume with the data as it was, or give --resume-anyway")
+        return self._read()
+
+    def _read(self) -> list[TokenizedExample]:
+        assert self._reading is not None, "batch begins it"
+        found = list(islice(self._reading, self.per_step))
+        for example in found:
+            self._seen.update(f"{example.id}\n".encode())
+        self._next += 1
+        return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the stream is read again from its beginning."""
-        return {}
+        """How many steps were read and what: the stream is read again from its beginning."""
+        return {"consumed": [self._next, self._seen.hexdigest()]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take."""
+        """What the first so many steps must be."""
+        steps, digest = state.get("consumed", (0, ""))
+        self._expected = (int(steps), str(digest))

@@ -17,7 +17,6 @@ from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.template import Template
 from halo.data.tokenized import TokenizedExample
-from halo.errors import SettingsError
 from halo.loss.function import LossFunction
 from halo.options import parts
 from halo.plugin.registry import choose, supplied
@@ -33,20 +32,39 @@ from halo.training.model.optimizer import adamw
 from halo.training.run.needs import check_moves, check_needs, check_trackers
 from halo.training.run.references import build_reference, check_agreement, scored_ahead, starts_as_policy
 from halo.training.run.run import Policy, Run
+from halo.training.saving.folder import Folder, is_main_process
 from halo.training.settings import Settings
 from halo.training.step.step import Step
 
 
 def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) -> Run:
-    """Builds a run. Raises HaloError for whatever does not fit, before anything is written."""
+    """Builds a run. Raises HaloError for whatever does not fit; of its folder nothing is left then.
+
+    Nothing is written yet: `taken` is for a run that is to be trained.
+    """
+    folder = Folder.chosen(compiled.graph.name, settings)
+    return _assembled(compiled, settings, say, folder)
+
+
+def taken(compiled: CompiledObjective, settings: Settings, say: Say = print) -> Run:
+    """As `assemble`, in a folder that no other run has, nor can have as long as this process lives."""
+    folder = Folder.chosen(compiled.graph.name, settings)
+    folder.take(is_main_process())
+    try:
+        return _assembled(compiled, settings, say, folder)
+    except BaseException:
+        folder.give_back()
+        raise
+
+
+def _assembled(compiled: CompiledObjective, settings: Settings, say: Say, folder: Folder) -> Run:
     loss = LossFunction(compiled)
     check_needs(compiled, settings)
     check_trackers(settings)
-    output = output_folder(compiled.graph.name, settings)
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
     template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
     data = load_data(compiled, settings, template, say)
-    policy = _policy(compiled, settings, tokenizer, template, data, output, say)
+    policy = _policy(compiled, settings, tokenizer, template, data, folder.path, say)
     reference = build_reference(policy, say)
     step = _step(loss, policy, reference, min(data.train, key=lambda example: example.longest))
     feed = data.feed(settings, policy.placement.size)
@@ -59,7 +77,7 @@ def assemble(compiled: CompiledObjective, settings: Settings, say: Say = print) 
         reference, step = None, _step(loss, policy, None, filler)
         facts["reference_seconds"] = time.perf_counter() - begun
     of_policy = {part.name: getattr(policy, part.name) for part in fields(policy)}
-    return Run(**of_policy, data=data, feed=feed, reference=reference, step=step, output=output, say=say, facts=facts)
+    return Run(**of_policy, data=data, feed=feed, reference=reference, step=step, folder=folder, say=say, facts=facts)
 
 
 def _policy(
@@ -99,22 +117,6 @@ def _ahead(step: Step, data: Data, feed: Feed, settings: Settings) -> tuple[Data
     if step.world.size > 1:
         filler = scored_ahead(step, [filler], [0], 1)[0]
     return Data(train, held_out), Table(train, feed.schedule), filler
-
-
-def output_folder(name: str, settings: Settings) -> Path:
-    """The run's folder: as set and empty (or being resumed), or a new one under runs/. Nothing is created yet."""
-    if settings.output_dir is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        folders = (Path("runs") / f"{name}-{stamp}{suffix}" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
-        return next(folder for folder in folders if not folder.exists())
-    folder = Path(settings.output_dir)
-    if folder.is_file():
-        raise SettingsError("output-folder", f"{folder} is a file")
-    if folder.is_dir() and any(folder.iterdir()) and settings.resume_from_checkpoint is None:
-        raise SettingsError(
-            "output-folder", f"the output folder {folder} is not empty", hint=f"choose another, or continue it with --resume {folder}"
-        )
-    return folder
 
 
 def _placement(model: Any, settings: Settings, output: Path) -> tuple[Placement, str]:

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 import yaml
 
 from halo.data.tokenized import TokenizedExample
-from halo.errors import Place, SettingsError
+from halo.errors import Place, RunFailed, RunStopped, SettingsError
+from halo.files.lines import Lines
+from halo.files.whole import write_text
 from halo.reference.fingerprint import state_fingerprint
 from halo.reference.interface import FollowingReference
 from halo.training.data.feed import OnlineFeed
 from halo.training.data.schedule import share
+from halo.training.run.identity import check_same, identity
 from halo.training.run.run import Run
+from halo.training.run.signals import Signals
 from halo.training.saving.card import model_card
-from halo.training.saving.checkpoints import Carried, find_checkpoint, restore, save_checkpoint, save_model
+from halo.training.saving.checkpoints import (
+    Carried,
+    check_finite,
+    checkpoints,
+    find_checkpoint,
+    kept,
+    known_good,
+    restore,
+    save_checkpoint,
+    save_model,
+)  # fmt: skip
+from halo.training.saving.folder import unwritten
 from halo.training.saving.resuming import check_goes_on
 from halo.training.step.metrics import Sums, added, means, measure
 from halo.training.step.step import StepOutput
@@ -45,8 +62,21 @@ class Result:
 
 
 def train(run: Run, observer: Observer | None = None) -> Result:
-    """Trains to the end (or from a checkpoint on) and saves. Raises RunFailed if the loss or gradient is not finite."""
-    return _Loop(run, observer).run_all()
+    """Trains to the end (or from a checkpoint on) and saves.
+
+    Raises RunFailed if the loss, the gradient or the weights are not finite or the folder cannot be written, RunStopped after a signal.
+    """
+    run.folder.take(run.placement.is_main)
+    try:
+        with Signals() as signals:
+            return _Loop(run, observer, signals).run_all()
+    except RunFailed as problem:
+        if problem.code != "non-finite" or "checkpoint" in problem.hint:
+            raise
+        hint = "; ".join(filter(None, [problem.hint, kept(run.output)]))
+        raise RunFailed(problem.code, problem.message, place=problem.place, hint=hint) from None
+    finally:
+        run.folder.give_back()
 
 
 @dataclass(frozen=True)
@@ -70,8 +100,10 @@ class _View:
 
 
 class _Loop:
-    def __init__(self, run: Run, observer: Observer | None) -> None:
-        self.run, self.observer, self.settings = run, observer, run.settings
+    def __init__(self, run: Run, observer: Observer | None, signals: Signals) -> None:
+        self.run, self.observer, self.settings, self.signals = run, observer, run.settings, signals
+        self.about = identity(run, run.feed)
+        self.metrics = Lines(run.output / "metrics.jsonl")
         self.feed = run.feed
         self.scheduler = _scheduler(run, run.placement.optimizer, self.feed.total)
         self.carried = Carried(run.model, run.tokenizer, run.placement, self.scheduler, run.step.loss, run.feed, run.reference)
@@ -92,6 +124,7 @@ class _Loop:
                 break
             self._one(step, batch)
             done = step + 1
+            self._stop_if_asked(done)
         if not self.feed.total:
             self._end(done)
         self._close()
@@ -131,8 +164,21 @@ class _Loop:
             self._log(done)
         if self._evaluates(done):
             self._evaluate(done)
-        if settings.save_steps and done % settings.save_steps == 0 and done != self.feed.total:
+        if settings.save_steps and (done % settings.save_steps == 0 or done == self.feed.total):
             self._checkpoint(done)
+
+    def _stop_if_asked(self, done: int) -> None:
+        """After a signal to any process: a checkpoint, and the end. Raises RunStopped."""
+        caught = max(self.run.placement.gather(self.signals.caught))
+        if not caught:
+            return
+        name = signal.Signals(caught).name
+        if done == self.feed.total:
+            self.run.say(f"{name} came with the last step: the run is being finished")
+            return
+        where = self._checkpoint(done)
+        hint = f"go on with halo train {self.run.compiled.graph.name} --resume {self.run.output}"
+        raise RunStopped(caught, f"stopped by {name} after step {done}, which is saved in {where}", hint=hint)
 
     def _end(self, done: int) -> None:
         """What the last step of a feed does whose end was not known before."""
@@ -180,8 +226,10 @@ class _Loop:
     def _write(self, record: dict[str, float]) -> None:
         self.history.append(record)
         if self.run.placement.is_main:
-            with (self.run.output / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            try:
+                self.metrics.add(record)
+            except OSError as problem:
+                raise unwritten("metrics", self.run.output, problem, kept(self.run.output)) from None
         if self.settings.report_to:
             self.run.placement.track({k: v for k, v in record.items() if k != "step"}, step=int(record["step"]))
 
@@ -192,11 +240,14 @@ class _Loop:
         run = self.run
         if self.run.placement.is_main:
             run.output.mkdir(parents=True, exist_ok=True)
-            settings = self.settings.model_dump() | {"output_dir": str(run.output), "resume_from_checkpoint": None}
-            (run.output / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-            (run.output / "objective.yaml").write_text(run.compiled.objective.to_yaml())
-            (run.output / "parameters.json").write_text(json.dumps(run.compiled.parameters, indent=1))
-            (run.output / "loss.py").write_text(run.compiled.source)
+            settings = self.settings.model_dump() | {"output_dir": str(run.output), "resume_from_checkpoint": None, "resume_anyway": False}
+            try:
+                write_text(run.output / "settings.yaml", yaml.safe_dump(settings, sort_keys=False))
+                write_text(run.output / "objective.yaml", run.compiled.objective.to_yaml())
+                write_text(run.output / "parameters.json", json.dumps(run.compiled.parameters, indent=1))
+                write_text(run.output / "loss.py", run.compiled.source)
+            except OSError as problem:
+                raise unwritten("what the run is", run.output, problem, "nothing was trained") from None
         if self.settings.report_to:
             name = self.settings.run_name or run.compiled.graph.name
             told = {k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))}
@@ -205,32 +256,51 @@ class _Loop:
     def _resume(self) -> int:
         folder, checkpoint = find_checkpoint(str(self.settings.resume_from_checkpoint))
         check_goes_on(folder, self.run.compiled, self.settings, self.feed.total, self.run.say)
-        step, self.sums = restore(checkpoint, self.carried)
-        self._forget_after(step)
+        told = known_good(checkpoint)
+        check_same(told.get("about", {}), self.about, self.settings.resume_anyway, str(checkpoint), self.run.say)
+        step, self.sums = restore(checkpoint, self.carried, self.settings)
+        self._set_apart(step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
         return step
 
-    def _forget_after(self, step: int) -> None:
-        """Metrics written after the checkpoint will be written again."""
-        file = self.run.output / "metrics.jsonl"
-        if file.is_file() and self.run.placement.is_main:
-            lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
-            file.write_text("".join(f"{line}\n" for line in lines))
+    def _set_apart(self, step: int) -> None:
+        """What the run wrote after the checkpoint goes to a folder of its own: it will be written again."""
+        if not self.run.placement.is_main:
+            return
+        torn = self.metrics.mend()
+        if torn:
+            self.run.say(f"resume     the last line of {self.metrics.file} was torn off in writing and is dropped")
+        later = [found for found in checkpoints(self.run.output) if int(found.name.split("-")[1]) > step]
+        dropped = self.metrics.keep(lambda record: record["step"] <= step)
+        if not later and not dropped:
+            return
+        apart = self.run.output / f"abandoned-after-{step}-{time.strftime('%Y%m%d-%H%M%S')}"
+        apart.mkdir()
+        for found in later:
+            found.rename(apart / found.name)
+        for record in dropped:
+            Lines(apart / "metrics.jsonl").add(record)
+        self.run.say(f"resume     what the run did after step {step} is in {apart}")
 
-    def _checkpoint(self, done: int) -> None:
-        save_checkpoint(self.run.output, done, self.carried, self.sums, self.settings.save_total_limit)
+    def _checkpoint(self, done: int) -> Path:
+        found = save_checkpoint(self.run.output, done, self.carried, self.sums, self.settings.save_total_limit, self.about)
         self.run.placement.barrier()
+        return found
 
     def _close(self) -> None:
         run = self.run
         if run.data.stream is not None:
             run.say(f"data       read of the stream: {run.data.stream.report}")
         weights = run.placement.weights(run.model)  # every process takes part
+        check_finite(run.output, self.carried, weights, int(self._last.get("step", 0)))
         if self.run.placement.is_main:
             run.model.config.use_cache = True
-            save_model(run.model, run.tokenizer, run.output, weights)
-            (run.output / "README.md").write_text(model_card(run.compiled, run.settings, self.history))
-            (run.output / "all_results.json").write_text(json.dumps(self._last, indent=1))
+            try:
+                save_model(run.model, run.tokenizer, run.output, weights)
+                write_text(run.output / "README.md", model_card(run.compiled, run.settings, self.history))
+                write_text(run.output / "all_results.json", json.dumps(self._last, indent=1))
+            except OSError as problem:
+                raise unwritten("the trained model", run.output, problem, kept(run.output)) from None
         if self.settings.report_to:
             run.placement.close_trackers()
         run.placement.barrier()

@@ -89,12 +89,12 @@ def reference_context(policy: Policy) -> ReferenceContext:
         policy=_AtWork(policy),
         policy_model=policy.model,
         fingerprint=lambda: weights_fingerprint(name),
-        numerics=_numerics(policy),
+        numerics=numerics(policy),
         sharded=placement.sharded,
     )
 
 
-def _numerics(policy: Policy) -> str:
+def numerics(policy: Policy) -> str:
     """Type of the weights, how a quantised base holds them, autocast, attention, path of the scorer, device."""
     settings, placement = policy.settings, policy.placement
     path = {"auto": "packed"}.get(policy.scorer.path, policy.scorer.path)

@@ -14,6 +14,7 @@ from halo.reference.interface import Reference
 from halo.scoring.scorer import Scorer
 from halo.training.data.datasets import Data, Say
 from halo.training.data.feed import Feed
+from halo.training.saving.folder import Folder
 from halo.training.settings import Settings
 from halo.training.step.step import Step
 
@@ -48,6 +49,11 @@ class Run(Policy):
     feed: Feed
     reference: Reference | None
     step: Step
-    output: Path
+    folder: Folder
     say: Say
     facts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Path:
+        """Where it writes."""
+        return self.folder.path

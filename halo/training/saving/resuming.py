@@ -11,6 +11,7 @@ import yaml
 
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
+from halo.files.lines import Lines
 from halo.options import as_text
 from halo.training.data.datasets import Say
 from halo.training.settings import SAID, SAME, Settings, about
@@ -57,6 +58,5 @@ def _steps_done(folder: Path) -> int | None:
     metrics = folder / "metrics.jsonl"
     if not metrics.is_file() or not list(folder.glob("*.safetensors")):
         return None
-    for line in reversed(metrics.read_text().splitlines()):
-        return int(json.loads(line)["step"])
-    return None
+    steps = [int(record["step"]) for record in Lines(metrics)]
+    return steps[-1] if steps else None

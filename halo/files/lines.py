@@ -1,0 +1,81 @@
+"""JSON lines that are only ever added to. A line that a dying process left torn is dropped, with a word."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from errno import ENOSPC
+from pathlib import Path
+from typing import Any
+
+from halo.files.whole import whole
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A file of one JSON object a line."""
+
+    file: Path
+
+    def add(self, record: Mapping[str, Any], durable: bool = False) -> None:
+        """One line more, in one write; `durable` waits for the disk. Raises OSError with what was there before still there."""
+        data = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        with self.file.open("ab", buffering=0) as stream:  # a buffer would be written again when it is closed
+            start = stream.tell()
+            try:
+                if stream.write(data) != len(data):
+                    raise OSError(ENOSPC, os.strerror(ENOSPC))
+            except OSError:
+                stream.truncate(start)  # a full disk took half of the line
+                raise
+            if durable:
+                os.fsync(stream.fileno())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The whole lines. A last one without its end is none."""
+        if not self.file.is_file():
+            return
+        with self.file.open("rb") as stream:
+            for line in stream:
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
+
+    def mend(self) -> str:
+        """Cuts off a torn last line; returns what was cut, or nothing. Raises ValueError with the number of a line that is damaged."""
+        if not self.file.is_file():
+            return ""
+        whole_lines, torn = 0, b""
+        with self.file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.endswith(b"\n"):
+                    torn = line
+                    break
+                _checked(line, number)
+                whole_lines += len(line)
+        if torn:
+            os.truncate(self.file, whole_lines)
+        return torn.decode(errors="replace")
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Only the lines that are wanted stay, in a new file that takes the old one's place; returns the others."""
+        if not self.file.is_file():
+            return []
+        dropped = []
+        with whole(self.file) as draft, draft.open("w", encoding="utf-8") as stream:
+            for record in self:
+                if wanted(record):
+                    stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+                else:
+                    dropped.append(record)
+        return dropped
+
+
+def _checked(line: bytes, number: int) -> None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"line {number} is no JSON object")
