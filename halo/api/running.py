@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from halo.api.loading import Source, load_objective
 from halo.compiler.pipeline import CompiledObjective
-from halo.errors import Place, RunFailed
+from halo.errors import Place, RunFailed, SettingsError
 from halo.examine.supervisor import examine
 from halo.starter.defaults import borrowed, with_defaults
+from halo.training.saving.ownership import NAMED, TRUSTED, started_here
 from halo.training.settings import Settings, read_settings, setting_name
 
 if TYPE_CHECKING:  # a mistake answers at once, without torch
@@ -38,7 +39,7 @@ def train(
         given = read_settings(str(settings), {})
     else:
         given = read_settings(None, {}, {setting_name(name, Place("settings")): value for name, value in (settings or {}).items()})
-    run = assembled(compiled, completed(given, compiled), say)
+    run = assembled(compiled, completed(given, compiled, say), say)
     from halo.training.run.loop import train as turned
 
     return turned(run)
@@ -57,20 +58,38 @@ def assembled(compiled: CompiledObjective, settings: Settings, say: Say, ready: 
     return taken(compiled, settings, say)
 
 
-def completed(first: Settings, compiled: CompiledObjective) -> Settings:
+def completed(first: Settings, compiled: CompiledObjective, say: Say = print) -> Settings:
     """The settings over those of the run that they resume, and the embedded defaults below."""
     given = first.model_dump(exclude_unset=True)
     if first.resume_from_checkpoint:
-        given = _of_the_run(first.resume_from_checkpoint) | given
+        given = _of_the_run(first.resume_from_checkpoint, given, say) | given
     return read_settings(None, {}, with_defaults(given, compiled.objective.declaration))
 
 
-def _of_the_run(resumed: str) -> dict[str, Any]:
-    """The settings that the run to be resumed was started with, its folder included."""
+def _of_the_run(resumed: str, given: Mapping[str, Any], say: Say) -> dict[str, Any]:
+    """The settings that the run to be resumed was started with, its folder included.
+
+    Of a run that this user did not start here nothing is taken that loads, runs or sends anything. Raises SettingsError.
+    """
     from halo.training.saving.checkpoints import find_checkpoint
 
     folder, _ = find_checkpoint(resumed)
-    return read_settings(str(folder / "settings.yaml"), {}).model_dump(exclude_unset=True) | {"output_dir": str(folder)}
+    found = read_settings(str(folder / "settings.yaml"), {})
+    taken = found.model_dump(exclude_unset=True) | {"output_dir": str(folder)}
+    if started_here(folder):
+        return taken
+    for name in NAMED:
+        if taken.pop(name, None) is not None and name not in given:
+            flag = f"--{name.removesuffix('_name_or_path').replace('_', '-')}"
+            message = f"the run in {folder} was not started by you on this machine, and names a model itself"
+            hint = f"give {flag} (its settings.yaml says which it had), if you trust that model"
+            raise SettingsError("resume", message, place=Place(flag), hint=hint)
+    dropped = [name for name in TRUSTED if taken.pop(name, None) not in (None, False, [], "auto") and name not in given]
+    if dropped:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in dropped)
+        whose = "the run was not started by you on this machine"
+        say(f"resume     {whose}: its {', '.join(dropped)} are not taken; give {flags} if you mean them")
+    return taken
 
 
 def hold(compiled: CompiledObjective, say: Say) -> None:

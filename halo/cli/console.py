@@ -15,9 +15,13 @@ PLAIN_EVERY = 10.0  # seconds between lines without a terminal
 
 
 def say(line: str) -> None:
-    """One line, at once; of several processes the first says it."""
-    if os.environ.get("RANK", "0") == "0":
+    """One line, at once; of several processes the first says it. Where nobody listens any more, the run goes on in silence."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    try:
         print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def summary(step: int, total: int, record: Mapping[str, float], left: float | None) -> str:

@@ -69,7 +69,7 @@ def settings_of(given: Arguments, compiled: CompiledObjective) -> Settings:
     """The settings of a file, with flags over it, and the embedded defaults below."""
     file = given.flags.pop("--settings", None) or given.flags.pop("--config", None)
     first = read_settings(file, given.flags)
-    return completed(first, compiled)
+    return completed(first, compiled, say)
 
 
 def _train(run: Run, compiled: CompiledObjective) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from halo.data.examples import Message, Part, Text
 from halo.data.formats import messages_of
 from halo.errors import DataError, ModelError
+from halo.limits import BYTES, SECONDS, TooLong, limited
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,12 @@ class Template:
 
     def _conversation(self, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]], **more: Any) -> str:
         try:
-            text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
+            with limited():
+                text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
+        except (TooLong, MemoryError) as problem:
+            what = f"takes longer than {SECONDS:.0f} s" if isinstance(problem, TooLong) else f"wants more than {BYTES / 2**30:.0f} GiB"
+            hint = "look at its chat_template before you trust the model; --chat-template never does without"
+            raise ModelError("model", f"the chat template {what} for one conversation", hint=hint) from None
         except Exception as problem:  # raise_exception('...') in it, or an expression that this conversation has not the types for
             roles = ", ".join(str(turn["role"]) for turn in turns)
             raise ModelError("model", f"the chat template does not write this conversation ({roles}): {problem}") from None

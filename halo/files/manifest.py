@@ -1,4 +1,7 @@
-"""What a folder holds, by name, size and sha256, in a file that is written last: a folder without it is unfinished, a mismatch is damage."""
+"""What a folder holds, by name, size and sha256, in a file that is written last.
+
+A folder without it is unfinished; one that holds something else is damaged.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ class Damaged(Exception):
 
 def write_manifest(folder: Path, more: Mapping[str, Any] | None = None) -> None:
     """Of every file under a folder; `more` is what else is known of it. Whoever writes it has written everything else."""
-    files = {str(path.relative_to(folder)): _of(path) for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST}
+    held = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST]
+    files = {str(path.relative_to(folder)): _of(path) for path in held}
     write_text(folder / MANIFEST, json.dumps({**(more or {}), "files": files}, indent=1) + "\n")
 
 

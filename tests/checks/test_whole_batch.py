@@ -27,6 +27,8 @@ def numbered(batch: WholeBatch, rng: random.Random) -> dict[Node, Fraction]:
         low = span.low if span.low != -mp.inf else min(Fraction(-4), span.high - 4)
         high = span.high if span.high != mp.inf else max(Fraction(4), low + 4)
         point[variable] = low + (high - low) * Fraction(rng.randint(1, 999), 1000)
+        if variable.data == "vocab_size":
+            point[variable] = Fraction(rng.randint(2, 50_000))
     return point
 
 

@@ -52,7 +52,7 @@ def identity(policy: Policy, feed: Feed) -> dict[str, Any]:
         "batch": step_size(settings, policy.placement.size),
         "ranks": policy.placement.size,
         "numerics": numerics(policy),
-        "versions": {**{one: _version(one) for one in PACKAGES}, **{owner.distribution: owner.version for owner in loaded().owners.values()}},
+        "versions": _versions(),
     }
 
 
@@ -87,6 +87,12 @@ def _fingerprint(name: str) -> str:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    """Of halo, what it computes with, and every plugin's distribution."""
+    plugins = {owner.distribution: owner.version for owner in loaded().owners.values()}
+    return {**{one: _version(one) for one in PACKAGES}, **plugins}
 
 
 def _version(package: str) -> str:

@@ -39,6 +39,7 @@ from halo.training.saving.checkpoints import (
     save_model,
 )  # fmt: skip
 from halo.training.saving.folder import unwritten
+from halo.training.saving.ownership import remember
 from halo.training.saving.resuming import check_goes_on
 from halo.training.step.metrics import Sums, added, means, measure
 from halo.training.step.step import StepOutput
@@ -246,6 +247,7 @@ class _Loop:
                 write_text(run.output / "objective.yaml", run.compiled.objective.to_yaml())
                 write_text(run.output / "parameters.json", json.dumps(run.compiled.parameters, indent=1))
                 write_text(run.output / "loss.py", run.compiled.source)
+                remember(run.output)
             except OSError as problem:
                 raise unwritten("what the run is", run.output, problem, "nothing was trained") from None
         if self.settings.report_to:

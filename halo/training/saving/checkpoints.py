@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -172,7 +173,7 @@ def restore(checkpoint: Path, run: Carried, settings: Settings) -> tuple[int, Su
     What the settings say of the optimizer holds from here on.
     """
     _restore_weights(checkpoint, run.model, run.placement)
-    state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
+    state = _state_of(checkpoint)
     run.placement.load_optimizer_state(state["optimizer"])
     run.scheduler.load_state_dict(state["scheduler"])
     as_set(run.placement.optimizer, run.scheduler, settings)
@@ -185,6 +186,17 @@ def restore(checkpoint: Path, run: Carried, settings: Settings) -> tuple[int, Su
     torch.set_rng_state(state["torch_rng"])
     told = json.loads((checkpoint / STATE).read_text())
     return int(told["step"]), {name: (pair[0], pair[1]) for name, pair in told["sums"].items()}
+
+
+def _state_of(checkpoint: Path) -> dict[str, Any]:
+    """Tensors and plain values; what else a pickle asks for is not run. Raises RunFailed."""
+    file = checkpoint / "optimizer.pt"
+    try:
+        found: dict[str, Any] = torch.load(file, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as problem:
+        first = str(problem).splitlines()[0].partition(".")[0]
+        raise RunFailed("resume", f"{file} is not what halo wrote: {first}", hint="resume from another checkpoint") from None
+    return found
 
 
 def _restore_weights(checkpoint: Path, model: Any, placement: Placement) -> None:

@@ -18,7 +18,10 @@ from halo.training.settings import SAID, SAME, Settings, about
 
 
 def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings, total: int, say: Say) -> None:
-    """Raises SettingsError for another objective or other examples than the run in `folder` had, and if it is finished."""
+    """Raises SettingsError for another objective or other settings than the run in `folder` had, and if it is finished.
+
+    From one of its checkpoints, named as such, a finished run may be gone over again.
+    """
     written = {"objective.yaml": compiled.objective.to_yaml(), "parameters.json": json.dumps(compiled.parameters, indent=1)}
     for name, text in written.items():
         if (folder / name).is_file() and (folder / name).read_text() != text:
@@ -34,7 +37,8 @@ def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings,
     for name in changed:
         if about(name, "on_resume") == SAID:
             say(f"resume     {name} was {before[name]} and is {now[name]} from here on")
-    if settings.output_dir is not None and Path(settings.output_dir) == folder and _steps_done(folder) == total:
+    whole = settings.resume_from_checkpoint is not None and Path(settings.resume_from_checkpoint) == folder
+    if whole and settings.output_dir is not None and Path(settings.output_dir) == folder and _steps_done(folder) == total:
         message = f"the run is finished: {total} of {total} steps"
         raise SettingsError("resume", message, place=Place(str(folder)), hint="more --max-steps goes on from its last checkpoint")
 

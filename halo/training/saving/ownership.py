@@ -1,0 +1,45 @@
+"""Which runs this user started on this machine: a record that is kept apart from them. A folder of somebody else's has none."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from pathlib import Path
+
+from halo.cache import cache_folder
+from halo.files.whole import write_text
+
+NAME = "run_id.txt"
+TRUSTED = ("trust_remote_code", "report_to", "backend")
+"""Settings that run code or talk to a service: of somebody else's run they are taken only where they are given again."""
+NAMED = ("model_name_or_path", "reference_model_name_or_path")
+"""What somebody else's run may not choose: what is loaded."""
+
+
+def remember(folder: Path) -> None:
+    """Gives a run a name of its own, and keeps it in the user's cache. Where that cannot be written, the run is nobody's."""
+    known = _id_of(folder) or secrets.token_hex(16)
+    write_text(folder / NAME, f"{known}\n")
+    try:
+        record = cache_folder("runs") / known
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(f"{folder.resolve()}\n")
+    except OSError:
+        pass
+
+
+def started_here(folder: Path) -> bool:
+    """Whether this user started the run on this machine, wherever it was moved since."""
+    known = _id_of(folder)
+    try:
+        return known != "" and (cache_folder("runs") / known).is_file()
+    except OSError:
+        return False
+
+
+def _id_of(folder: Path) -> str:
+    try:
+        text = (folder / NAME).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+    return text if re.fullmatch(r"[0-9a-f]{32}", text) else ""

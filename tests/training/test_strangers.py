@@ -1,0 +1,162 @@
+"""Folders that come from somebody else: a run, a model, an adapter, data. Whatever code they hold leaves a file if it is ever run."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import yaml
+
+from halo.cli.main import main
+from halo.starter.defaults import POLICY
+
+COMMON = ["--per-device-train-batch-size", "4", "--check", "false", "--use-cpu"]
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """Dead if it exists."""
+    return tmp_path / "dead"
+
+
+def killer(canary: Path) -> str:
+    return f"open({str(canary)!r}, 'w').write('ran')\n"
+
+
+class Pickled:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.canary), "w")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of three steps, with its model and data beside it."""
+    shutil.copytree(POLICY, tmp_path / "model")
+    given = ["--model", str(tmp_path / "model"), "--data", tiny.few(), "--output-dir", str(tmp_path / "run")]
+    assert main(["train", "dpo", *COMMON, *given, "--max-steps", "3", "--save-steps", "1"]) == 0
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def elsewhere(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same run on a machine that did not start it."""
+    monkeypatch.setenv("HALO_CACHE", str(tmp_path / "another home"))
+    return run
+
+
+def changed(run: Path, **settings: object) -> None:
+    file = run / "settings.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **settings}))
+
+
+def planted(model: Path, canary: Path) -> None:
+    """A model, tokenizer and configuration with code of their own, where transformers looks for it."""
+    (model / "evil.py").write_text(killer(canary) + "class A: pass\nclass T: pass\nclass C: pass\n")
+    for name, auto in (("config.json", {"AutoModelForCausalLM": "evil.A", "AutoConfig": "evil.C"}), ("tokenizer_config.json", {"AutoTokenizer": ["evil.T", "evil.T"]})):
+        told = json.loads((model / name).read_text())
+        (model / name).write_text(json.dumps({**told, "auto_map": auto}))
+
+
+# -- a run that somebody else started --------------------------------------------------------------------------------------
+
+
+def test_a_strangers_run_may_not_choose_the_model(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "dpo", "--resume", str(elsewhere), "--max-steps", "4"]) == 2
+    said = capsys.readouterr().err
+    assert "was not started by you on this machine, and names a model itself; give --model" in said
+    model = str(elsewhere.parent / "model")
+    assert main(["train", "dpo", "--resume", str(elsewhere), "--max-steps", "4", "--model", model, "--check", "false"]) == 0
+
+
+def test_what_runs_code_or_sends_is_not_taken_and_said(elsewhere: Path, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed(elsewhere, trust_remote_code=True, report_to=["tensorboard"], backend="ddp")
+    model = elsewhere.parent / "model"
+    planted(model, canary)
+    assert main(["train", "dpo", "--resume", str(elsewhere), "--max-steps", "4", "--model", str(model), "--resume-anyway"]) in (0, 2)
+    out, err = capsys.readouterr()
+    assert "its trust_remote_code, report_to, backend are not taken; give --trust-remote-code, --report-to, --backend if you mean them" in out
+    assert "Traceback" not in err
+    assert not canary.exists()
+
+
+def test_ones_own_run_keeps_its_settings(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = run.rename(run.parent / "moved")
+    assert main(["train", "dpo", "--resume", str(moved), "--max-steps", "4", "--check", "false"]) == 0
+    assert "not started by you" not in capsys.readouterr().out
+
+
+# -- code in files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "training_args.bin", "pytorch_model.bin", "scheduler.pt", "rng_state.pth"])
+def test_no_pickle_of_a_checkpoint_is_run(name: str, run: Path, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its manifest is made to fit, as a stranger can."""
+    from halo.files.manifest import MANIFEST, read_manifest, write_manifest
+
+    checkpoint = run / "checkpoint-3"
+    about = read_manifest(checkpoint)["about"]
+    (checkpoint / name).write_bytes(pickle.dumps({"optimizer": Pickled(canary)}))
+    (checkpoint / MANIFEST).unlink()
+    write_manifest(checkpoint, {"step": 3, "about": about})
+    code = main(["train", "dpo", "--resume", str(run), "--max-steps", "4", "--check", "false"])
+    assert code == (1 if name == "optimizer.pt" else 0)
+    assert "Traceback" not in capsys.readouterr().err
+    assert not canary.exists()
+
+
+def test_no_code_of_a_model_is_run(tmp_path: Path, canary: Path) -> None:
+    shutil.copytree(POLICY, tmp_path / "model")
+    planted(tmp_path / "model", canary)
+    main(["train", "dpo", *COMMON, "--model", str(tmp_path / "model"), "--data", tiny.few(), "--max-steps", "1", "--output-dir", str(tmp_path / "run")])
+    assert not canary.exists()
+
+
+def test_no_weights_that_are_a_pickle_are_run(tmp_path: Path, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(POLICY, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    (tmp_path / "model" / "pytorch_model.bin").write_bytes(pickle.dumps(Pickled(canary)))
+    assert main(["train", "dpo", *COMMON, "--model", str(tmp_path / "model"), "--data", tiny.few()]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not canary.exists()
+
+
+def test_no_loading_script_of_data_is_run(tmp_path: Path, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    (folder / "pairs.py").write_text(killer(canary))
+    (folder / "pairs.pkl").write_bytes(pickle.dumps(Pickled(canary)))
+    assert main(["train", "dpo", *COMMON, "--data", str(folder)]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not canary.exists()
+
+
+TEMPLATES = {
+    "the classes of a text": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "the environment of the process": "{{ self.__init__.__globals__.__builtins__.open('{canary}', 'w') }}",
+    "a loop without end": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "a text of gigabytes": "{{ 'x' * 9999999999 }}",
+    "texts that double": "{% set ns = namespace(t='xxxxxxxx') %}{% for a in range(60) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}{{ ns.t }}",
+}
+
+
+@pytest.mark.parametrize("what", sorted(TEMPLATES))
+def test_a_hostile_chat_template_is_one_message(
+    what: str, tmp_path: Path, canary: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halo.limits.SECONDS", 1.0)
+    shutil.copytree(POLICY, tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(TEMPLATES[what].replace("{canary}", str(canary)))
+    code = main(["train", "dpo", *COMMON, "--model", str(tmp_path / "model"), "--data", tiny.few(), "--chat-template", "always"])
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert said.count("halo: ") == 1
+    assert "chat template" in said
+    assert "Traceback" not in said
+    assert not canary.exists()
