@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path as Folder
 from typing import Any
 
 import yaml
@@ -53,24 +54,33 @@ class Mark:
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML text. `value` holds dicts, lists, strings, numbers, booleans and None; `marks` their places."""
+    """One YAML text. `value` holds dicts, lists, strings, numbers, booleans and None; `marks` their places.
+
+    home     the folder of its file, if it has one
+    foreign  it is what another file names: no message quotes its text
+    """
 
     name: str
     text: str = field(repr=False)
     value: Any = None
     marks: dict[Path, Mark] = field(default_factory=dict, repr=False)
+    home: Folder | None = None
+    foreign: bool = False
 
     def place(self, index: int) -> Place:
         """The place of the character at `index`."""
         before = self.text[:index]
         line = before.count("\n")
         lines = self.text.split("\n")
-        return Place(self.name, line + 1, index - (before.rfind("\n") + 1) + 1, lines[min(line, len(lines) - 1)])
+        shown = None if self.foreign else lines[min(line, len(lines) - 1)]
+        return Place(self.name, line + 1, index - (before.rfind("\n") + 1) + 1, shown)
 
 
-def read_document(text: str, name: str, error: type[HaloError] = ObjectiveError) -> Document:
+def read_document(
+    text: str, name: str, error: type[HaloError] = ObjectiveError, *, home: Folder | None = None, foreign: bool = False
+) -> Document:
     """Reads one YAML mapping; `name` is what messages call the file, `error` the class they are raised as."""
-    bare = Document(name, text)
+    bare = Document(name, text, home=home, foreign=foreign)
 
     def fail(code: str, message: str, index: int, hint: str = "") -> HaloError:
         return error(code, message, place=bare.place(index), hint=hint)
@@ -93,7 +103,7 @@ def read_document(text: str, name: str, error: type[HaloError] = ObjectiveError)
         raise fail("wrong-value", "expected a mapping of keys to values", node.start_mark.index)
     marks: dict[Path, Mark] = {}
     value = _Reader(bare, marks, fail).read(node, ())
-    return Document(name, text, value, marks)
+    return replace(bare, value=value, marks=marks)
 
 
 def _composed(text: str, fail: Callable[..., HaloError]) -> yaml.Node | None:

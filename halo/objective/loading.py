@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from halo.objective.schema import Declaration, Interval
 
 MERGED_BY_NAME = ("parameters", "let", "statistics", "columns", "regularizers", "terms", "aliases", "control")
 NOT_INHERITED = ("halo", "name", "title", "paper", "notes", "expect")
-MAX_EXTENDS = 8
+MAX_EXTENDS, MAX_BYTES = 8, 200_000
 
 Find = Callable[[str], FilePath | None]
 
@@ -132,14 +133,20 @@ def _document(source: str | FilePath | Mapping[str, Any], find: Find) -> Documen
         return read_document(text, str(source.get("name", "objective")))
     if isinstance(source, str) and "\n" in source:
         return read_document(source, "objective")
-    if isinstance(source, FilePath) or "/" in source or source.endswith((".yaml", ".yml")):
-        return read_document(read_text(FilePath(source), ObjectiveError, "objective"), FilePath(source).name)
+    if isinstance(source, FilePath) or is_path(source):
+        file = FilePath(source)
+        return read_document(read_text(file, ObjectiveError, "objective"), file.name, home=file.parent)
     found = find(source)
     if found is None:
         hint = "a name is a shipped or plugged-in objective; a file has a '/' or ends in .yaml"
         beside = f"did you mean ./{source}.yaml?" if FilePath(f"{source}.yaml").is_file() else ""
         raise ObjectiveError("not-found", f"there is no objective named {source!r}", hint=beside or _hint_of(find, source) or hint)
-    return read_document(read_text(found, ObjectiveError, "objective"), found.name)
+    return read_document(read_text(found, ObjectiveError, "objective"), found.name, home=found.parent)
+
+
+def is_path(source: str) -> bool:
+    """Whether a source that is no YAML text is a file, and not a name."""
+    return "/" in source or source.endswith((".yaml", ".yml"))
 
 
 def _hint_of(find: Find, name: str) -> str:
@@ -150,15 +157,24 @@ def _hint_of(find: Find, name: str) -> str:
 
 
 def read_text(path: FilePath, error: type[HaloError], what: str) -> str:
-    """The text of a file, or one clear message."""
+    """The text of a regular file of at most MAX_BYTES, or one clear message."""
     try:
+        kind = path.stat()
+        if stat.S_ISDIR(kind.st_mode):
+            raise error("not-found", f"{path} is a folder, and the {what} is a file")
+        if not stat.S_ISREG(kind.st_mode):
+            raise error("not-found", f"{path} is no regular file")
+        if kind.st_size > MAX_BYTES:
+            raise error("formula-limit", f"{path} has {kind.st_size:,} bytes; at most {MAX_BYTES:,} are read")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise error("not-found", f"there is no {what} file {path}") from None
-    except IsADirectoryError:
-        raise error("not-found", f"{path} is a folder, not a {what} file") from None
     except UnicodeDecodeError as problem:
         raise error("yaml-syntax", f"not UTF-8 text (byte {problem.start})", place=Place(str(path))) from None
+    except OSError as problem:  # no permission, a loop of links, a name that is too long
+        raise error("not-found", f"the {what} file {path} cannot be read: {problem.strerror}") from None
+    except ValueError:  # a NUL
+        raise error("not-found", f"{str(path)!r} is no name of a file") from None
 
 
 def _extended(document: Document, find: Find, seen: tuple[str, ...]) -> tuple[dict[str, Any], dict[Path, Mark]]:
@@ -180,12 +196,31 @@ def _extended(document: Document, find: Find, seen: tuple[str, ...]) -> tuple[di
 
 
 def _base_document(document: Document, name: str, find: Find, place: Place) -> Document:
+    """What a file extends: a name, or a file of its own folder's tree, whose text no message quotes."""
     try:
+        if "\n" not in name and is_path(name):
+            file = _at_home(document.home or FilePath(), name, place)
+            return read_document(read_text(file, ObjectiveError, "objective"), file.name, home=file.parent, foreign=True)
         return _document(name, find)
     except ObjectiveError as problem:
-        if problem.code == "not-found":
-            raise ObjectiveError("not-found", problem.message, place=place, hint=problem.hint) from None
+        if problem.place is None or problem.code == "not-found":
+            raise ObjectiveError(problem.code, problem.message, place=place, hint=problem.hint) from None
+        if is_path(name) and problem.place.file != place.file:
+            said = f"{name} is no objective (line {problem.place.line or 1})"
+            raise ObjectiveError(problem.code, said, place=place, hint=f"look at it with halo show {name}") from None
         raise
+
+
+def _at_home(home: FilePath, name: str, place: Place) -> FilePath:
+    """The file of that name, seen from the folder that it must lie in or under. Raises ObjectiveError."""
+    try:
+        root, found = home.resolve(), (home / name).resolve()
+    except (OSError, RuntimeError, ValueError) as problem:  # a loop of links, a NUL
+        raise ObjectiveError("not-found", f"{name!r} leads nowhere: {problem}", place=place) from None
+    if not found.is_relative_to(root):
+        hint = "copy it there, or make it known by name: halo new plugin NAME --kind objectives"
+        raise ObjectiveError("not-found", f"{name} lies outside of the folder of the file that extends it", place=place, hint=hint)
+    return found
 
 
 def _merge(merged: dict[str, Any], marks: dict[Path, Mark], document: Document, key: str, value: Any) -> None:

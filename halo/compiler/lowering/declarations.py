@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 
 from halo.compiler.lowering.context import Context
+from halo.compiler.lowering.expansion import check_expansion
 from halo.errors import ObjectiveError
 from halo.objective.document import Path
 from halo.objective.propositions import PROPOSITIONS
@@ -57,6 +58,7 @@ def check_declarations(of: Context) -> None:
         for name in names:
             _check_name(of, name, (group, name), parts)
             parts = parts | {name}
+    check_expansion(of)
 
 
 def _check_name(of: Context, name: str, path: Path, taken: Collection[str]) -> None:
