@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what the names are, for type checkers
     from halo.api.listing import list_objectives
     from halo.api.loading import compile_objective, load_objective
     from halo.api.running import train
+    from halo.api.runs import load_run
     from halo.loss.inputs import Completions, LossInputs, LossOutput
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "diff",
     "list_objectives",
     "load_objective",
+    "load_run",
     "plot",
     "train",
 ]
@@ -47,6 +49,7 @@ _HOMES = {
     "diff": "halo.api.asking",
     "list_objectives": "halo.api.listing",
     "load_objective": "halo.api.loading",
+    "load_run": "halo.api.runs",
     "plot": "halo.api.drawing",
     "train": "halo.api.running",
 }

@@ -11,7 +11,7 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, RunFailed, SettingsError
 from halo.examine.supervisor import examine
 from halo.starter.defaults import borrowed, with_defaults
-from halo.training.saving.ownership import NAMED, TRUSTED, started_here
+from halo.training.saving.ownership import NAMED, TRUSTED, recorded
 from halo.training.settings import Settings, read_settings, setting_name
 
 if TYPE_CHECKING:  # a mistake answers at once, without torch
@@ -76,8 +76,9 @@ def _of_the_run(resumed: str, given: Mapping[str, Any], say: Say) -> dict[str, A
     folder, _ = find_checkpoint(resumed)
     found = read_settings(str(folder / "settings.yaml"), {})
     taken = found.model_dump(exclude_unset=True) | {"output_dir": str(folder)}
-    if started_here(folder):
-        return taken
+    own = recorded(folder)
+    if own is not None:
+        return taken | own
     for name in NAMED:
         if taken.pop(name, None) is not None and name not in given:
             flag = f"--{name.removesuffix('_name_or_path').replace('_', '-')}"

@@ -92,9 +92,13 @@ class Objective:
                 place = self.place(("columns", name, "default"))
                 raise _outside(f"{name}'s default", default, column.domain, place, "it stands for a row's number, which is in the domain")
 
-    def to_yaml(self) -> str:
-        """The declaration as YAML, with `extends` resolved."""
-        return yaml.safe_dump(self.values, sort_keys=False, allow_unicode=True, width=100)
+    def to_yaml(self, parameters: Mapping[str, float] | None = None) -> str:
+        """The declaration as YAML, with `extends` resolved; `parameters` become its defaults."""
+        values = dict(self.values)
+        if parameters:
+            declared = {name: {**entry, "default": _as_declared(entry["default"], parameters[name])} for name, entry in values["parameters"].items()}
+            values["parameters"] = declared
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
 def load(source: str | FilePath | Mapping[str, Any], find: Find = lambda name: None) -> Objective:
@@ -113,6 +117,11 @@ def load(source: str | FilePath | Mapping[str, Any], find: Find = lambda name: N
     objective.with_parameters({})
     objective.check_suggested()
     return objective
+
+
+def _as_declared(default: float, value: float) -> float:
+    """The value, as it was written where it is the same number."""
+    return default if value == default else value
 
 
 def _outside(what: str, value: float, domain: str, place: Place, hint: str) -> ObjectiveError:

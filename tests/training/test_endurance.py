@@ -46,10 +46,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
-    """The same, to be spoilt. Its settings name the copies."""
+    """The same, to be spoilt."""
     shutil.copytree(trained, tmp_path / "copy")
-    file = tmp_path / "copy" / "run" / "settings.yaml"
-    file.write_text(file.read_text().replace(str(trained), str(tmp_path / "copy")))
     return tmp_path / "copy"
 
 
@@ -62,7 +60,8 @@ def column(folder: Path, key: str) -> list[float]:
 
 
 def resumed(copy: Path, *more: str, at: str = "run") -> int:
-    return main(["train", "dpo", "--resume", str(copy / at), "--check", "false", *more])
+    made_of = ["--model", str(copy / "model"), "--data", str(copy / "rows.jsonl")]
+    return main(["train", "dpo", "--resume", str(copy / at), "--check", "false", *made_of, *more])
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -140,6 +139,44 @@ def test_weights_that_are_no_numbers_are_never_kept(copy: Path, capsys: pytest.C
     assert f"the last good checkpoint is {copy / 'run' / 'checkpoint-6'}" in said
     assert (copy / "run" / "model.safetensors").read_bytes() == before
     assert "checkpoint-7" not in names(copy / "run")
+
+
+# -- what is published ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_publishes_no_path_of_this_machine_and_says_what_is_needed_to_do_it_again(trained: Path) -> None:
+    for file in (trained / "run").rglob("*"):
+        if file.is_file() and file.suffix in (".md", ".yaml", ".json", ".jsonl", ".txt", ".jinja", ".py", ".lock"):
+            assert str(trained.parent) not in file.read_text(), file
+    card = (trained / "run" / "README.md").read_text()
+    for said in ("base_model: model", "| seed | 42 |", "| steps | 6 |", "| examples | ", "halo-align ", "torch ", "transformers ", "halo train ./objective.yaml"):
+        assert said in card, said
+    modes = {oct(file.stat().st_mode & 0o777) for file in (trained / "run").iterdir() if file.is_file()}
+    (trained / "neighbour").write_text("")
+    assert modes == {oct((trained / "neighbour").stat().st_mode & 0o777)}
+
+
+def test_a_run_can_be_loaded_by_a_program(trained: Path, tmp_path: Path) -> None:
+    import halo
+
+    run = halo.load_run(trained / "run")
+    assert run.parameters == {"beta": 0.1}
+    assert [record["step"] for record in run.metrics] == [1, 2, 3, 4, 5, 6]
+    assert (run.settings["model_name_or_path"], run.settings["learning_rate"]) == ("model", 1e-3)
+    assert run.model().num_parameters() > 0
+    assert run.tokenizer().chat_template
+    with pytest.raises(halo.HaloError, match=r"holds no run: it has no objective\.yaml and no settings\.yaml"):
+        halo.load_run(tmp_path)
+
+
+def test_the_objective_of_a_run_holds_its_parameters(tmp_path: Path) -> None:
+    import halo
+
+    given = ["--data", tiny.few(), "--max-steps", "1", "--output-dir", str(tmp_path / "run")]
+    assert main(["train", "cdpo", *COMMON, *given, "--set", "beta=0.7", "--set", "epsilon=0.25"]) == 0
+    assert halo.load_run(tmp_path / "run").parameters == {"beta": 0.7, "epsilon": 0.25}
+    assert halo.load_objective(str(tmp_path / "run" / "objective.yaml")).parameters == {"beta": 0.7, "epsilon": 0.25}
+    assert "/" not in (tmp_path / "run" / "settings.yaml").read_text().replace("report_to", "")
 
 
 # -- what changed ----------------------------------------------------------------------------------------------------------

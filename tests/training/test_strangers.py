@@ -71,8 +71,8 @@ def test_a_strangers_run_may_not_choose_the_model(elsewhere: Path, capsys: pytes
     assert main(["train", "dpo", "--resume", str(elsewhere), "--max-steps", "4"]) == 2
     said = capsys.readouterr().err
     assert "was not started by you on this machine, and names a model itself; give --model" in said
-    model = str(elsewhere.parent / "model")
-    assert main(["train", "dpo", "--resume", str(elsewhere), "--max-steps", "4", "--model", model, "--check", "false"]) == 0
+    own = ["--model", str(elsewhere.parent / "model"), "--data", tiny.few()]
+    assert main(["train", "dpo", "--resume", str(elsewhere), "--max-steps", "4", *own, "--check", "false"]) == 0
 
 
 def test_what_runs_code_or_sends_is_not_taken_and_said(elsewhere: Path, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_what_runs_code_or_sends_is_not_taken_and_said(elsewhere: Path, canary: 
 
 
 def test_ones_own_run_keeps_its_settings(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    moved = run.rename(run.parent / "moved")
+    moved = run.rename(run.parent / "moved")  # its settings name no path: these are kept apart
     assert main(["train", "dpo", "--resume", str(moved), "--max-steps", "4", "--check", "false"]) == 0
     assert "not started by you" not in capsys.readouterr().out
 

@@ -40,6 +40,7 @@ from halo.training.saving.checkpoints import (
 )  # fmt: skip
 from halo.training.saving.folder import unwritten
 from halo.training.saving.ownership import remember
+from halo.training.saving.published import private, public
 from halo.training.saving.resuming import check_goes_on
 from halo.training.step.metrics import Sums, added, means, measure
 from halo.training.step.step import StepOutput
@@ -241,13 +242,11 @@ class _Loop:
         run = self.run
         if self.run.placement.is_main:
             run.output.mkdir(parents=True, exist_ok=True)
-            settings = self.settings.model_dump() | {"output_dir": str(run.output), "resume_from_checkpoint": None, "resume_anyway": False}
             try:
-                write_text(run.output / "settings.yaml", yaml.safe_dump(settings, sort_keys=False))
-                write_text(run.output / "objective.yaml", run.compiled.objective.to_yaml())
-                write_text(run.output / "parameters.json", json.dumps(run.compiled.parameters, indent=1))
+                write_text(run.output / "settings.yaml", yaml.safe_dump(public(self.settings), sort_keys=False))
+                write_text(run.output / "objective.yaml", run.compiled.objective.to_yaml(run.compiled.parameters))
                 write_text(run.output / "loss.py", run.compiled.source)
-                remember(run.output)
+                remember(run.output, private(self.settings))
             except OSError as problem:
                 raise unwritten("what the run is", run.output, problem, "nothing was trained") from None
         if self.settings.report_to:
@@ -289,6 +288,19 @@ class _Loop:
         self.run.placement.barrier()
         return found
 
+    def _facts(self) -> dict[str, str]:
+        """What else a reader of the model's card asks for."""
+        seen = len(self.run.data.train) if self.run.data.stream is None else 0
+        return {
+            "steps": f"{self._last.get('step', 0):.0f}",
+            "examples": f"{seen:,}" if seen else "a stream",
+            "examples in a step": str(self.about["batch"]),
+            "processes": str(self.about["ranks"]),
+            "seed": str(self.settings.seed),
+            "versions": ", ".join(f"{name} {one}" for name, one in self.about["versions"].items()),
+            "command": "halo train ./objective.yaml --settings ./settings.yaml",
+        }
+
     def _close(self) -> None:
         run = self.run
         if run.data.stream is not None:
@@ -299,7 +311,7 @@ class _Loop:
             run.model.config.use_cache = True
             try:
                 save_model(run.model, run.tokenizer, run.output, weights)
-                write_text(run.output / "README.md", model_card(run.compiled, run.settings, self.history))
+                write_text(run.output / "README.md", model_card(run.compiled, run.settings, self.history, self._facts()))
                 write_text(run.output / "all_results.json", json.dumps(self._last, indent=1))
             except OSError as problem:
                 raise unwritten("the trained model", run.output, problem, kept(run.output)) from None

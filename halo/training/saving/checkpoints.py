@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from halo.backends.placement import Placement
 from halo.errors import RunFailed, SettingsError
 from halo.files.manifest import MANIFEST, Damaged, verified, write_manifest
-from halo.files.whole import draft_of, move_folder, sync_tree, synced
+from halo.files.whole import as_new_files, draft_of, move_folder, sync_tree, synced
 from halo.loss.function import LossFunction
 from halo.reference.interface import FollowingReference, Reference
 from halo.training.data.feed import Feed
@@ -41,6 +41,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, A
     try:
         model.save_pretrained(draft, state_dict=weights, **options)
         tokenizer.save_pretrained(draft)
+        as_new_files(draft)
         sync_tree(draft)
     except SafetensorError as problem:  # a full disk, in safetensors' words
         raise OSError(str(problem)) from problem

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from halo.cache import cache_folder
 from halo.files.whole import write_text
@@ -16,25 +19,29 @@ NAMED = ("model_name_or_path", "reference_model_name_or_path")
 """What somebody else's run may not choose: what is loaded."""
 
 
-def remember(folder: Path) -> None:
-    """Gives a run a name of its own, and keeps it in the user's cache. Where that cannot be written, the run is nobody's."""
+def remember(folder: Path, private: Mapping[str, Any]) -> None:
+    """Gives a run a name of its own, and keeps it in the user's cache with what its folder does not say: `private` settings.
+
+    Where that cannot be written, the run is nobody's.
+    """
     known = _id_of(folder) or secrets.token_hex(16)
     write_text(folder / NAME, f"{known}\n")
     try:
-        record = cache_folder("runs") / known
+        record = cache_folder("runs") / f"{known}.json"
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(f"{folder.resolve()}\n")
+        write_text(record, json.dumps({"folder": str(folder.resolve()), "settings": private}, indent=1))
     except OSError:
         pass
 
 
-def started_here(folder: Path) -> bool:
-    """Whether this user started the run on this machine, wherever it was moved since."""
+def recorded(folder: Path) -> dict[str, Any] | None:
+    """The private settings of a run that this user started on this machine, wherever it was moved since; None for anybody else's."""
     known = _id_of(folder)
     try:
-        return known != "" and (cache_folder("runs") / known).is_file()
-    except OSError:
-        return False
+        found = json.loads((cache_folder("runs") / f"{known}.json").read_text(encoding="utf-8"))
+        return dict(found["settings"]) if known else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _id_of(folder: Path) -> str:

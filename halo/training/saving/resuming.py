@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from halo.errors import Place, SettingsError
 from halo.files.lines import Lines
 from halo.options import as_text
 from halo.training.data.datasets import Say
+from halo.training.saving.published import public
 from halo.training.settings import SAID, SAME, Settings, about
 
 
@@ -22,12 +22,11 @@ def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings,
 
     From one of its checkpoints, named as such, a finished run may be gone over again.
     """
-    written = {"objective.yaml": compiled.objective.to_yaml(), "parameters.json": json.dumps(compiled.parameters, indent=1)}
-    for name, text in written.items():
-        if (folder / name).is_file() and (folder / name).read_text() != text:
-            message = f"the run was started with another {name}"
-            raise SettingsError("resume", message, place=Place(str(folder / name)), hint="resume with what it holds")
-    before, now = _settings_of(folder), settings.model_dump()
+    file = folder / "objective.yaml"
+    if file.is_file() and file.read_text() != compiled.objective.to_yaml(compiled.parameters):
+        message = "the run was started with another objective, or other parameters"
+        raise SettingsError("resume", message, place=Place(str(file)), hint="resume with what it holds")
+    before, now = _settings_of(folder), public(settings)
     changed = [name for name in now if name in before and _plain(before[name]) != _plain(now[name])]
     for name in changed:
         if about(name, "on_resume") == SAME:
