@@ -21,6 +21,7 @@ from full_disk import fill, small_disk
 from safetensors.torch import load_file
 
 from halo.cli.main import main
+from halo.errors import RunFailed
 from halo.files.lock import Lock
 from halo.files.manifest import MANIFEST, verified
 from halo.starter.defaults import POLICY
@@ -361,16 +362,46 @@ def test_nobody_who_listens_does_not_stop_a_run(tmp_path: Path) -> None:
 # -- disks -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_disk_that_fills_up_loses_no_good_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class Filling:
+    """Somebody else, who fills the disk after a step."""
+
+    def __init__(self, disk: Path, step: int) -> None:
+        self.disk, self.step = disk, step
+
+    def progress(self, step: int, total: int, record: Any) -> None:
+        if step == self.step:
+            fill(self.disk, 100_000)
+
+
+def test_a_disk_that_fills_up_loses_no_good_checkpoint(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "64m") as disk:
-        assert main(["train", "dpo", *COMMON, "--data", tiny.few(), "--output-dir", str(disk / "run"), "--max-steps", "2", "--save-steps", "1"]) == 0
-        capsys.readouterr()
-        fill(disk, 100_000)
-        assert main(["train", "dpo", "--resume", str(disk / "run"), "--max-steps", "4", "--check", "false"]) == 1
-        said = capsys.readouterr().err
-        assert re.search(r"halo: .*checkpoint-3 could not be written: .*; the last good checkpoint is .*checkpoint-2 \[output-folder\]", said), said
+        run = assembled(tmp_path, output_dir=str(disk / "run"), max_steps=4, save_steps=1)
+        with pytest.raises(RunFailed, match=r"checkpoint-3 could not be written: .*") as failed:
+            train(run, Filling(disk, 3))
+        assert failed.value.hint == f"the last good checkpoint is {disk / 'run' / 'checkpoint-2'}"
         assert [verified(found)["step"] for found in checkpoints(disk / "run")] == [1, 2]
         assert not [name for name in names(disk / "run") if name.endswith(".draft")]
+
+
+def test_a_model_that_cannot_be_written_is_rescued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is filled by somebody else while the run takes its last step."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        run = assembled(tmp_path, output_dir=str(disk / "run"), max_steps=2)
+
+        with pytest.raises(RunFailed, match=r"the trained model could not be written to .*") as failed:
+            train(run, Filling(disk, 2))
+        place = Path(re.search(r"it is in (\S+);", str(failed.value)).group(1))  # type: ignore[union-attr]
+        assert "model.safetensors" in names(place)
+        assert "model.safetensors" not in names(disk / "run")
+        assert column(disk / "run", "step") == [1, 2]
+
+
+def test_a_disk_without_room_is_told_before_the_first_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        assert main(["train", "dpo", *COMMON, "--data", tiny.few(), "--max-steps", "2", "--output-dir", str(disk / "run")]) == 2
+        assert re.search(r"the disk of .* has 0\.00 GB free, and the run writes 0\.0\d GB", capsys.readouterr().err)
+        assert names(disk) == []
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -242,6 +244,7 @@ class _Loop:
         run = self.run
         if self.run.placement.is_main:
             run.output.mkdir(parents=True, exist_ok=True)
+            run.folder.check_room(_written_bytes(run))
             try:
                 write_text(run.output / "settings.yaml", yaml.safe_dump(public(self.settings), sort_keys=False))
                 write_text(run.output / "objective.yaml", run.compiled.objective.to_yaml(run.compiled.parameters))
@@ -288,6 +291,16 @@ class _Loop:
         self.run.placement.barrier()
         return found
 
+    def _rescued(self, weights: Mapping[str, Any] | None) -> str:
+        """The trained model in the folder for temporary files, where there may be room: what is safe, in words."""
+        place = Path(tempfile.mkdtemp(prefix=f"halo-{self.run.compiled.graph.name}-"))
+        try:
+            save_model(self.run.model, self.run.tokenizer, place, weights)
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            return kept(self.run.output)
+        return f"it is in {place}; move it before the machine is restarted"
+
     def _facts(self) -> dict[str, str]:
         """What else a reader of the model's card asks for."""
         seen = len(self.run.data.train) if self.run.data.stream is None else 0
@@ -314,10 +327,17 @@ class _Loop:
                 write_text(run.output / "README.md", model_card(run.compiled, run.settings, self.history, self._facts()))
                 write_text(run.output / "all_results.json", json.dumps(self._last, indent=1))
             except OSError as problem:
-                raise unwritten("the trained model", run.output, problem, kept(run.output)) from None
+                raise unwritten("the trained model", run.output, problem, self._rescued(weights)) from None
         if self.settings.report_to:
             run.placement.close_trackers()
         run.placement.barrier()
+
+
+def _written_bytes(run: Run) -> int:
+    """Of the trained weights at the end, and of one checkpoint with the optimizer's two moments beside the one before it."""
+    weights = sum(int(p.numel() * p.element_size()) for p in run.model.parameters() if p.requires_grad)
+    checkpoints_kept = 2 if run.settings.save_steps else 0
+    return weights * (1 + 3 * checkpoints_kept)
 
 
 def measured(run: Run, found: StepOutput) -> Sums:
