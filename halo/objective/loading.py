@@ -96,8 +96,8 @@ class Objective:
         """The declaration as YAML, with `extends` resolved; `parameters` become its defaults."""
         values = dict(self.values)
         if parameters:
-            declared = {name: {**entry, "default": _as_declared(entry["default"], parameters[name])} for name, entry in values["parameters"].items()}
-            values["parameters"] = declared
+            declared = values["parameters"].items()
+            values["parameters"] = {name: {**one, "default": _as_declared(one["default"], parameters[name])} for name, one in declared}
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 

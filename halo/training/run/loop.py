@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -15,12 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import yaml
 
 from halo.data.tokenized import TokenizedExample
 from halo.errors import Place, RunFailed, RunStopped, SettingsError
 from halo.files.lines import Lines
-from halo.files.whole import write_text
 from halo.reference.fingerprint import state_fingerprint
 from halo.reference.interface import FollowingReference
 from halo.training.data.feed import OnlineFeed
@@ -28,21 +23,17 @@ from halo.training.data.schedule import share
 from halo.training.run.identity import check_same, identity
 from halo.training.run.run import Run
 from halo.training.run.signals import Signals
-from halo.training.saving.card import model_card
+from halo.training.run.written import set_apart, write_beginning, write_end
 from halo.training.saving.checkpoints import (
     Carried,
     check_finite,
-    checkpoints,
     find_checkpoint,
     kept,
     known_good,
     restore,
     save_checkpoint,
-    save_model,
 )  # fmt: skip
 from halo.training.saving.folder import unwritten
-from halo.training.saving.ownership import remember
-from halo.training.saving.published import private, public
 from halo.training.saving.resuming import check_goes_on
 from halo.training.step.metrics import Sums, added, means, measure
 from halo.training.step.step import StepOutput
@@ -243,15 +234,7 @@ class _Loop:
         """Creates the folder and writes what the run is, before the first step."""
         run = self.run
         if self.run.placement.is_main:
-            run.output.mkdir(parents=True, exist_ok=True)
-            run.folder.check_room(_written_bytes(run))
-            try:
-                write_text(run.output / "settings.yaml", yaml.safe_dump(public(self.settings), sort_keys=False))
-                write_text(run.output / "objective.yaml", run.compiled.objective.to_yaml(run.compiled.parameters))
-                write_text(run.output / "loss.py", run.compiled.source)
-                remember(run.output, private(self.settings))
-            except OSError as problem:
-                raise unwritten("what the run is", run.output, problem, "nothing was trained") from None
+            write_beginning(run)
         if self.settings.report_to:
             name = self.settings.run_name or run.compiled.graph.name
             told = {k: v for k, v in self.settings.model_dump().items() if isinstance(v, (int, float, str))}
@@ -263,56 +246,15 @@ class _Loop:
         told = known_good(checkpoint)
         check_same(told.get("about", {}), self.about, self.settings.resume_anyway, str(checkpoint), self.run.say)
         step, self.sums = restore(checkpoint, self.carried, self.settings)
-        self._set_apart(step)
+        if self.run.placement.is_main:
+            set_apart(self.run, self.metrics, step)
         self.run.say(f"resume     {checkpoint}, {step} steps done")
         return step
-
-    def _set_apart(self, step: int) -> None:
-        """What the run wrote after the checkpoint goes to a folder of its own: it will be written again."""
-        if not self.run.placement.is_main:
-            return
-        torn = self.metrics.mend()
-        if torn:
-            self.run.say(f"resume     the last line of {self.metrics.file} was torn off in writing and is dropped")
-        later = [found for found in checkpoints(self.run.output) if int(found.name.split("-")[1]) > step]
-        dropped = self.metrics.keep(lambda record: record["step"] <= step)
-        if not later and not dropped:
-            return
-        apart = self.run.output / f"abandoned-after-{step}-{time.strftime('%Y%m%d-%H%M%S')}"
-        apart.mkdir()
-        for found in later:
-            found.rename(apart / found.name)
-        for record in dropped:
-            Lines(apart / "metrics.jsonl").add(record)
-        self.run.say(f"resume     what the run did after step {step} is in {apart}")
 
     def _checkpoint(self, done: int) -> Path:
         found = save_checkpoint(self.run.output, done, self.carried, self.sums, self.settings.save_total_limit, self.about)
         self.run.placement.barrier()
         return found
-
-    def _rescued(self, weights: Mapping[str, Any] | None) -> str:
-        """The trained model in the folder for temporary files, where there may be room: what is safe, in words."""
-        place = Path(tempfile.mkdtemp(prefix=f"halo-{self.run.compiled.graph.name}-"))
-        try:
-            save_model(self.run.model, self.run.tokenizer, place, weights)
-        except OSError:
-            shutil.rmtree(place, ignore_errors=True)
-            return kept(self.run.output)
-        return f"it is in {place}; move it before the machine is restarted"
-
-    def _facts(self) -> dict[str, str]:
-        """What else a reader of the model's card asks for."""
-        seen = len(self.run.data.train) if self.run.data.stream is None else 0
-        return {
-            "steps": f"{self._last.get('step', 0):.0f}",
-            "examples": f"{seen:,}" if seen else "a stream",
-            "examples in a step": str(self.about["batch"]),
-            "processes": str(self.about["ranks"]),
-            "seed": str(self.settings.seed),
-            "versions": ", ".join(f"{name} {one}" for name, one in self.about["versions"].items()),
-            "command": "halo train ./objective.yaml --settings ./settings.yaml",
-        }
 
     def _close(self) -> None:
         run = self.run
@@ -321,23 +263,10 @@ class _Loop:
         weights = run.placement.weights(run.model)  # every process takes part
         check_finite(run.output, self.carried, weights, int(self._last.get("step", 0)))
         if self.run.placement.is_main:
-            run.model.config.use_cache = True
-            try:
-                save_model(run.model, run.tokenizer, run.output, weights)
-                write_text(run.output / "README.md", model_card(run.compiled, run.settings, self.history, self._facts()))
-                write_text(run.output / "all_results.json", json.dumps(self._last, indent=1))
-            except OSError as problem:
-                raise unwritten("the trained model", run.output, problem, self._rescued(weights)) from None
+            write_end(run, weights, self.history, self.about)
         if self.settings.report_to:
             run.placement.close_trackers()
         run.placement.barrier()
-
-
-def _written_bytes(run: Run) -> int:
-    """Of the trained weights at the end, and of one checkpoint with the optimizer's two moments beside the one before it."""
-    weights = sum(int(p.numel() * p.element_size()) for p in run.model.parameters() if p.requires_grad)
-    checkpoints_kept = 2 if run.settings.save_steps else 0
-    return weights * (1 + 3 * checkpoints_kept)
 
 
 def measured(run: Run, found: StepOutput) -> Sums:
