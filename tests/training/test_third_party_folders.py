@@ -67,7 +67,7 @@ def planted(model: Path, canary: Path) -> None:
 # -- a run that somebody else started --------------------------------------------------------------------------------------
 
 
-def test_a_strangers_run_may_not_choose_the_model(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_third_partys_run_may_not_choose_the_model(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "dpo", "--resume", str(elsewhere), "--max-steps", "4"]) == 2
     said = capsys.readouterr().err
     assert "was not started by you on this machine, and names a model itself; give --model" in said
@@ -97,7 +97,7 @@ def test_ones_own_run_keeps_its_settings(run: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "training_args.bin", "pytorch_model.bin", "scheduler.pt", "rng_state.pth"])
 def test_no_pickle_of_a_checkpoint_is_run(name: str, run: Path, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its manifest is made to fit, as a stranger can."""
+    """Its manifest is made to fit, as a third party can."""
     from halo.files.manifest import MANIFEST, read_manifest, write_manifest
 
     checkpoint = run / "checkpoint-3"
