@@ -1,0 +1,75 @@
+"""Runs that go on with another number of processes, and runs of two that are told to stop. In float64, over gloo."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from launched import EXACT, assert_alike, two_ranks
+
+from halo.cli.main import main
+from halo.files.manifest import verified
+from halo.training.saving.checkpoints import checkpoints
+
+COMMON = ["train", "dpo", *EXACT[: EXACT.index("--max-steps")], "--logging-steps", "1", "--max-grad-norm", "0.1"]
+SAVED = ["--max-steps", "6", "--save-steps", "3", "--save-total-limit", "none"]
+
+
+def resumed(folder: Path, size: int, *more: str) -> list[str]:
+    given = ["--resume", str(folder / "checkpoint-3"), "--per-device-train-batch-size", str(size), "--check", "false", "--backend", "auto"]
+    return ["train", "dpo", *given, *more]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of one process and of two, six steps straight and from the third on with the other number of processes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    data = ["--data", tiny.few()]
+    one = [*COMMON, *SAVED, *data, "--per-device-train-batch-size", "4"]
+    two = [*COMMON, *SAVED, *data, "--per-device-train-batch-size", "2"]
+    assert main([*one, "--output-dir", str(folder / "one")]) == 0
+    assert main([*one, "--output-dir", str(folder / "one to two")]) == 0
+    two_ranks(folder, [[*two, "--output-dir", str(folder / "two to one")], resumed(folder / "one to two", 2)])
+    assert main(resumed(folder / "two to one", 4)) == 0
+    return folder
+
+
+@pytest.mark.parametrize("way", ["one to two", "two to one"])
+def test_a_run_goes_on_with_another_number_of_processes(way: str, runs: Path) -> None:
+    assert_alike(runs / "one", runs / way)
+
+
+def test_another_number_with_other_batches_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(resumed(runs / "two to one", 2)) == 2
+    assert "the number of examples in a step changed since this checkpoint (4, now 2)" in capsys.readouterr().err
+
+
+def test_two_processes_that_are_told_to_stop_save_one_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    given = [*COMMON, "--data", tiny.few(), "--per-device-train-batch-size", "2", "--max-steps", "100000", "--output-dir", str(folder)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "halo", *given]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 180
+        while not (folder / "metrics.jsonl").is_file() or not (folder / "metrics.jsonl").stat().st_size:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)  # which the launcher hands on
+        _, err = process.communicate(timeout=90)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    (found,) = checkpoints(folder)
+    verified(found)
+    assert re.search(rf"halo: stopped by SIGTERM after step \d+, which is saved in {found}", err), err
+    assert "Error" not in err.partition("torch/distributed")[0]
