@@ -36,9 +36,12 @@ def key(compiled: CompiledObjective, known: str = "") -> str:
 
 
 def read(fingerprint: str) -> Examination | None:
-    """What was kept under the fingerprint. A file that cannot be read counts as none."""
+    """What was kept under the fingerprint. A file that cannot be read, or is not as it was written, counts as none."""
     try:
-        return Examination.from_json(json.loads((_folder() / f"{fingerprint}.json").read_text(encoding="utf-8")))
+        digest, _, body = (_folder() / f"{fingerprint}.json").read_text(encoding="utf-8").partition("\n")
+        if digest != _digest([fingerprint, body]):
+            return None
+        return Examination.from_json(json.loads(body))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -49,7 +52,8 @@ def write(fingerprint: str, examination: Examination) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".draft", delete=False, encoding="utf-8") as draft:
-            json.dump(examination.to_json(), draft, ensure_ascii=False)
+            body = json.dumps(examination.to_json(), ensure_ascii=False)
+            draft.write(f"{_digest([fingerprint, body])}\n{body}")
         os.replace(draft.name, folder / f"{fingerprint}.json")
         _prune(folder)
     except OSError:

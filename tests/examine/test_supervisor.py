@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from halo.analysis.verdict import Finding
+from halo.cache import cache_folder
 from halo.checks.catalogue import CHECKS
 from halo.checks.results import Examination, Mistake, Relative
 from halo.checks.subject import Subject
@@ -59,6 +61,33 @@ def test_a_file_that_cannot_be_read_counts_as_none(kept: Path) -> None:
     file.write_text(file.read_text()[:100])
     assert plain(examine(compiled())) == plain(first)
     assert list(kept.rglob("*.draft")) == []
+
+
+@pytest.mark.parametrize("change", [("proved", "refuted"), ("refuted", "proved")])
+def test_a_file_that_somebody_edited_counts_as_none(change: tuple[str, str], kept: Path) -> None:
+    examine(compiled())
+    (file,) = kept.rglob("*.json")
+    assert change[0] in file.read_text()
+    file.write_text(file.read_text().replace(*change))
+    assert cache.read(file.stem) is None
+
+
+def test_an_examination_of_another_objective_under_this_name_counts_as_none(kept: Path) -> None:
+    examine(compiled())
+    (file,) = kept.rglob("*.json")
+    file.rename(file.with_name(f"{'0' * 32}.json"))
+    assert cache.read("0" * 32) is None
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HALO_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    assert cache_folder("checks").is_relative_to(tempfile.gettempdir())
 
 
 def test_the_key_is_what_the_checks_read(tmp_path: Path) -> None:
