@@ -18,6 +18,8 @@ from halo.data.interface import Row
 from halo.errors import DataError, Place, nearest
 
 Placed = tuple[Row, Place]
+MAX_LINE = 64 << 20
+"""Bytes of one line. A kilobyte of gzip may hold a gigabyte without an end of line."""
 
 
 def read_rows(
@@ -69,7 +71,10 @@ def _json_lines(path: Path) -> Iterator[Placed]:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         number = 0
         try:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+                if len(line) > MAX_LINE:
+                    message = f"a line of more than {MAX_LINE >> 20} MiB, which no row of feedback is"
+                    raise DataError("data-row", message, place=Place(str(path), number), hint="is it a JSON array? Those end in .json")
                 if line.strip():
                     yield _parsed(line, Place(str(path), number)), Place(str(path), number)
         except (gzip.BadGzipFile, EOFError, zlib.error) as problem:

@@ -7,6 +7,7 @@ is too long is left out, with a count.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,10 @@ from halo.data.template import Template
 from halo.data.tokenized import Numbers, Tail, TokenizedExample
 from halo.errors import DataError, ModelError, Place
 from halo.objective.feedback import Feedback
+
+CHARACTERS, LONG, MARGIN = 16, 10_000, 32
+"""Of a text, so many characters for each token that is allowed, and so many more, are looked at first; where the text is cut there, the
+last tokens may be others."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,13 @@ def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping
     Raises DataError for a column that is wanted and that the row lacks, or that is not what was declared.
     """
     beside = _tensors(example, how.template)
+    if _is_far_too_long(example.prompt, how):
+        return _too_long(sys.maxsize, sys.maxsize, how.max_length)
     if not example.completions:
         return _prompt_alone(example, how, beside)
     texts = _texts_by_slot(example, how.slots)
+    if any(_is_far_too_long(text, how) for group in texts.values() for text in group):
+        return _too_long(sys.maxsize, 0, how.max_length)
     if mismatched is not None:
         texts["mismatched"] = (mismatched[0],)
     rows: dict[str, list[_Row]] = {}
@@ -117,6 +126,17 @@ def _prompt_alone(example: Example, how: Preparation, beside: Mapping[str, Any])
     if why := _too_long(len(ids), len(ids), how.max_length):
         return why
     return TokenizedExample(tuple(ids), {}, example.place, example.prompt_key, source=example.source, id=example.id, tensors=beside)
+
+
+def _is_far_too_long(text: Text, how: Preparation) -> bool:
+    """Whether the beginning of a very long text alone has too many tokens: then the rest is not tokenized."""
+    if how.max_length is None:
+        return False
+    raw = text if isinstance(text, str) else "".join(written(turn.get("content") or "") for turn in text)
+    enough = CHARACTERS * how.max_length + LONG
+    if len(raw) <= enough:
+        return False
+    return len(how.template.tokenizer(raw[:enough], add_special_tokens=False)["input_ids"]) > how.max_length + MARGIN
 
 
 def _too_long(longest: int, prompt: int, limit: int | None) -> str:

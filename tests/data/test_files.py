@@ -169,3 +169,16 @@ def test_a_mapped_column_of_csv_is_a_text_too(tmp_path: Path) -> None:
     columns = {"prompt": "question", "chosen": "good", "rejected": "bad"}
     examples, _, _ = read_examples(Source(path=str(file), columns=columns), FORMATS)
     assert [(e.prompt, e.completions, e.columns["score_gap"]) for e in examples] == [("1", ("007", "8"), 0.5), ("2", ("2020-01-01", "true"), 1.0)]
+
+
+def test_a_bomb_of_gzip_is_one_message(tmp_path: Path) -> None:
+    """Two hundred kilobytes, of which 200 MB come: no end of line among them."""
+    import resource
+
+    with gzip.open(tmp_path / "bomb.jsonl.gz", "wb") as file:
+        for _ in range(200):
+            file.write(bytes(1 << 20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with refused(DataError, "data-row", at=f"{tmp_path / 'bomb.jsonl.gz'}:1"):
+        list(read_rows(str(tmp_path / "bomb.jsonl.gz")))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kB: the line and its copies, not all of it

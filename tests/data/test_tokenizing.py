@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import tiny
 from refusals import refused
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -84,6 +85,28 @@ def test_nothing_is_cut() -> None:
     assert paired("sort 312", "123", "321", max_length=13) == "longer than max_length 13"
     assert "prompt longer" in paired("sort 312", "123", "321", max_length=5)
     assert not isinstance(paired("sort 312", "123", "321", max_length=30), str)
+
+
+@pytest.mark.parametrize("where", ["the prompt", "a completion", "a turn"])
+def test_a_row_of_ten_megabytes_is_left_out_without_being_tokenized_whole(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    tokenizer = type(tiny.template().tokenizer)
+    real = tokenizer.__call__
+
+    def counted(self: Any, text: Any, *arguments: Any, **more: Any) -> Any:
+        seen.append(len(text))
+        return real(self, text, *arguments, **more)
+
+    monkeypatch.setattr(tokenizer, "__call__", counted)
+    huge = "sort 312 " * (10_000_000 // 9)
+    if where == "the prompt":
+        assert "prompt longer" in paired(huge, "123", "321", max_length=100)
+    elif where == "a completion":
+        assert paired("sort 312", "123", huge, max_length=100) == "longer than max_length 100"
+    else:
+        turns = ({"role": "user", "content": huge},)
+        assert "prompt longer" in paired(turns, "123", "321", max_length=100)
+    assert max(seen, default=0) < 20_000
 
 
 def test_left_out_rows_are_counted_and_none_left_is_an_error() -> None:
