@@ -179,6 +179,6 @@ def test_a_bomb_of_gzip_is_one_message(tmp_path: Path) -> None:
         for _ in range(200):
             file.write(bytes(1 << 20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with refused(DataError, "data-row", at=f"{tmp_path / 'bomb.jsonl.gz'}:1"):
+    with refused(DataError, "data-row", at="bomb.jsonl.gz:1"):
         list(read_rows(str(tmp_path / "bomb.jsonl.gz")))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kB: the line and its copies, not all of it
