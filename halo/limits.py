@@ -19,20 +19,36 @@ class TooLong(Exception):
 
 
 @contextmanager
-def limited() -> Iterator[None]:
-    """Raises TooLong, or MemoryError for what asks for more memory than BYTES, in the main thread of a Unix process; elsewhere nothing."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+def timed(seconds: float) -> Iterator[None]:
+    """Raises TooLong in the main thread of a Unix process; elsewhere nothing."""
+    if not _is_main_thread():
         yield
         return
     before = signal.signal(signal.SIGALRM, _rung)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    ceiling = _lowered(BYTES)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        _restored(ceiling)
         signal.setitimer(signal.ITIMER_REAL, left)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """As `timed` with SECONDS, and MemoryError for what asks for more memory than BYTES, on Linux."""
+    if not _is_main_thread():
+        yield
+        return
+    with timed(SECONDS):
+        ceiling = _lowered(BYTES)
+        try:
+            yield
+        finally:
+            _restored(ceiling)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
 
 
 def _rung(number: int, frame: FrameType | None) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pluggy
@@ -23,6 +26,7 @@ import pluggy
 from halo.backends.interface import Backend
 from halo.data.interface import DataFormat
 from halo.errors import PluginError, nearest
+from halo.limits import TooLong, timed
 from halo.plugin.command import Command
 from halo.plugin.spec import PROJECT, Hooks
 from halo.reference.interface import ReferenceStrategy
@@ -35,6 +39,9 @@ KINDS: dict[str, tuple[str, type]] = {
     "command": ("halo_commands", Command),
 }
 """What can be supplied: by which hook, as what."""
+CORE = "builtin"
+IMPORT_SECONDS, MESSAGE = 60.0, 500
+"""For one plugin's module: ten times what torch takes. Characters of what it raised."""
 HOOKS = tuple(hook for hook, _ in KINDS.values())
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
@@ -91,7 +98,8 @@ def loaded() -> Loaded:
     """Loads every plugin once, core's own first."""
     state = Loaded(pluggy.PluginManager(PROJECT))
     state.manager.add_hookspecs(Hooks)
-    entries = sorted(entry_points(group=PROJECT), key=lambda e: (e.name != "builtin", e.name))
+    entries = sorted(entry_points(group=PROJECT), key=lambda e: (e.name != CORE, e.name))
+    # core is not switched off: nothing would be left
     off = [name.strip() for name in os.environ.get("HALO_DISABLED_PLUGINS", "").split(",") if name.strip()]
     state.off.update({name: any(entry.name == name for entry in entries) for name in off})
     for entry in entries:
@@ -99,24 +107,61 @@ def loaded() -> Loaded:
         if entry.name in state.owners:
             what = f"two plugins are called {entry.name!r}: {state.owners[entry.name]} and {owner}"
             state.mistakes.append(PluginError("plugin", what, hint=f"uninstall one; HALO_DISABLED_PLUGINS={entry.name} switches both off"))
-        elif entry.name not in state.off:
+        elif entry.name not in state.off or entry.name == CORE:
             _load(entry, owner, state)
     return state
 
 
 def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
     try:
-        with redirect_stdout(sys.stderr):  # what a third party's module prints is no part of halo's answer
-            plugin = entry.load()
+        with redirect_stdout(sys.stderr), timed(IMPORT_SECONDS):  # what a third party's module prints is no part of halo's answer
+            plugin = _imported(entry)
         state.manager.register(plugin, name=entry.name)
     except pluggy.PluginValidationError as problem:
         state.manager.unregister(name=entry.name)  # some of its hooks may be in already
-        state.mistakes.append(owner.mistake(" ".join(str(problem).split()), hint="a hook takes no arguments; docs/plugins.md has them all"))
-    except (Exception, SystemExit) as problem:  # whatever a third party's module raises while it is imported
-        state.broken[owner] = " ".join(f"{type(problem).__name__}: {problem}".split())
+        state.mistakes.append(owner.mistake(_plain(problem), hint="a hook takes no arguments; docs/plugins.md has them all"))
+    except TooLong:
+        state.broken[owner] = f"importing it takes longer than {IMPORT_SECONDS:.0f} s"
+    except (Exception, SystemExit, Raised) as problem:  # whatever a third party's module raises while it is imported
+        state.broken[owner] = _plain(problem) if isinstance(problem, Raised) else f"{type(problem).__name__}: {_plain(problem)}"
     else:
         state.owners[entry.name] = owner
         state.mistakes.extend(_hooks_that_are_none(plugin, owner, state.manager))
+
+
+class Raised(Exception):
+    """A module raised what ends a process: KeyboardInterrupt that nobody typed, GeneratorExit, an exception of its own of that rank."""
+
+
+def _imported(entry: EntryPoint) -> Any:
+    """The module. Raises KeyboardInterrupt only where somebody asked for it."""
+    typed = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        typed.append(number)
+        raise KeyboardInterrupt
+
+    listens = threading.current_thread() is threading.main_thread() and before is not signal.SIG_IGN
+    if listens:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        return entry.load()
+    except (Exception, SystemExit):
+        raise
+    except BaseException as problem:
+        if typed:
+            raise
+        raise Raised(f"{type(problem).__name__}: {problem}") from None
+    finally:
+        if listens:
+            signal.signal(signal.SIGINT, before)
+
+
+def _plain(problem: BaseException) -> str:
+    """What was raised, on one line and without control characters, which a terminal would obey."""
+    text = " ".join(str(problem).split())
+    return "".join(one if one.isprintable() else "?" for one in text)[:MESSAGE]
 
 
 def _hooks_that_are_none(plugin: object, owner: Owner, manager: pluggy.PluginManager) -> Iterator[PluginError]:
@@ -172,7 +217,7 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
         with redirect_stdout(sys.stderr):
             things = function()
     except (Exception, SystemExit) as problem:  # a third party's hook
-        raise owner.mistake(f"{hook} failed with {type(problem).__name__}: {problem}") from problem
+        raise owner.mistake(f"{hook} failed with {type(problem).__name__}: {_plain(problem)}") from problem
     if not isinstance(things, list):
         raise owner.mistake(f"{hook} returned {_shown(things)}", hint=f"a hook returns a list of {wanted.__name__}, [] for none")
     for thing in things:

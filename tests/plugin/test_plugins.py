@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -45,7 +47,7 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a plugin beside two that are installed; an exception is raised when it is loaded."""
+    """Puts a plugin beside two that are installed; an exception is raised when it is loaded, a function called."""
     real = [entry for entry in registry.entry_points(group="halo") if entry.name in ("builtin", "references")]
     assert all(isinstance(entry, EntryPoint) for entry in real)
     more: list[Any] = []
@@ -54,6 +56,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         def load() -> Any:
             if isinstance(thing, BaseException):
                 raise thing
+            if inspect.isfunction(thing):
+                thing()
             return thing
 
         more.append(SimpleNamespace(name=name, load=load, dist=SimpleNamespace(name=distribution, version="1.0")))
@@ -145,6 +149,10 @@ def test_two_distributions_with_one_plugin_name(install: Callable[..., None], mo
         (SyntaxError("invalid syntax"), "SyntaxError: invalid syntax"),
         (SystemExit(3), "SystemExit: 3"),
         (RuntimeError("CUDA"), "RuntimeError: CUDA"),
+        (KeyboardInterrupt(), "KeyboardInterrupt:"),
+        (GeneratorExit("why"), "GeneratorExit: why"),
+        (ValueError("\x1b[31mred\x1b[0m\rhalo: all is well\x07"), "ValueError: ?[31mred?[0m halo: all is well?"),
+        (ValueError("x" * 10_000), f"ValueError: {'x' * 500}"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -157,6 +165,23 @@ def test_a_broken_plugin_is_named_and_all_else_lives(
     assert main(["plugins"]) == 0
     assert f"extra  (halo-align-extra 1.0)  disabled: it cannot be imported\n  {said}\n" in capsys.readouterr().out
     assert find_objective("dpo")
+
+
+def test_a_plugin_that_never_comes_back_is_left_out(
+    install: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "IMPORT_SECONDS", 0.3)
+    install(lambda: time.sleep(60))
+    assert main(["plugins"]) == 0
+    assert "importing it takes longer than 0 s" in capsys.readouterr().out
+    assert find_objective("dpo")
+
+
+def test_core_is_not_switched_off(monkeypatch: pytest.MonkeyPatch, install: Callable[..., None]) -> None:
+    monkeypatch.setenv("HALO_DISABLED_PLUGINS", "builtin,references")
+    install(plugin("halo_data_formats", list))
+    assert find_objective("dpo")
+    assert "references" not in registry.loaded().owners
 
 
 def test_what_a_plugin_prints_is_no_part_of_the_answer(install: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
