@@ -209,7 +209,8 @@ class WholeBatch:
                 return [self._applied(str(node.data), [arg[i] for arg, i in zip(args, pick, strict=True)]) for pick in picks]
 
     def _of_the_view(self, node: Node) -> Node:
-        self.box[node] = self.view.box[node]
+        if not is_number(node):  # a parameter may be held at a number
+            self.box[node] = self.view.box[node]
         return node
 
     def _input(self, node: Node, key: Key) -> Node:
