@@ -6,16 +6,18 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from types import FrameType
 
 SECONDS, BYTES = 10.0, 1 << 30
 """For one conversation: a thousand times what the slowest template of the zoo takes."""
 
 
-class TooLong(Exception):
-    """It took longer than it may."""
+class TooLong(BaseException):
+    """It took longer than it may. No `except Exception` of whoever was running takes it for its own."""
 
 
 @contextmanager
@@ -61,14 +63,20 @@ def _lowered(size: int) -> tuple[int, int] | None:
         return None
     import resource
 
-    with suppress(OSError, ValueError), open("/proc/self/statm", encoding="ascii") as file:
-        now = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = now + size
+        wanted = _address_space(int(time.monotonic())) + size
         if soft == resource.RLIM_INFINITY or wanted < soft:
             resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
             return soft, hard
     return None
+
+
+@lru_cache(maxsize=1)
+def _address_space(second: int) -> int:
+    """Of this process, in bytes. It is read once a second: to read it takes as long as to write a conversation."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _restored(limits: tuple[int, int] | None) -> None:

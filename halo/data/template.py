@@ -6,7 +6,8 @@ or the last one; what a tool or the user says in between never is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
@@ -49,7 +50,11 @@ class Template:
         return cls(tokenizer, has and mode != "never", loss_on)
 
     def rendered(self, prompt: Text, completion: Text, control: str = "", tools: Sequence[Mapping[str, Any]] = ()) -> Rendered:
-        """Prompt and completion as one text, the end-of-sequence token written out at the end."""
+        """Prompt and completion as one text, the end-of-sequence token written out at the end. Raises ModelError, DataError."""
+        with _bounded():
+            return self._rendered(prompt, completion, control, tools)
+
+    def _rendered(self, prompt: Text, completion: Text, control: str, tools: Sequence[Mapping[str, Any]]) -> Rendered:
         eos = self.tokenizer.eos_token
         plain = prompt == "" or not self.chat
         if plain and isinstance(prompt, str) and isinstance(completion, str):
@@ -92,12 +97,9 @@ class Template:
 
     def _conversation(self, turns: Sequence[Message], tools: Sequence[Mapping[str, Any]], **more: Any) -> str:
         try:
-            with limited():
-                text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
-        except (TooLong, MemoryError) as problem:
-            what = f"takes longer than {SECONDS:.0f} s" if isinstance(problem, TooLong) else f"wants more than {BYTES / 2**30:.0f} GiB"
-            hint = "look at its chat_template before you trust the model; --chat-template never does without"
-            raise ModelError("model", f"the chat template {what} for one conversation", hint=hint) from None
+            text: str = self.tokenizer.apply_chat_template([dict(m) for m in turns], tools=list(tools) or None, tokenize=False, **more)
+        except MemoryError:
+            raise
         except Exception as problem:  # raise_exception('...') in it, or an expression that this conversation has not the types for
             roles = ", ".join(str(turn["role"]) for turn in turns)
             raise ModelError("model", f"the chat template does not write this conversation ({roles}): {problem}") from None
@@ -106,7 +108,8 @@ class Template:
     def prompt(self, prompt: Text, tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """The text after which the model is to answer. Raises DataError for messages where there is no chat template."""
         if self.chat:
-            return self._conversation(messages_of(prompt, "user"), tools, add_generation_prompt=True)
+            with _bounded():
+                return self._conversation(messages_of(prompt, "user"), tools, add_generation_prompt=True)
         if isinstance(prompt, str):
             return prompt
         raise DataError("data-format", "the data holds chat messages", hint="use a tokenizer with a chat template")
@@ -122,6 +125,18 @@ class Template:
         if wanted and ids[:1] != [bos]:
             ids, places = [bos, *ids], [(0, 0), *places]
         return ids, places
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Around a chat template, which came with a model. Raises ModelError where it takes more than it may."""
+    try:
+        with limited():
+            yield
+    except (TooLong, MemoryError) as problem:
+        what = f"takes longer than {SECONDS:.0f} s" if isinstance(problem, TooLong) else f"wants more than {BYTES / 2**30:.0f} GiB"
+        hint = "look at its chat_template before you trust the model; --chat-template never does without"
+        raise ModelError("model", f"the chat template {what} for one example", hint=hint) from None
 
 
 def _rewritten() -> ModelError:

@@ -147,7 +147,7 @@ def _imported(entry: EntryPoint) -> Any:
         signal.signal(signal.SIGINT, interrupt)
     try:
         return entry.load()
-    except (Exception, SystemExit):
+    except (Exception, SystemExit, TooLong):
         raise
     except BaseException as problem:
         if typed:
