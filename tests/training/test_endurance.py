@@ -18,6 +18,7 @@ import pytest
 import tiny
 import torch
 from full_disk import fill, small_disk
+from runs import assembled
 from safetensors.torch import load_file
 
 from halo.cli.main import main
@@ -29,7 +30,6 @@ from halo.training.run.loop import train
 from halo.training.saving.checkpoints import checkpoints
 from halo.training.saving.folder import Folder
 from halo.training.settings import Settings
-from runs import assembled
 
 COMMON = ["--learning-rate", "1e-3", "--per-device-train-batch-size", "4", "--logging-steps", "1", "--check", "false", "--use-cpu"]
 

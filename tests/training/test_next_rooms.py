@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from runs import assembled
 from tolerances import RUN, assert_near
 from torch import Tensor, nn
 
@@ -33,7 +34,6 @@ from halo.training.data.feed import OnlineFeed, PolicyView
 from halo.training.run.loop import train
 from halo.training.run.run import Run
 from halo.training.step.step import Step
-from runs import assembled
 
 SLOTS = ("chosen", "rejected")
 HERE = Place("samples.jsonl", 1)
