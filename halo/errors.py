@@ -79,9 +79,13 @@ class Place:
 
 
 class HaloError(Exception):
-    """A mistake that the user can mend. `code` is a key of `CODES`; `hint` says what would be right."""
+    """A mistake that the user can mend. `code` is a key of `CODES`; `hint` says what would be right.
+
+    shared  every process of a run raises the same: the first one says it
+    """
 
     exit_code = 2
+    shared = False
 
     def __init__(self, code: str, message: str, *, place: Place | None = None, hint: str = "") -> None:
         assert code in CODES, code
@@ -130,6 +134,8 @@ class RunFailed(HaloError):
 
 class RunStopped(HaloError):
     """A run was asked to stop and did, after a step: `number` is the signal's. The exit code is what a shell has for it."""
+
+    shared = True
 
     def __init__(self, number: int, message: str, *, hint: str = "") -> None:
         super().__init__("stopped", message, hint=hint)

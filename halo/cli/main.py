@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 import halo
 from halo.errors import HaloError, SettingsError, nearest
@@ -59,8 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatched(arguments)
     except HaloError as problem:
-        if _speaks():
-            print(f"halo: {problem}", file=sys.stderr)
+        if _speaks(problem):
+            print(f"halo: {_whose()}{problem}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
         print("halo: interrupted", file=sys.stderr)
@@ -68,12 +69,45 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as problem:
+        if not _is_lost_peer(problem):
+            raise
+        print(f"halo: {_whose()}ended, since another process of the run went away", file=sys.stderr)
+        return 1
 
 
-def _speaks() -> bool:
-    """Processes of one launch make the same mistakes until they form a group: then the first one of each machine says it."""
+def _group() -> Any:
+    """torch.distributed where the processes of a launch have formed a group of several, else None. It is not imported for this."""
     distributed = sys.modules.get("torch.distributed")
-    return os.environ.get("LOCAL_RANK", "0") == "0" or (distributed is not None and distributed.is_initialized())
+    if distributed is None or not distributed.is_initialized() or distributed.get_world_size() < 2:
+        return None
+    return distributed
+
+
+def _speaks(problem: HaloError) -> bool:
+    """Processes of one launch make the same mistakes until they form a group: then the first one of each machine says it."""
+    group = _group()
+    if group is not None:
+        return not problem.shared or group.get_rank() == 0
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _whose() -> str:
+    """Which process of a group speaks."""
+    group = _group()
+    if group is None:
+        return ""
+    return f"rank {group.get_rank()}: "
+
+
+LOST = ("connection closed", "connection reset", "broken pipe", "gloo", "nccl", "timed out")
+"""What the libraries between processes say where one is gone."""
+
+
+def _is_lost_peer(problem: Exception) -> bool:
+    """Whether it is how a process learns that another one of its group ended, and not a bug of its own."""
+    named = type(problem).__name__ in ("RuntimeError", "DistBackendError", "DistNetworkError", "DistStoreError")
+    return _group() is not None and named and any(word in str(problem).lower() for word in LOST)
 
 
 def _dispatched(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,5 +72,56 @@ def test_two_processes_that_are_told_to_stop_save_one_checkpoint(tmp_path: Path)
             os.killpg(process.pid, signal.SIGKILL)
     (found,) = checkpoints(folder)
     verified(found)
-    assert re.search(rf"halo: stopped by SIGTERM after step \d+, which is saved in {found}", err), err
-    assert "Error" not in err.partition("torch/distributed")[0]
+    assert re.search(rf"halo: rank 0: stopped by SIGTERM after step \d+, which is saved in {found}", err), err
+    assert err.count("stopped by SIGTERM after step") == 1  # the first process says it
+
+
+FAILING = """
+import os, sys
+import halo.training.step.step as step
+from halo.cli.main import main
+from halo.errors import RunFailed
+
+real, calls = step.Step.run, 0
+
+def run(self, *arguments, **more):
+    global calls
+    calls += 1
+    if os.environ["RANK"] == os.environ["FAILS"] and calls == 3:
+        raise RunFailed("non-finite", "the loss is nan", hint="in this test")
+    return real(self, *arguments, **more)
+
+step.Step.run = run
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_process_that_fails_says_so_and_the_others_end_in_seconds(fails: int, tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(FAILING)
+    given = [*COMMON, "--data", tiny.few(), "--per-device-train-batch-size", "2", "--max-steps", "100000", "--output-dir", str(tmp_path / "run")]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1", "FAILS": str(fails)}
+    processes = []
+    for rank in ("0", "1"):
+        own = {**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank}
+        command = [sys.executable, str(tmp_path / "run.py"), *given]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own))
+    try:
+        processes[fails].wait(180)
+        begun = time.monotonic()
+        said = [process.communicate(timeout=60)[1] for process in processes]
+        assert time.monotonic() - begun < 30
+    finally:
+        for process in processes:
+            process.kill()
+    other = 1 - fails
+    assert f"halo: rank {fails}: the loss is nan; in this test" in said[fails]
+    assert f"halo: rank {other}: ended, since another process of the run went away" in said[other]
+    assert "Traceback" not in said[0] + said[1]
+    assert [process.returncode for process in processes] == [1, 1]

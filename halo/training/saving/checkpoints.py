@@ -111,7 +111,9 @@ def check_finite(output: Path, run: Carried, weights: Mapping[str, Any] | None, 
     name = next(filter(None, bad), "")
     if name:
         message = f"the weights are no longer finite after step {step}, {name} among them, and are not saved"
-        raise RunFailed("non-finite", message, hint=f"lower the learning rate; {kept(output)}")
+        failed = RunFailed("non-finite", message, hint=f"lower the learning rate; {kept(output)}")
+        failed.shared = True
+        raise failed
 
 
 def kept(output: Path) -> str:
