@@ -259,12 +259,6 @@ def test_a_setting_that_is_said_to_change_changes(name: str, tmp_path: Path) -> 
     assert rate == pytest.approx(run.settings.learning_rate * 3 / 5)  # linear over six steps, one of warmup: as never interrupted
 
 
-def test_every_setting_says_what_it_means_on_resume() -> None:
-    from halo.training.settings import ON_RESUME, about
-
-    assert {name: about(name, "on_resume") for name in Settings.model_fields if about(name, "on_resume") not in ON_RESUME} == {}
-
-
 # -- two at once -----------------------------------------------------------------------------------------------------------
 
 
