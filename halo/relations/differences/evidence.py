@@ -84,7 +84,7 @@ class Evidence:
         self.defaults = {v: view.first[v][0] for v in self.wanted}
 
     def gradients(self) -> list[Slope]:
-        """Those of the left that are known at the places, beside the right's. None if a word of a loss cannot be vouched for.
+        """Those of the left that are known at the places, beside the right's; none where a word of a loss cannot be vouched for.
 
         Sums over the vocabulary are no free numbers beside log-probabilities: data with them is what a policy can have.
         """
@@ -114,7 +114,8 @@ class Evidence:
         self.tokens = "1"
         if any(map(is_moved_word, topological(whole))):
             self.tokens = SECOND
-            return tuple(tuple(two_tokens(self.left.view, node) for node in side) for side in sides)  # type: ignore[return-value]
+            left, right = (tuple(two_tokens(self.left.view, node) for node in side) for side in sides)
+            return left, right
         left, right = short(self.left.view, *sides)
         return left, right
 
@@ -161,7 +162,6 @@ class Evidence:
             numbers[f"{{left}} {name}"] = number(slope.left)
             numbers[f"{{right}} {name}"] = "none" if other is None else number(other)
         return Witness(reason, numbers)
-
 
     @property
     def whatever(self) -> str:
