@@ -10,6 +10,7 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+from halo.errors import DataError, Place
 from halo.files.whole import whole
 
 
@@ -34,16 +35,16 @@ class Lines:
                 os.fsync(stream.fileno())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The whole lines. A last one without its end is none."""
+        """The whole lines. A last one without its end is none. Raises DataError at a line that is damaged."""
         if not self.file.is_file():
             return
         with self.file.open("rb") as stream:
-            for line in stream:
+            for number, line in enumerate(stream, 1):
                 if line.endswith(b"\n"):
-                    yield json.loads(line)
+                    yield self._read(line, number)
 
     def mend(self) -> str:
-        """Cuts off a torn last line; returns what was cut, or nothing. Raises ValueError with the number of a line that is damaged."""
+        """Cuts off a torn last line; returns what was cut, or nothing. Raises DataError at a line that is damaged."""
         if not self.file.is_file():
             return ""
         whole_lines, torn = 0, b""
@@ -52,7 +53,7 @@ class Lines:
                 if not line.endswith(b"\n"):
                     torn = line
                     break
-                _checked(line, number)
+                self._read(line, number)
                 whole_lines += len(line)
         if torn:
             os.truncate(self.file, whole_lines)
@@ -71,11 +72,12 @@ class Lines:
                     dropped.append(record)
         return dropped
 
-
-def _checked(line: bytes, number: int) -> None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(f"line {number} is no JSON object")
+    def _read(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            hint = "something else wrote to it; take the line out"
+            raise DataError("data-row", "a line that is no JSON object", place=Place(str(self.file), number), hint=hint)
+        return found

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from full_disk import fill, small_disk
 
+from halo.errors import DataError
 from halo.files.lines import Lines
 from halo.files.lock import LOCK, Held, Lock
 from halo.files.manifest import MANIFEST, Damaged, read_manifest, verified, write_manifest
@@ -163,8 +164,10 @@ def test_a_torn_last_line_is_dropped_and_named(tmp_path: Path) -> None:
 def test_a_damaged_line_in_the_middle_is_no_torn_one(tmp_path: Path) -> None:
     file = tmp_path / "m.jsonl"
     file.write_text('{"step": 0}\n{"ste\n{"step": 2}\n')
-    with pytest.raises(ValueError, match="line 2 is no JSON object"):
-        Lines(file).mend()
+    for ask in (Lines(file).mend, lambda: list(Lines(file))):
+        with pytest.raises(DataError, match="a line that is no JSON object") as failed:
+            ask()
+        assert str(failed.value.place) == f"{file}:2"
     assert len(file.read_text().splitlines()) == 3
 
 

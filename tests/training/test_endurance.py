@@ -131,6 +131,16 @@ def test_a_torn_line_of_the_metrics_is_dropped_with_a_word(copy: Path, capsys: p
     assert column(copy / "run", "step") == list(range(1, 9))
 
 
+def test_a_damaged_line_of_the_metrics_is_one_message(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copy / "run" / "metrics.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], "{", *lines[2:]]) + "\n")
+    assert resumed(copy, "--max-steps", "8") == 2
+    said = capsys.readouterr().err
+    assert f"halo: {file}:2: a line that is no JSON object" in said
+    assert "Traceback" not in said
+
+
 def test_weights_that_are_no_numbers_are_never_kept(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A rate at which the last step's update leaves the numbers: no further loss would show it."""
     before = (copy / "run" / "model.safetensors").read_bytes()
