@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from halo.cli.arguments import all_words, split
 from halo.cli.console import quieten, say
 from halo.errors import ModelError, Place, SettingsError
+from halo.files.whole import draft_of, move_folder
 from halo.training.model.lora import base_of, is_adapter
 from halo.training.settings import Settings
 
@@ -43,12 +43,12 @@ def run(arguments: list[str]) -> int:
         raise SettingsError("output-folder", "this is a file, not a folder", place=Place(str(blocking)), hint="choose another name")
     quieten()
     model, tokenizer, merged = _whole(source, dtype)
-    draft = target.with_name(f".{target.name}.draft")
+    draft = draft_of(target)
     shutil.rmtree(draft, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(draft)
     tokenizer.save_pretrained(draft)
-    os.replace(draft, target)
+    move_folder(draft, target)
     count = sum(p.numel() for p in model.parameters())
     what = f"{source} merged into {merged}" if merged else "copied: the run trained no adapter"
     say(f"{target}: {count:,} parameters, {str(model.dtype).removeprefix('torch.')}, {what}")
