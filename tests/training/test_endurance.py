@@ -22,7 +22,7 @@ from runs import assembled
 from safetensors.torch import load_file
 
 from halo.cli.main import main
-from halo.errors import RunFailed
+from halo.errors import RunFailed, SettingsError
 from halo.files.lock import Lock
 from halo.files.manifest import MANIFEST, verified
 from halo.starter.defaults import POLICY
@@ -287,7 +287,16 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatc
     monkeypatch.setattr(time, "strftime", lambda *_: "20260101-120000")
     found = {Folder.chosen("dpo", Settings()).path for _ in range(50)}
     assert len(found) == 50
-    assert all(re.fullmatch(r"runs/dpo-20260101-120000-[0-9a-f]{4}", str(folder)) for folder in found)
+    assert all(re.fullmatch(r"runs/dpo-20260101-120000-[0-9a-f]{8}", str(folder)) for folder in found)
+
+
+def test_a_folder_that_nobody_named_is_made_and_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Folder.chosen("dpo", Settings())
+    folder.path.mkdir(parents=True)
+    with pytest.raises(SettingsError, match="cannot be written: File exists"):
+        folder.take(True)
+    assert names(folder.path) == []
 
 
 def test_what_cannot_be_loaded_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

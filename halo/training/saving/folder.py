@@ -18,18 +18,22 @@ from halo.training.settings import Settings
 
 @dataclass
 class Folder:
-    """Where a run writes. `lock` is what holds it; `made` are the folders that were not there before, the innermost first."""
+    """Where a run writes. `lock` is what holds it; `made` are the folders that were not there before, the innermost first.
+
+    new  it must not be there yet: nobody named it
+    """
 
     path: Path
     lock: Lock | None = None
     made: tuple[Path, ...] = ()
+    new: bool = False
 
     @classmethod
     def chosen(cls, name: str, settings: Settings) -> Folder:
         """As set and empty (or being resumed), or a new one under runs/. Nothing is created yet. Raises SettingsError."""
         if settings.output_dir is None:
             stamp = time.strftime("%Y%m%d-%H%M%S")
-            return cls(Path("runs") / f"{name}-{stamp}-{secrets.token_hex(2)}")  # two runs of one second, or of two machines
+            return cls(Path("runs") / f"{name}-{stamp}-{secrets.token_hex(4)}", new=True)  # two runs of one second, or of two machines
         path = Path(settings.output_dir)
         if path.exists() and not path.is_dir():
             raise SettingsError("output-folder", f"{path} is a file")
@@ -47,7 +51,7 @@ class Folder:
             return
         try:
             self.made = tuple(folder for folder in (self.path, *self.path.parents) if not folder.exists())
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=not self.new)
             self.lock = Lock.take(self.path)
             sweep(self.path)
         except Held as problem:
