@@ -36,7 +36,7 @@ def shared_rows(data: str, model: str, max_length: int, count: int, folder: Path
     from halo.data.formats import FORMATS
     from halo.data.preparing import usable
     from halo.data.reading import read_examples
-    from halo.data.template import Template
+    from halo.data.text.template import Template
     from halo.data.tokenizing import Preparation
     from halo.plugin.objectives import find_objective
     from halo.training.model.loading import load_tokenizer

@@ -20,6 +20,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from halo.visible import visible
+
 CODES = {
     "yaml-syntax": "the file is not readable as YAML",
     "yaml-trap": "YAML would read this as something else than it looks like",
@@ -73,9 +75,13 @@ class Place:
         """The line with a caret below its column, or nothing if the line is not known."""
         if self.text is None or self.column is None:
             return ""
-        shown = self.text.expandtabs(1)
+        shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in self.text.expandtabs(1))
         start = max(0, self.column - 1 - 60)
         return f"\n    {shown[start : start + 100]}\n    {' ' * (self.column - 1 - start)}^"
+
+
+LONGEST, LINES, MANY = 600, 10, 30
+"""Characters of a message or hint that are shown, lines of both, and names in a hint."""
 
 
 class HaloError(Exception):
@@ -93,13 +99,14 @@ class HaloError(Exception):
         self.code, self.message, self.place, self.hint = code, message, place, hint
 
     def __str__(self) -> str:
-        said = self.message
+        """In printable characters and a few lines, whatever stands in the file that it quotes."""
+        said = visible(self.message, LONGEST)
         if self.hint:
-            said += f"; {self.hint}"
-        said += f" [{self.code}]"
+            said += f"; {visible(self.hint, LONGEST)}"
+        said = "\n".join(said.split("\n")[:LINES]) + f" [{self.code}]"
         if self.place is None:
             return said
-        return f"{self.place}: {said}{self.place.excerpt()}"
+        return f"{visible(str(self.place), LONGEST)}: {said}{self.place.excerpt()}"
 
 
 class ObjectiveError(HaloError):
@@ -145,9 +152,10 @@ class RunStopped(HaloError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'beta'?` for the closest known word, else the list of what there is."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:LONGEST], names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
     if not names:
         return ""
-    return f"known: {', '.join(names)}"
+    more = f" and {len(names) - MANY:,} more" if len(names) > MANY else ""
+    return f"known: {', '.join(names[:MANY])}{more}"

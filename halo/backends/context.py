@@ -16,6 +16,7 @@ class BackendContext:
     trackers         names of where numbers are sent; `folder` is where they may write
     cpu              forced
     max_grad_norm    of the whole gradient; 0 is no clipping. For an engine that clips by itself: others read it in `Placement.update`
+    timeout          seconds after which a process that comes no further, while the others wait for it, is named and the run ends
     options          of the backend, as given or by default: an instance of its `Backend.options`
     """
 
@@ -24,4 +25,5 @@ class BackendContext:
     folder: str
     cpu: bool = False
     max_grad_norm: float = 0.0
+    timeout: float = 1800.0
     options: Any = field(default_factory=Options)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any
 
 from halo.backends.context import BackendContext
 from halo.backends.placement import Placement
+from halo.backends.watch import Watch
 from halo.errors import RunFailed
 
 
@@ -30,6 +32,7 @@ class Launched(Placement):
             message = f"the launcher started {launched} processes but they form a group of {self.size}"
             raise RunFailed("self-test", message, hint="they would train apart from one another without a word")
         self.rank, self.device = self.accelerator.process_index, self.accelerator.device
+        self.watch: Watch | None = None
 
     # -- the processes ---------------------------------------------------------------------------------------------
 
@@ -38,10 +41,33 @@ class Launched(Placement):
             return [value]
         from accelerate.utils import gather_object
 
+        self._meet()
         return list(gather_object([value]))
 
     def barrier(self) -> None:
+        self._meet()
         self.accelerator.wait_for_everyone()
+
+    def backward(self, outputs: Sequence[Any], grads: Sequence[Any]) -> None:
+        self._meet()
+        super().backward(outputs, grads)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        if self.size == 1:
+            yield
+            return
+        self.watch = Watch(self.rank, self.size, self.context.timeout)
+        try:
+            yield
+        finally:
+            self.watch.stop()
+            self.watch = None
+
+    def _meet(self) -> None:
+        """Before the processes wait for one another."""
+        if self.watch is not None:
+            self.watch.mark()
 
     def open_trackers(self, name: str, settings: Mapping[str, Any]) -> None:
         self.accelerator.init_trackers(name, config=dict(settings))
@@ -73,16 +99,28 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _accelerator(context: BackendContext, **more: Any) -> Any:
-    from accelerate import Accelerator
-    from accelerate.utils import AutocastKwargs, ProjectConfiguration
+LATER = 60.0
+"""Seconds that the libraries wait longer than the watch, so that it can name who is late."""
 
-    return Accelerator(
-        mixed_precision=context.mixed_precision,
-        gradient_accumulation_steps=1,  # halo accumulates itself: accelerate would divide every backward
-        log_with=list(context.trackers) or None,
-        project_config=ProjectConfiguration(project_dir=context.folder, logging_dir=context.folder),
-        cpu=context.cpu,
-        kwargs_handlers=[AutocastKwargs(cache_enabled=False)],  # a packed pass uses each weight once: keeping casts costs memory only
-        **more,
-    )
+
+def _accelerator(context: BackendContext, **more: Any) -> Any:
+    """Raises RunFailed where the processes do not come together."""
+    from accelerate import Accelerator
+    from accelerate.utils import AutocastKwargs, InitProcessGroupKwargs, ProjectConfiguration
+    from torch.distributed import DistError
+
+    precision = AutocastKwargs(cache_enabled=False)  # a packed pass uses each weight once: keeping casts costs memory only
+    patience = InitProcessGroupKwargs(timeout=timedelta(seconds=context.timeout + LATER))
+    try:
+        return Accelerator(
+            mixed_precision=context.mixed_precision,
+            gradient_accumulation_steps=1,  # halo accumulates itself: accelerate would divide every backward
+            log_with=list(context.trackers) or None,
+            project_config=ProjectConfiguration(project_dir=context.folder, logging_dir=context.folder),
+            cpu=context.cpu,
+            kwargs_handlers=[precision, patience],
+            **more,
+        )
+    except DistError as problem:
+        message = f"the processes of the launch did not come together: {str(problem).splitlines()[0]}"
+        raise RunFailed("self-test", message, hint="look at what the others said, and at MASTER_ADDR and MASTER_PORT") from None

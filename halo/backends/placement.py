@@ -56,6 +56,10 @@ class Placement:
     def barrier(self) -> None:
         """Returns when every process is here."""
 
+    def watched(self) -> AbstractContextManager[None]:
+        """Around the steps: a process that comes no further while the others wait for it is named, after `context.timeout` seconds."""
+        return nullcontext()
+
     def open_trackers(self, name: str, settings: Mapping[str, Any]) -> None:
         """Before the first number, if any tracker is asked for (`context.trackers`): the run's name and settings."""
         message = f"this backend sends numbers to no tracker, such as {', '.join(self.context.trackers)}"

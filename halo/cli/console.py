@@ -8,9 +8,12 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
+from halo.visible import visible
+
 SHOWN = {
     "loss": "loss", "rewards/margins": "margin", "rewards/accuracies": "accuracy", "kl": "kl", "tokens_per_second": "tok/s",
 }  # fmt: skip
+LONGEST = 4000  # characters of a line
 PLAIN_EVERY = 10.0  # seconds between lines without a terminal
 
 
@@ -19,7 +22,7 @@ def say(line: str) -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     try:
-        print(line, flush=True)
+        print(visible(line, LONGEST), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -14,7 +15,7 @@ from halo.cli.console import quieten
 from halo.cli.train import settings_of
 from halo.compiler.pipeline import CompiledObjective, compile_source
 from halo.data.inspection import PERCENTS, Inspection, inspect, parts_of
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import TokenizedExample
 from halo.data.tokenizing import Report
 from halo.errors import Place, SettingsError
@@ -23,6 +24,7 @@ from halo.starter.defaults import borrowed
 from halo.training.data.datasets import load_data, tokenized, training_and_held_out
 from halo.training.data.schedule import Schedule, step_size
 from halo.training.settings import ALIASES, Settings, is_flag
+from halo.visible import visible
 
 if TYPE_CHECKING:
     from halo.training.run.estimate import Estimate
@@ -58,15 +60,16 @@ def run(arguments: list[str]) -> int:
     from halo.training.run.estimate import estimate
 
     found = inspect(examples, template, compiled.parameters, compiled.graph.feedback, _epoch(examples, settings))
+    found.notes.extend(report.oddities(template))
     size = settings.per_device_train_batch_size
     guess = estimate(str(settings.model_name_or_path), settings, compiled.graph.needs, size * found.heavy)
     if as_json:
-        more = {"kept": report.kept, "left_out": report.dropped, "memory": asdict(guess), "said": said}
+        more = {"kept": report.kept, "left_out": report.dropped, "special_tokens": report.special, "memory": asdict(guess), "said": said}
         print(json.dumps(asdict(found) | more, indent=1))
     else:
-        print("\n".join([*said, *_text(found, report), *_costs(found, guess, settings), ""]))
+        print(visible("\n".join([*said, *_text(found, report), *_costs(found, guess, settings), ""])))
         _show(examples[:rows], template)
-        print("\n".join([f"note       {line}" for line in found.notes] + [f"problem    {line}" for line in found.problems]))
+        print(visible("\n".join([f"note       {line}" for line in found.notes] + [f"problem    {line}" for line in found.problems])))
     return int(bool(found.problems))
 
 
@@ -95,7 +98,7 @@ def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tupl
     from halo.training.model.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
-    template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
+    template = Template.of(tokenizer, settings.chat_template, settings.loss_on, settings.special_tokens)
     way = "the chat template of the tokenizer" if template.chat else "none: prompt and completion are joined as they are"
     say(f"template   {way}")
     if settings.streaming:
@@ -103,7 +106,7 @@ def _examples(compiled: CompiledObjective, settings: Settings, say: Any) -> tupl
         assert stream is not None
         return template, list(islice(stream, STREAMED)), stream.report
     examples, _ = training_and_held_out(compiled, settings, say)
-    found, report = tokenized(examples, compiled, settings, template)
+    found, report = tokenized(examples, compiled, settings, template, lambda line: print(line, file=sys.stderr))
     return template, found, report
 
 
@@ -152,7 +155,7 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     for example in examples:
-        console.print(Text(f"{example.place}{LABELS[example.desirable]}"))
+        console.print(Text(visible(f"{example.place}{LABELS[example.desirable]}")))
         prompt_shown = False
         for slot, tails in example.tails.items():
             for tail in tails:
@@ -177,4 +180,4 @@ def _show(examples: Sequence[TokenizedExample], template: Template) -> None:
 
 
 def _flat(text: str) -> str:
-    return text.replace("\n", "\\n")
+    return visible(text.replace("\n", "\\n"))

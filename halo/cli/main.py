@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 from typing import Any
 
 import halo
@@ -28,6 +29,7 @@ COMMANDS = {
     "new": "an objective or a plugin of your own, to start from",
     "schema": "JSON Schema of objective or settings files, for editors",
     "plugins": "what is installed, and who supplies what",
+    "cache": "what is kept so as not to be computed again, and how to be rid of it",
 }
 
 
@@ -84,20 +86,31 @@ def _group() -> Any:
     return distributed
 
 
+SOON = 3.0
+"""Seconds within which a launcher ends the processes that are left, when one has ended."""
+
+
 def _speaks(problem: HaloError) -> bool:
-    """Processes of one launch make the same mistakes until they form a group: then the first one of each machine says it."""
+    """Processes of one launch make the same mistakes until they form a group: then the first one of each machine says it.
+
+    The others give it the time, and their launcher the time to end them: one that is still there has made a mistake of its own.
+    """
     group = _group()
     if group is not None:
         return not problem.shared or group.get_rank() == 0
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(SOON)
+    return True
 
 
 def _whose() -> str:
-    """Which process of a group speaks."""
+    """Which process of a launch speaks."""
     group = _group()
-    if group is None:
+    if group is not None:
+        return f"rank {group.get_rank()}: "
+    if os.environ.get("LOCAL_RANK", "0") == "0":
         return ""
-    return f"rank {group.get_rank()}: "
+    return f"rank {os.environ.get('RANK', '?')}: "
 
 
 LOST = ("connection closed", "connection reset", "broken pipe", "gloo", "nccl", "timed out")

@@ -7,6 +7,7 @@ from halo.compiler.pipeline import STAGES, compile_source
 from halo.errors import Place, SettingsError, nearest
 from halo.notation.typeset import FORMS, typeset
 from halo.plugin.objectives import find_objective
+from halo.visible import visible
 
 HELP = """halo show OBJECTIVE [--stage objective|graph|source | --format latex|unicode|md] [--set NAME=VALUE ...]
 
@@ -33,7 +34,8 @@ def run(arguments: list[str]) -> int:
     stage = given.flags.get("--stage") or "source"
     if stage not in STAGES:
         raise SettingsError("wrong-value", f"there is no stage {stage!r}", place=Place("--stage"), hint=nearest(stage, STAGES))
-    print(compile_source(one_word(given.words, "objective"), given.parameters, find_objective).stage(stage), end="")
+    shown = compile_source(one_word(given.words, "objective"), given.parameters, find_objective).stage(stage)
+    print(visible(shown), end="")
     return 0
 
 

@@ -61,10 +61,15 @@ class Gathered:
 
 
 def gather(
-    source: str | Source, formats: Sequence[DataFormat], wanted: Feedback, split: str = "train", form: str | None = None
+    source: str | Source,
+    formats: Sequence[DataFormat],
+    wanted: Feedback,
+    split: str = "train",
+    form: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Gathered:
     """Reads a set and converts it; `form` names its format, if that cannot be told. Raises DataError, also if no row can be used."""
-    examples, left_out, found = read_examples(source, formats, split, form)
+    examples, left_out, found = read_examples(source, formats, split, form, say)
     if not examples:
         raise left_out[0]
     converted, sentence = convert(examples, wanted)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import Tail, TokenizedExample
 from halo.objective.feedback import Feedback
 
@@ -101,7 +101,7 @@ def _check_ends(found: Inspection, examples: Sequence[TokenizedExample], tokeniz
     wants = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
     counts: Counter[str] = Counter()
     for example in examples:
-        rows = [(*example.prefix, *tail.ids) for tails in example.tails.values() for tail in tails]
+        heads = [(*example.prefix[:2], *tail.ids[:2])[:2] for tails in example.tails.values() for tail in tails]
         ends = [tail for tails in example.tails.values() for tail in tails]
         cut = [tail for tail in ends if tail.finish == "length"]
         whole = [tail for tail in ends if tail.finish != "length"]
@@ -109,8 +109,8 @@ def _check_ends(found: Inspection, examples: Sequence[TokenizedExample], tokeniz
         counts["cut"] += len(cut)
         counts["taught"] += any(tail.ids[-1] == eos and tail.scored[-1] for tail in cut)
         counts["lost"] += any(tail.ids[-1] != eos or not tail.scored[-1] for tail in whole)
-        counts["double"] += bos is not None and any(row[:2] == (bos, bos) for row in rows)
-        counts["none"] += wants and any(row[0] != bos for row in rows)
+        counts["double"] += bos is not None and (bos, bos) in heads
+        counts["none"] += wants and any(head[0] != bos for head in heads)
     token, start = repr(tokenizer.eos_token), repr(tokenizer.bos_token)
     _say(found.problems, counts["lost"], f"examples do not end with the end-of-sequence token {token}, so that no end is learned")
     _say(found.problems, counts["taught"], f"examples were cut and end with {token} all the same, an end that nobody wrote")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from halo.data.examples import Example
 from halo.data.tokenized import TokenizedExample
 from halo.data.tokenizing import Preparation, Report, tokenize
 from halo.errors import DataError
+from halo.progress import counted
 
 TRIES = 50  # draws before giving up: enough for a set in which a few rows in a hundred will do
 
@@ -17,17 +18,19 @@ Kept = tuple[Example, TokenizedExample]
 """An example with its ids, its mismatched completion left open."""
 
 
-def prepare(examples: Sequence[Example], how: Preparation) -> tuple[list[TokenizedExample], Report]:
+def prepare(
+    examples: Sequence[Example], how: Preparation, say: Callable[[str], None] = lambda line: None
+) -> tuple[list[TokenizedExample], Report]:
     """Tokenizes all examples and gives each its mismatched completion, if one is wanted. Raises DataError."""
     report = Report()
     kept: list[Kept] = []
-    for example in examples:
+    for example in counted(examples, "tokenized", say):
         result = usable(example, how)
         if isinstance(result, str):
             report.drop(result, example.place)
         else:
             kept.append((example, result))
-    report.kept = len(kept)
+            report.keep(example, how)
     if not kept:
         raise DataError(
             "no-rows",

@@ -15,6 +15,7 @@ from halo.data.files import TEXTS, Placed, read_rows
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, Place, RowLeftOut, nearest
 from halo.options import Named, parts
+from halo.progress import counted
 
 
 class Source(BaseModel):
@@ -104,7 +105,11 @@ class Reader:
 
 
 def read_examples(
-    source: str | Source, formats: Sequence[DataFormat], split: str = "train", format_name: Named | None = None
+    source: str | Source,
+    formats: Sequence[DataFormat],
+    split: str = "train",
+    format_name: Named | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Example], list[DataError], DataFormat]:
     """All examples of a source, the rows that had to be left out, and the format that was found.
 
@@ -114,7 +119,8 @@ def read_examples(
     one = Source.model_validate(source) if isinstance(source, str) else source
     reader = Reader(formats, one.format or format_name, one.columns, one.name)
     left_out: list[DataError] = []
-    examples = list(reader.examples(rows_of(one, split), lambda problem, place: left_out.append(problem)))
+    rows = counted(rows_of(one, split), f"{one.label}: rows read", say)
+    examples = list(reader.examples(rows, lambda problem, place: left_out.append(problem)))
     assert reader.format is not None
     return examples, left_out, reader.format
 

@@ -88,7 +88,7 @@ class Stream:
                 if isinstance(result, str):
                     self.report.drop(result, new.place)
                 else:
-                    self.report.kept += 1
+                    self.report.keep(new, self.how)
                     yield new, result
 
     def _left_out(self, problem: RowLeftOut, place: Place) -> None:

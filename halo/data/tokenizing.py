@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.columns import Wanted, of_completion, of_example, wanted_columns
 from halo.data.examples import Example, Message, Text, pictured, written
-from halo.data.template import Template
+from halo.data.text.specials import texts
+from halo.data.text.template import Template
 from halo.data.tokenized import Numbers, Tail, TokenizedExample
 from halo.errors import DataError, ModelError, Place
 from halo.objective.feedback import Feedback
@@ -68,16 +70,47 @@ class Preparation:
 
 @dataclass
 class Report:
-    """What tokenizing left out, and why; `first` is where each reason was met first."""
+    """What tokenizing left out, and why, and what is odd in what it kept; `first` is where each of them was met first.
+
+    special  examples that hold a special token in what somebody wrote, by token
+    asking   examples whose completion holds what marks a turn of the user, by mark
+    """
 
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    special: Counter[str] = field(default_factory=Counter)
+    asking: Counter[str] = field(default_factory=Counter)
     first: dict[str, Place] = field(default_factory=dict)
 
     def drop(self, why: str, place: Place) -> None:
         """Counts an example that is left out."""
         self.dropped[why] += 1
         self.first.setdefault(why, place)
+
+    def keep(self, example: Example, how: Preparation) -> None:
+        """Counts an example that is trained on."""
+        self.kept += 1
+        template, others = how.template, (text for role, text in example.texts.items() if role in how.slots)
+        completions = [template.unended(text) for text in (*example.completions, *others)]
+        for token in template.specials.within((example.prompt, completions, example.tools)):
+            self.special[token] += 1
+            self.first.setdefault(token, example.place)
+        for mark in template.asking:
+            if any(mark in text for text in texts(completions)):
+                self.asking[mark] += 1
+                self.first.setdefault(mark, example.place)
+
+    def oddities(self, template: Template) -> list[str]:
+        """What one should know of the texts that are trained on, one sentence each."""
+        done = {"keep": "they are read as these tokens (--special-tokens keep)", "split": "they are read as text (--special-tokens split)"}
+        said = []
+        if self.special:
+            named = ", ".join(f"{token} in {count}" for token, count in self.special.most_common(5))
+            place = self.first[next(iter(self.special))]
+            said.append(f"special tokens stand in the text of examples, the first in {place}: {named}; {done[template.special]}")
+        for mark, count in self.asking.items():
+            said.append(f"{count} examples have a completion that holds {mark!r}, a turn of the user inside the answer: {self.first[mark]}")
+        return said
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {why}" for why, count in self.dropped.most_common())
@@ -95,14 +128,15 @@ def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping
     if _is_far_too_long(example.prompt, how):
         return _too_long(sys.maxsize, sys.maxsize, how.max_length)
     if not example.completions:
-        return _prompt_alone(example, how, beside)
-    texts = _texts_by_slot(example, how.slots)
-    if any(_is_far_too_long(text, how) for group in texts.values() for text in group):
+        with _placed(example):
+            return _prompt_alone(example, how, beside)
+    by_slot = _texts_by_slot(example, how.slots)
+    if any(_is_far_too_long(text, how) for group in by_slot.values() for text in group):
         return _too_long(sys.maxsize, 0, how.max_length)
     if mismatched is not None:
-        texts["mismatched"] = (mismatched[0],)
+        by_slot["mismatched"] = (mismatched[0],)
     rows: dict[str, list[_Row]] = {}
-    for slot, completions in texts.items():
+    for slot, completions in by_slot.items():
         for completion in completions:
             if why := _unusable(completion, how.template.tokenizer.eos_token):
                 return why
@@ -122,7 +156,7 @@ def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping
 
 def _prompt_alone(example: Example, how: Preparation, beside: Mapping[str, Any]) -> TokenizedExample | str:
     """A prompt that a sampler is to answer: exactly the ids that a completion would follow in training."""
-    ids, _ = how.template.ids(how.template.prompt(example.prompt, example.tools))
+    ids = how.template.prompt_ids(example.prompt, example.tools)
     if why := _too_long(len(ids), len(ids), how.max_length):
         return why
     return TokenizedExample(tuple(ids), {}, example.place, example.prompt_key, source=example.source, id=example.id, tensors=beside)
@@ -178,9 +212,9 @@ def _own_columns(
 def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[Text, ...]]:
     kind = example.kind
     if kind.is_list:
-        texts: dict[str, tuple[Text, ...]] = {kind.completions[0]: example.completions}
+        found: dict[str, tuple[Text, ...]] = {kind.completions[0]: example.completions}
     else:
-        texts = {slot: (text,) for slot, text in zip(kind.completions, example.completions, strict=True)}
+        found = {slot: (text,) for slot, text in zip(kind.completions, example.completions, strict=True)}
     for slot in slots:
         if slot in kind.completions or slot in ("mismatched", "prompt"):
             continue
@@ -191,8 +225,8 @@ def _texts_by_slot(example: Example, slots: tuple[str, ...]) -> dict[str, tuple[
                 place=example.place,
                 hint=f"the row has {', '.join(example.texts) or 'none'}",
             )
-        texts[slot] = (example.texts[slot],)
-    return {slot: value for slot, value in texts.items() if slot in slots}
+        found[slot] = (example.texts[slot],)
+    return {slot: value for slot, value in found.items() if slot in slots}
 
 
 def _unusable(completion: Text, eos: str) -> str:
@@ -216,12 +250,19 @@ class _Row:
     first: int
 
 
-def _row(template: Template, example: Example, completion: Text, control: str) -> _Row:
+@contextmanager
+def _placed(example: Example) -> Iterator[None]:
+    """Around a template, which does not know the row: its messages get the row's place."""
     try:
-        rendered = template.rendered(example.prompt, completion, control, example.tools)
+        yield
     except (DataError, ModelError) as problem:
         raise type(problem)(problem.code, problem.message, place=problem.place or example.place, hint=problem.hint) from None
-    ids, places = template.ids(rendered.text)
+
+
+def _row(template: Template, example: Example, completion: Text, control: str) -> _Row:
+    with _placed(example):
+        rendered = template.rendered(example.prompt, completion, control, example.tools)
+        ids, places = template.ids(rendered.text, rendered.guarded)
     # a token that straddles the boundary is scored: it is what the model must produce
     scored = [any(high > begin and low < end for begin, end in rendered.spans) for low, high in places]
     scored[0] = False

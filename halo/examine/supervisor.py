@@ -1,8 +1,8 @@
 """Examines an objective in a process of its own, under a clock, and keeps the verdicts of what was examined in full.
 
 What a check may spend is counted in steps (`analysis.budgets`), so that verdicts repeat. The clock is for what cannot be counted, a
-call of the algebra library that does not come back: it ends the process from outside, the report names the step, the other
-steps go on in a new process, and nothing of it is kept.
+call of the algebra library that does not come back: it ends the process from outside, the report names the step, and the other
+steps go on in a new process. What was decided is kept; the next look asks what the clock stopped, and what is concluded from it.
 """
 
 from __future__ import annotations
@@ -29,23 +29,25 @@ def examine(compiled: CompiledObjective, fresh: bool = False, seconds: float = S
     With `known` objectives it also says which of them this one is in disguise.
     """
     key = cache.key(compiled, known.fingerprint if known else "")
-    if not fresh:
-        kept = cache.read(key)
-        if kept is not None:
-            return kept
-    examination = _supervised(compiled, seconds, known)
-    if not examination.stopped and not examination.mistakes:  # a mistake points at a line, and a line may move
+    before = None if fresh else cache.read(key)
+    if before is not None and not before.stopped:
+        return before
+    examination = _supervised(compiled, seconds, known, before)
+    if not examination.mistakes:  # a mistake points at a line, and a line may move
         cache.write(key, examination)
     return examination
 
 
-def _supervised(compiled: CompiledObjective, seconds: float, known: Known | None) -> Examination:
+def _supervised(compiled: CompiledObjective, seconds: float, known: Known | None, before: Examination | None) -> Examination:
     from halo.examine.examiner import CONCLUSIONS, steps  # here, once: forked workers find the algebra loaded
 
-    found: list[Finding] = []
+    order = steps()
+    found, left = list[Finding](), list(order)
+    if before is not None:
+        found = [finding for finding in before.findings if finding.check not in before.stopped]
+        left = [name for name in order if name in before.stopped or name in CONCLUSIONS]
     concluded: dict[str, tuple[Any, ...]] = {}
     stopped: list[str] = []
-    left = list(steps())
     while left:
         for name, answer in _until_stopped((compiled, known), tuple(left), found, seconds):
             left.remove(name)
@@ -61,6 +63,7 @@ def _supervised(compiled: CompiledObjective, seconds: float, known: Known | None
                 found.append(Finding(name, UNDECIDED, reason, milliseconds=1e3 * seconds))
             elif name == "expectations" and compiled.objective.declaration.expect:
                 concluded[name] = (Expectation("expect", "to be decided", reason, False),)
+    found.sort(key=lambda finding: order.index(finding.check.partition(".")[0]))
     return Examination(compiled.objective.name, tuple(found), stopped=tuple(stopped), **concluded)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halo.errors import DataError, Place
+from halo.files.regular import check_regular
 from halo.files.whole import whole
 
 
@@ -22,6 +23,8 @@ class Lines:
 
     def add(self, record: Mapping[str, Any], durable: bool = False) -> None:
         """One line more, in one write; `durable` waits for the disk. Raises OSError with what was there before still there."""
+        if self.file.exists():
+            check_regular(self.file)
         data = (json.dumps(record, ensure_ascii=False) + "\n").encode()
         with self.file.open("ab", buffering=0) as stream:  # a buffer would be written again when it is closed
             start = stream.tell()

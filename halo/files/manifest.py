@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from halo.files.regular import read_regular
 from halo.files.whole import write_text
 
 MANIFEST = "manifest.json"
@@ -30,7 +31,7 @@ def write_manifest(folder: Path, more: Mapping[str, Any] | None = None) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What was written, without a look at the files. Raises Damaged."""
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = json.loads(read_regular(folder / MANIFEST))
         if isinstance(found, dict) and isinstance(found["files"], dict):
             return found
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from typing import Any
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.conversion import gather
 from halo.data.preparing import prepare
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import TokenizedExample
 from halo.data.tokenizing import Preparation
 from halo.errors import DataError, Place
@@ -52,7 +52,7 @@ class Reader:
         template = Template.of(self.tokenizer, self.chat_template)
         found = gather(source, [item.thing for item in supplied("format")], compiled.graph.feedback, form=data_format)
         result, report = prepare(found.examples, Preparation.of(compiled, template, self.max_length, self.seed))
-        notes = [f"{found.rows} rows of format {found.form.name}", found.sentence, str(report)]
+        notes = [f"{found.rows} rows of format {found.form.name}", found.sentence, str(report), *report.oddities(template)]
         if found.left_out:
             notes.append(f"{len(found.left_out)} rows left out, the first: {found.left_out[0]}")
         self.say("data       " + "; ".join(filter(None, notes)))

@@ -152,7 +152,7 @@ def _imported(entry: EntryPoint) -> Any:
     except BaseException as problem:
         if typed:
             raise
-        raise Raised(f"{type(problem).__name__}: {problem}") from None
+        raise Raised(f"{type(problem).__name__}: {_plain(problem)}") from None
     finally:
         if listens:
             signal.signal(signal.SIGINT, before)
@@ -160,7 +160,10 @@ def _imported(entry: EntryPoint) -> Any:
 
 def _plain(problem: BaseException) -> str:
     """What was raised, on one line and without control characters, which a terminal would obey."""
-    text = " ".join(str(problem).split())
+    try:
+        text = " ".join(str(problem).split())
+    except Exception:  # its __str__ is a third party's too
+        text = "its text cannot be read"
     return "".join(one if one.isprintable() else "?" for one in text)[:MESSAGE]
 
 
@@ -216,6 +219,8 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
     try:
         with redirect_stdout(sys.stderr):
             things = function()
+            if isinstance(things, list):
+                things = list(things)  # of a list of a third party's own kind, what it gives when it is read
     except (Exception, SystemExit) as problem:  # a third party's hook
         raise owner.mistake(f"{hook} failed with {type(problem).__name__}: {_plain(problem)}") from problem
     if not isinstance(things, list):

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from halo.cache import cache_folder
+from halo.cache import keep, kept
 from halo.errors import ModelError
 
 LARGE = 2**20
@@ -109,17 +107,12 @@ def _digest(file: Path) -> str:
         return _hashed(real)
     # st_ctime_ns cannot be set: tar, rsync and object stores put another file of the same size and the same old time in place
     known = f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
-    memory = cache_folder("weights") / hashlib.sha256(known.encode()).hexdigest()[:32]
-    with suppress(OSError):
-        remembered = memory.read_text()
-        if len(remembered) == 64:
-            return remembered
+    name = hashlib.sha256(known.encode()).hexdigest()[:32]
+    remembered = kept("weights", name)
+    if remembered is not None:
+        return remembered
     result = _hashed(real)
-    with suppress(OSError):  # a disk that cannot be written remembers nothing
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=memory.parent, delete=False) as draft:
-            draft.write(result)
-        os.replace(draft.name, memory)
+    keep("weights", name, result)
     return result
 
 

@@ -41,7 +41,7 @@ def gold(model: Any, template: Any, control: str = "", seed: int = 0, shown: int
 
 def _sampled(model: Any, template: Any, prompts: list[str], control: str) -> list[str]:
     tokenizer = template.tokenizer
-    rows = [template.ids(template.prompt(prompt) + control)[0] for prompt in prompts]
+    rows = [template.prompt_ids(prompt, control=control) for prompt in prompts]
     width = max(map(len, rows))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)

@@ -16,7 +16,7 @@ from halo.data.conversion import convert
 from halo.data.formats import FORMATS
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import TokenizedExample
 from halo.data.tokenizing import Preparation
 from halo.objective.feedback import PAIRED, Feedback, kind_of

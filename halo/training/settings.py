@@ -93,6 +93,11 @@ class Settings(BaseModel):
     chat_template: Literal["auto", "always", "never"] = setting(
         "auto", DATA, SAME, "auto: plain prompts become one user message where the tokenizer has a template"
     )
+    special_tokens: Literal["auto", "split", "keep", "refuse"] = setting(
+        "auto", DATA, SAME,
+        "special tokens in the text of a row are text (split), tokens (keep), or end the run (refuse); auto: split, and keep where "
+        "--chat-template never leaves out a template that there is",
+    )  # fmt: skip
     loss_on: Literal["all", "last"] = setting("all", DATA, SAME, "which of a completion's assistant turns are trained on")
 
     reference: Named = setting(
@@ -128,6 +133,10 @@ class Settings(BaseModel):
     resume_from_checkpoint: str | None = setting(None, RUN, FREE, "a run's folder or one of its checkpoints")
     resume_anyway: bool = setting(False, RUN, FREE, "go on although the examples, a model, the tokenizer or the batch changed")
     backend: Named = setting("auto", RUN, SAID, "single, ddp, or a plugin's (fsdp, deepspeed); auto: as the launcher says")
+    ddp_timeout: float = setting(
+        1800.0, RUN, FREE, "seconds after which a process that comes no further, while the others wait, is named and the run ends",
+        gt=0, le=1e6,
+    )  # fmt: skip
     check: bool = setting(True, RUN, FREE, "first hold the objective's expect: against what is proved of it")
     logging_steps: int = setting(1, RUN, FREE, ge=1)
     save_steps: int | None = setting(None, RUN, FREE, "left out: only at the end", ge=1)

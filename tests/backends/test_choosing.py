@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +11,6 @@ from halo.backends import launched
 from halo.backends.choosing import backend_name
 from halo.backends.context import BackendContext
 from halo.builtin import halo_backends
-from halo.cli.main import main
 from halo.errors import PluginError, RunFailed, SettingsError
 
 KNOWN = ("single", "ddp", "fsdp", "deepspeed")
@@ -60,16 +58,6 @@ def test_processes_without_a_group_never_train(monkeypatch: pytest.MonkeyPatch) 
         build["ddp"](context)
     with refused(RunFailed, "self-test"):
         build["single"](context)
-
-
-def test_of_several_processes_the_first_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    said = []
-    for rank in ("0", "1"):
-        monkeypatch.setenv("LOCAL_RANK", rank)
-        assert main(["train", "no_such_objective"]) == 2
-        said.append(capsys.readouterr().err)
-    assert re.match("halo: .*no_such_objective", said[0])
-    assert said[1] == ""
 
 
 def test_a_number_of_processes_that_is_none_is_named() -> None:

@@ -15,7 +15,7 @@ from halo.data.formats import FORMATS
 from halo.data.inspection import Inspection, inspect, percentiles
 from halo.data.preparing import prepare
 from halo.data.reading import read_examples
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenizing import Preparation
 from halo.objective.feedback import PAIRED
 

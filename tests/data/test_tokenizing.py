@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from halo.data.examples import Example
 from halo.data.preparing import prepare
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import TokenizedExample
 from halo.data.tokenizing import Preparation, tokenize
 from halo.errors import DataError, ModelError, Place

@@ -9,7 +9,7 @@ import tiny
 from refusals import refused
 
 from halo.data.examples import Example
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import TokenizedExample
 from halo.data.tokenizing import Preparation, tokenize
 from halo.errors import DataError, ModelError, Place

@@ -1,4 +1,4 @@
-"""The process beside us: what it says is kept, its clock is reported and never kept, its bugs are ours."""
+"""The process beside us: what it says is kept, its clock is reported and what it stopped is asked again, its bugs are ours."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_key_is_what_the_checks_read(tmp_path: Path) -> None:
     assert keyed("name: mine\nextends: dpo\nvalue: z\n") != plain_key
 
 
-def test_the_clock_is_reported_and_never_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_is_reported_and_what_was_decided_is_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(subject: Subject) -> Iterator[Finding]:
         time.sleep(600)
         yield Finding("monotone", "proved", "never said")
@@ -115,7 +115,23 @@ def test_the_clock_is_reported_and_never_kept(kept: Path, monkeypatch: pytest.Mo
     assert verdicts["symmetry"].verdict == "proved"
     assert examination.expectations
     assert examination.unmet == ()
-    assert list(kept.rglob("*.json")) == []
+    monkeypatch.undo()
+    monkeypatch.setenv("HALO_CACHE", str(kept))
+
+    for name, check in CHECKS.items():
+
+        def counted(subject: Subject, name: str = name, ask: Any = check.ask) -> Any:
+            (kept / "asked.txt").open("a").write(f"{name}\n")  # in a process of its own
+            return ask(subject)
+
+        monkeypatch.setitem(CHECKS, name, replace(check, ask=counted))
+    again = examine(compiled())
+    assert (kept / "asked.txt").read_text().split() == ["monotone"]
+    assert again.stopped == ()
+    assert plain(again) == plain(examiner.examined(compiled()))
+    (kept / "asked.txt").unlink()
+    assert examine(compiled()) == again
+    assert not (kept / "asked.txt").exists()
 
 
 def test_a_folder_that_cannot_be_written_hurts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

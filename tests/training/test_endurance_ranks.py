@@ -96,22 +96,53 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+HANGING = """
+import os, signal, sys, time
+import halo.training.step.step as step
+from halo.cli.main import main
+
+real, calls = step.Step.run, 0
+
+def endless():
+    while True:
+        time.sleep(1)
+
+def run(self, *arguments, **more):
+    global calls
+    calls += 1
+    if os.environ["RANK"] == os.environ["HANGS"] and calls == 3:
+        if os.environ["HOW"] == "frozen":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        endless()
+    return real(self, *arguments, **more)
+
+step.Step.run = run
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def free_port() -> str:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return str(one.getsockname()[1])
 
 
-@pytest.mark.parametrize("fails", [0, 1])
-def test_a_process_that_fails_says_so_and_the_others_end_in_seconds(fails: int, tmp_path: Path) -> None:
-    (tmp_path / "run.py").write_text(FAILING)
-    given = [*COMMON, "--data", tiny.few(), "--per-device-train-batch-size", "2", "--max-steps", "100000", "--output-dir", str(tmp_path / "run")]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1", "FAILS": str(fails)}
+def start(script: str, folder: Path, environment: dict[str, str], *more: str) -> list[subprocess.Popen[str]]:
+    """Two processes of one run that a script changes, without a launcher that would end the one when the other ends."""
+    (folder / "run.py").write_text(script)
+    given = [*COMMON, "--data", tiny.few(), "--per-device-train-batch-size", "2", "--max-steps", "100000", "--output-dir", str(folder / "run")]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1", **environment}
     processes = []
     for rank in ("0", "1"):
         own = {**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank}
-        command = [sys.executable, str(tmp_path / "run.py"), *given]
+        command = [sys.executable, str(folder / "run.py"), *given, *more]
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own))
+    return processes
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_process_that_fails_says_so_and_the_others_end_in_seconds(fails: int, tmp_path: Path) -> None:
+    processes = start(FAILING, tmp_path, {"FAILS": str(fails)})
     try:
         processes[fails].wait(180)
         begun = time.monotonic()
@@ -125,3 +156,38 @@ def test_a_process_that_fails_says_so_and_the_others_end_in_seconds(fails: int, 
     assert f"halo: rank {other}: ended, since another process of the run went away" in said[other]
     assert "Traceback" not in said[0] + said[1]
     assert [process.returncode for process in processes] == [1, 1]
+
+
+@pytest.mark.parametrize(("hangs", "how"), [(0, "busy"), (1, "frozen")])
+def test_a_process_that_hangs_is_named_by_the_one_that_waits(hangs: int, how: str, tmp_path: Path) -> None:
+    processes = start(HANGING, tmp_path, {"HANGS": str(hangs), "HOW": how}, "--ddp-timeout", "4")
+    other = 1 - hangs
+    try:
+        waiting = processes[other].communicate(timeout=180)[1]
+        if how == "frozen":
+            processes[hangs].kill()
+        hanging = processes[hangs].communicate(timeout=60)[1]
+    finally:
+        for process in processes:
+            process.kill()
+    since = "for 4 s (--ddp-timeout)"
+    assert f"halo: rank {other}: ended, since it waits {since} for rank {hangs}, which comes no further" in waiting
+    assert processes[other].returncode == 1
+    if how == "busy":
+        assert re.search(rf"halo: rank {hangs}: comes no further {re.escape(since)}; it is at .*run.py:\d+ in endless", hanging)
+        assert processes[hangs].returncode == 1
+    assert "Traceback" not in waiting + hanging
+
+
+@pytest.mark.parametrize("fails", ["0", "1", "01"])
+def test_a_process_that_fails_before_they_come_together_says_so(fails: str, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    alone = 'import os, sys\nfrom halo.cli.main import main\nmore = ["--max-length", "x"] if os.environ["RANK"] in os.environ["FAILS"] else []\n'
+    script.write_text(alone + "sys.exit(main([*sys.argv[1:], *more]))\n")
+    given = [*COMMON, "--data", tiny.few(), "--max-steps", "100000", "--output-dir", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), *given]
+    own = {**os.environ, "OMP_NUM_THREADS": "1", "FAILS": fails}
+    done = subprocess.run(command, capture_output=True, text=True, env=own, timeout=120, check=False)
+    whose = "rank 1: " if fails == "1" else ""  # where both make the same mistake, the first one says it
+    assert done.returncode
+    assert re.findall(r"halo: .*", done.stderr) == [f"halo: {whose}--max-length: 'x' is not a whole number [wrong-value]"]

@@ -20,7 +20,7 @@ OTHER: dict[str, Any] = {
     "data_split": "test", "chat_template": "never", "loss_on": "last", "output_dir": "other", "run_name": "other", "max_length": 7,
     "resume_from_checkpoint": "other", "lora_target_modules": ["q"], "reference": "uniform", "reference_model_name_or_path": "other",
     "backend": "ddp", "lr_scheduler_type": "cosine", "dtype": "bfloat16", "bf16": True, "attn_implementation": "sdpa", "warmup_steps": 3,
-    "eval_strategy": "steps", "save_steps": 3, "max_steps": 9, "report_to": ["wandb"],
+    "eval_strategy": "steps", "save_steps": 3, "special_tokens": "keep", "max_steps": 9, "report_to": ["wandb"],
 }  # fmt: skip
 """Another value than the default. Switches are turned, and numbers halved or doubled."""
 

@@ -9,11 +9,12 @@ from itertools import islice
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.conversion import gather
 from halo.data.examples import Example
+from halo.data.inspection import inspect
 from halo.data.interface import DataFormat
 from halo.data.preparing import prepare, split
 from halo.data.reading import Source
 from halo.data.streaming import Stream
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import TokenizedExample
 from halo.data.tokenizing import Preparation, Report
 from halo.errors import Place, SettingsError
@@ -52,8 +53,11 @@ def load_data(compiled: CompiledObjective, settings: Settings, template: Templat
         say(f"data       {_names(sources)}: a stream, shuffled in a buffer of {stream.buffer}")
         return Data(list(islice(stream, PEEKED)), _held_out(held_out, compiled, settings, template, say), stream)
     examples, held_out = training_and_held_out(compiled, settings, say)
-    train, report = tokenized(examples, compiled, settings, template)
+    train, report = tokenized(examples, compiled, settings, template, say)
     say(f"data       {_names(sources)}: {report}")
+    found = inspect(train, template, compiled.parameters, compiled.graph.feedback)
+    for line in (*found.problems, *report.oddities(template)):
+        say(f"warning    {line}")
     return Data(train, _held_out(held_out, compiled, settings, template, say))
 
 
@@ -62,7 +66,7 @@ def _held_out(
 ) -> list[TokenizedExample]:
     if not examples:
         return []
-    found, report = tokenized(examples, compiled, settings, template)
+    found, report = tokenized(examples, compiled, settings, template, say)
     said = f"data       held out: {report}"
     if settings.eval_strategy == "no":
         said += "; never evaluated: --eval-strategy is no"
@@ -84,7 +88,7 @@ def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequ
     """The sets' examples in the kind of feedback the objective wants; `what` they are goes before what is said. Raises DataError."""
     found: list[Example] = []
     for source in sources:
-        one = gather(source, formats(), compiled.graph.feedback, settings.data_split)
+        one = gather(source, formats(), compiled.graph.feedback, settings.data_split, say=say)
         if one.left_out:
             say(f"data       {len(one.left_out)} rows left out, the first: {one.left_out[0]}")
         said = f"{one.rows} rows of format {one.form.name}"
@@ -98,10 +102,10 @@ def load_examples(compiled: CompiledObjective, settings: Settings, sources: Sequ
 
 
 def tokenized(
-    examples: Sequence[Example], compiled: CompiledObjective, settings: Settings, template: Template
+    examples: Sequence[Example], compiled: CompiledObjective, settings: Settings, template: Template, say: Say = lambda line: None
 ) -> tuple[list[TokenizedExample], Report]:
     """See `halo.data.preparing.prepare`."""
-    return prepare(examples, Preparation.of(compiled, template, settings.max_length, settings.seed))
+    return prepare(examples, Preparation.of(compiled, template, settings.max_length, settings.seed), say)
 
 
 def formats() -> list[DataFormat]:

@@ -15,7 +15,7 @@ from halo.backends.context import BackendContext
 from halo.backends.interface import Backend
 from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.data.tokenized import TokenizedExample
 from halo.loss.function import LossFunction
 from halo.options import parts
@@ -62,7 +62,7 @@ def _assembled(compiled: CompiledObjective, settings: Settings, say: Say, folder
     check_needs(compiled, settings)
     check_trackers(settings)
     tokenizer = load_tokenizer(str(settings.model_name_or_path), settings)
-    template = Template.of(tokenizer, settings.chat_template, settings.loss_on)
+    template = Template.of(tokenizer, settings.chat_template, settings.loss_on, settings.special_tokens)
     data = load_data(compiled, settings, template, say)
     policy = _policy(compiled, settings, tokenizer, template, data, folder.path, say)
     reference = build_reference(policy, say)
@@ -130,6 +130,7 @@ def _placement(model: Any, settings: Settings, output: Path) -> tuple[Placement,
         str(output),
         settings.use_cpu,
         settings.max_grad_norm,
+        settings.ddp_timeout,
         backend.with_options(given),
     )
     placement = backend.build(context)

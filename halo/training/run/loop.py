@@ -63,7 +63,7 @@ def train(run: Run, observer: Observer | None = None) -> Result:
     """
     run.folder.take(run.placement.is_main)
     try:
-        with Signals() as signals:
+        with Signals() as signals, run.placement.watched():
             return _Loop(run, observer, signals).run_all()
     except RunFailed as problem:
         if problem.code != "non-finite" or "checkpoint" in problem.hint:
@@ -260,6 +260,8 @@ class _Loop:
         run = self.run
         if run.data.stream is not None:
             run.say(f"data       read of the stream: {run.data.stream.report}")
+            for line in run.data.stream.report.oddities(run.template):
+                run.say(f"warning    {line}")
         weights = run.placement.weights(run.model)  # every process takes part
         check_finite(run.output, self.carried, weights, int(self._last.get("step", 0)))
         if self.run.placement.is_main:

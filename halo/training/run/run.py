@@ -9,7 +9,7 @@ from typing import Any
 
 from halo.backends.placement import Placement
 from halo.compiler.pipeline import CompiledObjective
-from halo.data.template import Template
+from halo.data.text.template import Template
 from halo.reference.interface import Reference
 from halo.scoring.scorer import Scorer
 from halo.training.data.datasets import Data, Say

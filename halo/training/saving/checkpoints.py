@@ -90,19 +90,26 @@ def save_checkpoint(output: Path, step: int, run: Carried, sums: Sums, limit: in
     try:
         shutil.rmtree(draft, ignore_errors=True)
         save_model(run.model, run.tokenizer, draft, weights)
-        torch.save(state, draft / "optimizer.pt")
+        _save_state(state, draft / "optimizer.pt")
         (draft / STATE).write_text(json.dumps({"step": step, "sums": sums}))
         write_manifest(draft, {"step": step, "about": about})
         move_folder(draft, final)
-    except (OSError, RuntimeError) as problem:
+    except OSError as problem:
         shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(problem, RuntimeError) and "write" not in str(problem):  # torch's word for a full disk
-            raise
         raise RunFailed("output-folder", f"{final} could not be written: {_reason(problem)}", hint=kept(output)) from None
     if limit:
         for old in checkpoints(output)[:-limit]:
             shutil.rmtree(old)
     return final
+
+
+def _save_state(state: Mapping[str, Any], file: Path) -> None:
+    """Raises OSError where the disk is full: torch has several words for it, none of them the system's."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as problem:
+        left = shutil.disk_usage(file.parent).free
+        raise OSError(f"{str(problem).splitlines()[0]} ({left:,} bytes are left on the disk)") from problem
 
 
 def check_finite(output: Path, run: Carried, weights: Mapping[str, Any] | None, step: int) -> None:

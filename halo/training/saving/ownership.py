@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from halo.cache import cache_folder
+from halo.files.regular import read_regular
 from halo.files.whole import write_text
 
 NAME = "run_id.txt"
@@ -38,7 +39,7 @@ def recorded(folder: Path) -> dict[str, Any] | None:
     """The private settings of a run that this user started on this machine, wherever it was moved since; None for anybody else's."""
     known = _id_of(folder)
     try:
-        found = json.loads((cache_folder("runs") / f"{known}.json").read_text(encoding="utf-8"))
+        found = json.loads(read_regular(cache_folder("runs") / f"{known}.json"))
         return dict(found["settings"]) if known else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -46,7 +47,7 @@ def recorded(folder: Path) -> dict[str, Any] | None:
 
 def _id_of(folder: Path) -> str:
     try:
-        text = (folder / NAME).read_text(encoding="utf-8").strip()
+        text = read_regular(folder / NAME, 100).strip()
     except (OSError, ValueError):
         return ""
     return text if re.fullmatch(r"[0-9a-f]{32}", text) else ""

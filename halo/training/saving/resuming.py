@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, SettingsError
 from halo.files.lines import Lines
+from halo.objective.document import read_document
+from halo.objective.loading import read_text
 from halo.options import as_text
 from halo.training.data.datasets import Say
 from halo.training.saving.published import public
@@ -23,7 +23,7 @@ def check_goes_on(folder: Path, compiled: CompiledObjective, settings: Settings,
     From one of its checkpoints, named as such, a finished run may be gone over again.
     """
     file = folder / "objective.yaml"
-    if file.is_file() and file.read_text() != compiled.objective.to_yaml(compiled.parameters):
+    if file.exists() and read_text(file, SettingsError, "objective") != compiled.objective.to_yaml(compiled.parameters):
         message = "the run was started with another objective, or other parameters"
         raise SettingsError("resume", message, place=Place(str(file)), hint="resume with what it holds")
     before, now = _settings_of(folder), public(settings)
@@ -51,9 +51,9 @@ def _plain(value: Any) -> Any:
 
 def _settings_of(folder: Path) -> Mapping[str, Any]:
     file = folder / "settings.yaml"
-    if not file.is_file():
+    if not file.exists():
         return {}
-    return yaml.safe_load(file.read_text()) or {}
+    return dict(read_document(read_text(file, SettingsError, "settings"), str(file), SettingsError).value)
 
 
 def _steps_done(folder: Path) -> int | None:
