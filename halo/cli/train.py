@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -74,6 +72,7 @@ def settings_of(given: Arguments, compiled: CompiledObjective) -> Settings:
 
 def _train(run: Run, compiled: CompiledObjective) -> None:
     from halo.training.run.loop import train
+    from halo.training.run.written import write_gold
 
     graded = is_starter(run.settings.model_name_or_path, run.settings.data) and run.placement.is_main
     if graded:
@@ -82,7 +81,7 @@ def _train(run: Run, compiled: CompiledObjective) -> None:
         result = train(run, progress)
     if graded:
         after = _gold(run, result.folder, compiled.graph.needs.control.get(CONTROL_FOR_GOOD, ""))
-        _write_gold(run, before, after)
+        write_gold(run, before.share, after.share)
         _report_gold(before, after)
     if run.placement.is_main:
         where = f"model, tokenizer, metrics.jsonl, settings and loss in {result.folder}"
@@ -96,12 +95,6 @@ def _gold(run: Run, folder: str, control: str = "") -> Gold:
 
     policy = load_model(folder, run.settings) if run.placement.sharded else run.model
     return gold(policy, run.template, control)
-
-
-def _write_gold(run: Run, before: Gold, after: Gold) -> None:
-    file = Path(run.output) / "all_results.json"
-    results: dict[str, Any] = json.loads(file.read_text())
-    file.write_text(json.dumps(results | {"gold_before": before.share, "gold_after": after.share}, indent=1))
 
 
 def _report_gold(before: Gold, after: Gold) -> None:

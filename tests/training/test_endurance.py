@@ -342,6 +342,22 @@ def test_a_signal_ends_a_run_after_a_step_with_a_checkpoint(number: int, code: i
     assert column(tmp_path / "run", "step") == list(range(1, step + 3))
 
 
+TWICE = """
+import os, signal
+from halo.training.run.signals import Signals
+with Signals():
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("once", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("twice", flush=True)
+"""
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "once\n")
+
+
 def test_sigkill_leaves_a_run_that_can_go_on(tmp_path: Path) -> None:
     process = started(tmp_path / "run", "--save-steps", "1", "--save-total-limit", "3")
     while len(checkpoints(tmp_path / "run")) < 2:
@@ -386,12 +402,42 @@ class Filling:
             fill(self.disk, 100_000)
 
 
-def test_a_disk_that_fills_up_loses_no_good_checkpoint(tmp_path: Path) -> None:
+class Removing:
+    """Somebody else, who removes the folder after a step."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.folder, self.step = folder, step
+
+    def progress(self, step: int, total: int, record: Any) -> None:
+        if step == self.step:
+            shutil.rmtree(self.folder)
+
+
+def rescued(said: str) -> Path:
+    """Where a message says that the run is."""
+    return Path(re.search(r"the run is saved up to here in (\S+);", said).group(1))  # type: ignore[union-attr]
+
+
+def test_a_folder_that_vanishes_takes_no_step_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    whole, run = (assembled(tmp_path, output_dir=str(tmp_path / name), max_steps=4) for name in ("whole", "run"))
+    train(whole)
+    with pytest.raises(RunFailed, match=r"metrics could not be written to .*/run: No such file or directory") as failed:
+        train(run, Removing(tmp_path / "run", 2))
+    place = rescued(str(failed.value))
+    assert [found.name for found in checkpoints(place)] == ["checkpoint-3"]
+    assert main(["train", "dpo", "--resume", str(place), "--check", "false"]) == 0
+    assert column(place, "loss") == column(tmp_path / "whole", "loss")
+    assert same_weights(place, tmp_path / "whole")
+
+
+def test_a_disk_that_fills_up_loses_no_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with small_disk(tmp_path / "disk", "64m") as disk:
         run = assembled(tmp_path, output_dir=str(disk / "run"), max_steps=4, save_steps=1)
         with pytest.raises(RunFailed, match=r"checkpoint-3 could not be written: .*") as failed:
             train(run, Filling(disk, 3))
-        assert failed.value.hint == f"the last good checkpoint is {disk / 'run' / 'checkpoint-2'}"
+        assert [found.name for found in checkpoints(rescued(failed.value.hint))] == ["checkpoint-3"]
         assert [verified(found)["step"] for found in checkpoints(disk / "run")] == [1, 2]
         assert not [name for name in names(disk / "run") if name.endswith(".draft")]
 

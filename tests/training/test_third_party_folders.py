@@ -119,6 +119,40 @@ def test_no_code_of_a_model_is_run(tmp_path: Path, canary: Path) -> None:
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("where", ["attn_implementation", "_attn_implementation", "text_config", "experts_implementation"])
+def test_no_kernel_that_a_model_names_is_fetched(
+    where: str, tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a package `kernels` whose every way in is a canary."""
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text(killer(canary) + "def __getattr__(name):\n    return lambda *a, **k: None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    shutil.copytree(POLICY, tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    named = {"text_config": {"attn_implementation": {"": "kernels-community/evil"}}}.get(where, "kernels-community/evil")
+    file.write_text(json.dumps({**json.loads(file.read_text()), where: named}))
+    assert main(["train", "dpo", *COMMON, "--model", str(tmp_path / "model"), "--data", tiny.few()]) == 2
+    said = capsys.readouterr().err
+    assert "wants code from the hub" in said
+    assert "kernels-community/evil; take it out of config.json" in said
+    assert not canary.exists()
+
+
+def test_no_code_of_an_adapter_is_run(tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [*COMMON, "--data", tiny.few(), "--max-steps", "1"]
+    assert main(["train", "dpo", *given, "--use-peft", "--output-dir", str(tmp_path / "adapter")]) == 0
+    (tmp_path / "evil.py").write_text(killer(canary) + "class A: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    told = {"auto_mapping": {"base_model_class": "A", "parent_library": "evil"}, "task_type": None, "custom_modules": {"evil": "evil.A"}}
+    base = str(POLICY)
+    file.write_text(json.dumps({**json.loads(file.read_text()), **told, "base_model_name_or_path": base}))
+    code = main(["train", "dpo", *given, "--model", str(tmp_path / "adapter"), "--output-dir", str(tmp_path / "run")])
+    assert code in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+    assert not canary.exists()
+
+
 def test_no_weights_that_are_a_pickle_are_run(tmp_path: Path, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(POLICY, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").unlink()

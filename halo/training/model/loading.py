@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def load_model(name: str, settings: Settings) -> Any:
     _check_folder(name)
     if is_adapter(name):
         return _ready(with_adapter(load_model(base_of(name), settings), name))
+    if not settings.trust_remote_code:
+        _check_kernels(name)
     options: dict[str, Any] = {}
     if settings.attn_implementation:
         options["attn_implementation"] = settings.attn_implementation
@@ -60,6 +63,31 @@ def load_model(name: str, settings: Settings) -> Any:
     except Exception as problem:
         raise _cannot("model", name, problem) from problem
     return _ready(model)
+
+
+def _check_kernels(name: str) -> None:
+    """Raises ModelError for a configuration that names a kernel of the hub, such as `attn_implementation: owner/kernel`: that is code."""
+    from transformers import PreTrainedConfig
+
+    try:
+        told, _ = PreTrainedConfig.get_config_dict(name)
+    except Exception as problem:
+        raise _cannot("model", name, problem) from problem
+    kernel = next(_kernels(told), "")
+    if kernel:
+        message = f"the configuration of {name} wants code from the hub: {kernel}"
+        raise ModelError("model", message, hint="take it out of config.json, or give --trust-remote-code if you know it")
+
+
+def _kernels(value: Any) -> Iterator[str]:
+    """What a configuration says of implementations that come from a repository, in all its parts."""
+    if not isinstance(value, Mapping):
+        return
+    for key, held in value.items():
+        chosen = held.values() if isinstance(held, Mapping) else [held]
+        if str(key).endswith("implementation"):
+            yield from (f"{key} {one}" for one in chosen if isinstance(one, str) and "/" in one)
+        yield from _kernels(held)
 
 
 def _ready(model: Any) -> Any:

@@ -23,7 +23,7 @@ from halo.training.data.schedule import share
 from halo.training.run.identity import check_same, identity
 from halo.training.run.run import Run
 from halo.training.run.signals import Signals
-from halo.training.run.written import set_apart, write_beginning, write_end
+from halo.training.run.written import rescue, set_apart, write_beginning, write_end
 from halo.training.saving.checkpoints import (
     Carried,
     check_finite,
@@ -117,7 +117,7 @@ class _Loop:
             batch = self._batch(step)
             if not batch:
                 break
-            self._one(step, batch)
+            self._safely(step, batch)
             done = step + 1
             self._stop_if_asked(done)
         if not self.feed.total:
@@ -135,6 +135,21 @@ class _Loop:
         if not self.feed.total:
             return count(first)
         return iter(range(first, self.feed.total))
+
+    def _safely(self, step: int, batch: list[TokenizedExample]) -> None:
+        """One step; where what it is to write cannot be written, the run as it then is goes elsewhere. Of several processes the others
+        would have to take part and wait at another place: then only what was saved before is left.
+        """
+        try:
+            self._one(step, batch)
+        except RunFailed as problem:
+            if problem.code != "output-folder" or self.run.placement.size > 1:
+                raise
+
+            def save(place: Path) -> Path:
+                return save_checkpoint(place, step + 1, self.carried, self.sums, None, self.about)
+
+            raise RunFailed(problem.code, problem.message, hint=rescue(self.run, self.history, save)) from None
 
     # -- one step --------------------------------------------------------------------------------------------------
 

@@ -6,18 +6,20 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from halo.errors import HaloError
 from halo.files.lines import Lines
 from halo.files.whole import write_text
 from halo.training.run.run import Run
 from halo.training.saving.card import model_card
 from halo.training.saving.checkpoints import checkpoints, kept, save_model
-from halo.training.saving.folder import unwritten
+from halo.training.saving.folder import Folder, unwritten
 from halo.training.saving.ownership import remember
 from halo.training.saving.published import private, public
 
@@ -62,13 +64,50 @@ def set_apart(run: Run, metrics: Lines, step: int) -> None:
 def write_end(run: Run, weights: Mapping[str, Any] | None, history: Sequence[Mapping[str, float]], about: Mapping[str, Any]) -> None:
     """The trained model, its card and the last metrics. Raises RunFailed where they cannot be written, and says where the model is."""
     run.model.config.use_cache = True
-    last = next(reversed(history), {})
+    results = final_results(history)
     try:
         save_model(run.model, run.tokenizer, run.output, weights)
-        write_text(run.output / "README.md", model_card(run.compiled, run.settings, history, _facts(run, last, about)))
-        write_text(run.output / "all_results.json", json.dumps(last, indent=1))
+        write_text(run.output / "README.md", model_card(run.compiled, run.settings, results, _facts(run, results, about)))
+        write_text(run.output / "all_results.json", json.dumps(results, indent=1))
     except OSError as problem:
         raise unwritten("the trained model", run.output, problem, _rescued(run, weights)) from None
+
+
+def final_results(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The metrics of training and those of the evaluation that were logged last."""
+    found: dict[str, float] = {}
+    for record in history:
+        found |= record
+    return found
+
+
+def write_gold(run: Run, before: float, after: float) -> None:
+    """What share of sampled answers was right before and after, beside the other results and in the card. Raises RunFailed."""
+    results, card = run.output / "all_results.json", run.output / "README.md"
+    told = json.loads(results.read_text()) | {"gold_before": before, "gold_after": after}
+    share = f"\nSampled answers to held-out prompts that are exactly right: {before:.1%} before, {after:.1%} after.\n"
+    try:
+        write_text(results, json.dumps(told, indent=1))
+        write_text(card, card.read_text() + share)
+    except OSError as problem:
+        raise unwritten("the gold metric", run.output, problem, f"the trained model is in {run.output}") from None
+
+
+def rescue(run: Run, history: Sequence[Mapping[str, float]], save: Callable[[Path], Path]) -> str:
+    """Where a run whose folder cannot be written stands, in the folder for temporary files: it can be resumed from there.
+
+    save  writes a checkpoint into a folder. Returns what is safe, in words.
+    """
+    place = Path(tempfile.mkdtemp(prefix=f"halo-{run.compiled.graph.name}-"))
+    try:
+        write_beginning(replace(run, folder=Folder(place)))
+        for record in history:
+            Lines(place / "metrics.jsonl").add(record)
+        save(place)
+    except (HaloError, OSError):
+        shutil.rmtree(place, ignore_errors=True)
+        return kept(run.output)
+    return f"the run is saved up to here in {place}; go on with halo train {run.compiled.graph.name} --resume {place}"
 
 
 def _rescued(run: Run, weights: Mapping[str, Any] | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import yaml
@@ -15,7 +15,7 @@ EMBEDDED = "halo's embedded policy"
 
 
 def model_card(
-    compiled: CompiledObjective, settings: Settings, history: Sequence[Mapping[str, float]], facts: Mapping[str, str] = MappingProxyType({})
+    compiled: CompiledObjective, settings: Settings, results: Mapping[str, float], facts: Mapping[str, str] = MappingProxyType({})
 ) -> str:
     """README.md of the output folder: base model, data, objective, parameters, last metrics, and what is needed to do it again.
 
@@ -31,8 +31,7 @@ def model_card(
         number = f" (arXiv:{paper.arxiv})" if paper.arxiv else ""
         cited = f"\nPaper: {paper.title}{number}.\n"
     sets = ", ".join(f"`{shortened(source.path) or 'the embedded feedback'}`" for source in settings.sources(settings.data))
-    last = next(reversed(history), {})
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in last.items())
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in results.items())
     told = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     return (
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n"

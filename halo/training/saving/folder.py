@@ -65,7 +65,7 @@ class Folder:
         """Lets the folder go; one that was made for a run that never began goes too."""
         if self.lock is None:
             return
-        if self.made and [entry.name for entry in self.path.iterdir()] == [LOCK]:
+        if self.made and self.path.is_dir() and [entry.name for entry in self.path.iterdir()] == [LOCK]:
             (self.path / LOCK).unlink()
             for folder in self.made:
                 with suppress(OSError):  # another run begins in the same parent
