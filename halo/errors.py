@@ -17,6 +17,7 @@ Everything else that is raised is a bug of halo's and shows its traceback. Every
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -60,12 +61,16 @@ CODES = {
 
 @dataclass(frozen=True)
 class Place:
-    """A position in a file: `line` and `column` count from 1; `text` is the line itself, for the excerpt."""
+    """A position in a file: `line` and `column` count from 1; `text` is the line itself, for the excerpt.
+
+    foreign  of a file that another one names: a message quotes nothing that stands in it
+    """
 
     file: str
     line: int | None = None
     column: int | None = None
     text: str | None = None
+    foreign: bool = False
 
     def __str__(self) -> str:
         parts = [self.file] + [str(n) for n in (self.line, self.column) if n is not None]
@@ -84,6 +89,9 @@ LONGEST, LINES, MANY = 600, 10, 30
 """Characters of a message or hint that are shown, lines of both, and names in a hint."""
 
 
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
 class HaloError(Exception):
     """A mistake that the user can mend. `code` is a key of `CODES`; `hint` says what would be right.
 
@@ -100,7 +108,10 @@ class HaloError(Exception):
 
     def __str__(self) -> str:
         """In printable characters and a few lines, whatever stands in the file that it quotes."""
-        said = visible(self.message, LONGEST)
+        message = self.message
+        if self.place is not None and self.place.foreign:
+            message = QUOTED.sub("'...'", message)
+        said = visible(message, LONGEST)
         if self.hint:
             said += f"; {visible(self.hint, LONGEST)}"
         said = "\n".join(said.split("\n")[:LINES]) + f" [{self.code}]"

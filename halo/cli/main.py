@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 import time
 from typing import Any
 
 import halo
-from halo.errors import HaloError, SettingsError, nearest
+from halo.errors import HaloError, RunStopped, SettingsError, nearest
 from halo.plugin.registry import collected, loaded, supplied
 
 COMMANDS = {
@@ -64,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     except HaloError as problem:
         if _speaks(problem):
             print(f"halo: {_whose()}{problem}", file=sys.stderr)
+        if isinstance(problem, RunStopped):
+            _end_quietly()
         return problem.exit_code
     except KeyboardInterrupt:
         print("halo: interrupted", file=sys.stderr)
@@ -84,6 +88,12 @@ def _group() -> Any:
     if distributed is None or not distributed.is_initialized() or distributed.get_world_size() < 2:
         return None
     return distributed
+
+
+def _end_quietly() -> None:
+    """A second signal ends the process at once, also while Python shuts down: its own handler would print a traceback then."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 SOON = 3.0

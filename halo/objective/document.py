@@ -73,7 +73,7 @@ class Document:
         line = before.count("\n")
         lines = self.text.split("\n")
         shown = None if self.foreign else lines[min(line, len(lines) - 1)]
-        return Place(self.name, line + 1, index - (before.rfind("\n") + 1) + 1, shown)
+        return Place(self.name, line + 1, index - (before.rfind("\n") + 1) + 1, shown, self.foreign)
 
 
 def read_document(

@@ -148,9 +148,16 @@ def _document(source: str | FilePath | Mapping[str, Any], find: Find) -> Documen
     found = find(source)
     if found is None:
         hint = "a name is a shipped or plugged-in objective; a file has a '/' or ends in .yaml"
-        beside = f"did you mean ./{source}.yaml?" if FilePath(f"{source}.yaml").is_file() else ""
+        beside = f"did you mean ./{source}.yaml?" if _is_file(f"{source}.yaml") else ""
         raise ObjectiveError("not-found", f"there is no objective named {source!r}", hint=beside or _hint_of(find, source) or hint)
     return read_document(read_text(found, ObjectiveError, "objective"), found.name, home=found.parent)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return FilePath(name).is_file()
+    except (OSError, ValueError):  # a name that is too long, a NUL
+        return False
 
 
 def is_path(source: str) -> bool:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,7 +22,6 @@ from pydantic import (
     StrictInt,
     StrictStr,
     create_model,
-    field_validator,
 )
 
 from halo.objective.feedback import FEEDBACK, Feedback, FeedbackName
@@ -45,26 +45,29 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _readable(text: str) -> str:
+    Interval.parse(text)
+    return text
+
+
+Domain = Annotated[StrictStr, AfterValidator(_readable)]
+"""An interval, as text."""
+
+
 class Parameter(Strict):
     """A number of the objective, with the values it may take."""
 
     default: StrictInt | StrictFloat
-    domain: StrictStr = "(-inf, inf)"
+    domain: Domain = "(-inf, inf)"
     search: list[StrictInt | StrictFloat] | None = Field(None, description="values worth trying, from the paper")
     meaning: StrictStr | None = None
-
-    @field_validator("domain")
-    @classmethod
-    def _readable(cls, text: str) -> str:
-        Interval.parse(text)
-        return text
 
 
 class Column(Strict):
     """A number that the data supplies for each example, completion or token."""
 
     level: Literal["example", "completion", "token"]
-    domain: StrictStr = "(-inf, inf)"
+    domain: Domain = "(-inf, inf)"
     default: StrictInt | StrictFloat | None = None
 
 

@@ -30,6 +30,7 @@ from halo.limits import TooLong, timed
 from halo.plugin.command import Command
 from halo.plugin.spec import PROJECT, Hooks
 from halo.reference.interface import ReferenceStrategy
+from halo.visible import visible
 
 KINDS: dict[str, tuple[str, type]] = {
     "format": ("halo_data_formats", DataFormat),
@@ -114,7 +115,7 @@ def loaded() -> Loaded:
 
 def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
     try:
-        with redirect_stdout(sys.stderr), timed(IMPORT_SECONDS):  # what a third party's module prints is no part of halo's answer
+        with _apart(), timed(IMPORT_SECONDS):
             plugin = _imported(entry)
         state.manager.register(plugin, name=entry.name)
     except pluggy.PluginValidationError as problem:
@@ -123,7 +124,7 @@ def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
     except TooLong:
         state.broken[owner] = f"importing it takes longer than {IMPORT_SECONDS:.0f} s"
     except (Exception, SystemExit, Raised) as problem:  # whatever a third party's module raises while it is imported
-        state.broken[owner] = _plain(problem) if isinstance(problem, Raised) else f"{type(problem).__name__}: {_plain(problem)}"
+        state.broken[owner] = _plain(problem) if isinstance(problem, Raised) else f"{_kind(problem)}: {_plain(problem)}"
     else:
         state.owners[entry.name] = owner
         state.mistakes.extend(_hooks_that_are_none(plugin, owner, state.manager))
@@ -152,10 +153,26 @@ def _imported(entry: EntryPoint) -> Any:
     except BaseException as problem:
         if typed:
             raise
-        raise Raised(f"{type(problem).__name__}: {_plain(problem)}") from None
+        raise Raised(f"{_kind(problem)}: {_plain(problem)}") from None
     finally:
         if listens:
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Around a third party's code: what it prints is no part of halo's answer, and what it does to stdout and stderr is undone."""
+    out, err = sys.stdout, sys.stderr
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdout, sys.stderr = out, err
+
+
+def _kind(problem: BaseException) -> str:
+    """The name of its class, which is a third party's text too."""
+    return visible(type(problem).__name__, MESSAGE)
 
 
 def _plain(problem: BaseException) -> str:
@@ -217,12 +234,12 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
     """What a hook gives. Raises PluginError, naming plugin, distribution and hook, for what is not as the hook says."""
     hook, wanted = KINDS[kind]
     try:
-        with redirect_stdout(sys.stderr):
+        with _apart():
             things = function()
             if isinstance(things, list):
                 things = list(things)  # of a list of a third party's own kind, what it gives when it is read
     except (Exception, SystemExit) as problem:  # a third party's hook
-        raise owner.mistake(f"{hook} failed with {type(problem).__name__}: {_plain(problem)}") from problem
+        raise owner.mistake(f"{hook} failed with {_kind(problem)}: {_plain(problem)}") from problem
     if not isinstance(things, list):
         raise owner.mistake(f"{hook} returned {_shown(things)}", hint=f"a hook returns a list of {wanted.__name__}, [] for none")
     for thing in things:
@@ -236,7 +253,7 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
 
 
 def _shown(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a {visible(type(value).__name__, MESSAGE)}"
 
 
 _GIVEN: list[Supplied] = []

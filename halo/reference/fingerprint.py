@@ -72,6 +72,8 @@ def _parts(folder: Path) -> Iterator[str]:
         told = _read(folder / "adapter_config.json")
         yield from _lines(adapter, "adapter_config.json", told)
         if base := told.get("base_model_name_or_path"):
+            if _first(_folder(str(base)), ADAPTER):
+                raise ModelError("model", f"{folder} names {base} as its base, which is an adapter itself")
             yield f"base {weights_fingerprint(str(base))}"
             return
     if weights := _first(folder, WEIGHTS):

@@ -125,3 +125,23 @@ def test_a_few_lines_that_become_a_great_deal_are_one_message(what: str, command
     err = capsys.readouterr().err
     assert "[formula-limit]" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("text", [f"'{SECRET}': 1\n", f"name: base\nreward: secret_of_another\n{yaml.safe_dump({**DPO, 'reward': 'secret_of_another'})}"])
+def test_no_message_about_a_base_quotes_it(text: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "odd.yaml").write_text(text)
+    assert main(["show", extending(home, "./odd.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert "odd.yaml:" in said
+    assert "secret" not in said
+
+
+def test_a_columns_domain_is_read_with_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"name": "mine", **DPO, "columns": {"margin": {"level": "example", "domain": "(0 inf)"}}}))
+    assert main(["show", str(tmp_path / "mine.yaml")]) == 2
+    assert "'(0 inf)' is not an interval" in capsys.readouterr().err
+
+
+def test_a_name_that_is_too_long_for_a_file_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "a" * 5000]) == 2
+    assert "there is no objective named" in capsys.readouterr().err

@@ -195,3 +195,23 @@ def test_a_hostile_chat_template_is_one_message(
     assert "chat template" in said
     assert "Traceback" not in said
     assert not canary.exists()
+
+
+def test_an_adapter_of_itself_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(POLICY / name, folder)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(folder), "peft_type": "LORA"}))
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    assert main(["train", "dpo", *COMMON, "--model", str(folder), "--data", tiny.few()]) == 2
+    assert "which is an adapter itself" in capsys.readouterr().err
+
+
+def test_weights_that_call_themselves_quantised_are_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(POLICY, tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    told = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "quantization_config": told}))
+    assert main(["train", "dpo", *COMMON, "--model", str(tmp_path / "model"), "--data", tiny.few()]) == 2
+    assert "says that its weights are quantised, and these cannot be trained" in capsys.readouterr().err

@@ -33,6 +33,9 @@ def load_policy(name: str, settings: Settings) -> Any:
     if (settings.load_in_4bit or settings.load_in_8bit) and not trains:
         raise ModelError("model", "quantised weights cannot be trained", hint="--use-peft trains an adapter in them")
     check_used(settings)
+    if not trains and "quantization_config" in _told(name):
+        message = f"the configuration of {name} says that its weights are quantised, and these cannot be trained"
+        raise ModelError("model", message, hint="--use-peft trains an adapter in them; or take quantization_config out of config.json")
     model = load_model(name, settings)
     if not trains or is_adapter(name):
         return model
@@ -67,16 +70,22 @@ def load_model(name: str, settings: Settings) -> Any:
 
 def _check_kernels(name: str) -> None:
     """Raises ModelError for a configuration that names a kernel of the hub, such as `attn_implementation: owner/kernel`: that is code."""
-    from transformers import PreTrainedConfig
-
-    try:
-        told, _ = PreTrainedConfig.get_config_dict(name)
-    except Exception as problem:
-        raise _cannot("model", name, problem) from problem
-    kernel = next(_kernels(told), "")
+    kernel = next(_kernels(_told(name)), "")
     if kernel:
         message = f"the configuration of {name} wants code from the hub: {kernel}"
         raise ModelError("model", message, hint="take it out of config.json, or give --trust-remote-code if you know it")
+
+
+def _told(name: str) -> Mapping[str, Any]:
+    """A model's configuration as it is written. Raises ModelError."""
+    from transformers import PreTrainedConfig
+
+    _check_folder(name)
+    try:
+        told: Mapping[str, Any] = PreTrainedConfig.get_config_dict(name)[0]
+    except Exception as problem:
+        raise _cannot("model", name, problem) from problem
+    return told
 
 
 def _kernels(value: Any) -> Iterator[str]:

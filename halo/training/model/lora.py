@@ -32,6 +32,9 @@ def base_of(folder: str) -> str:
     if not base:
         message, hint = f"{folder}/{CONFIG} names no base_model_name_or_path", "name the folder or the hub name of the base model"
         raise ModelError("model", message, hint=hint)
+    if is_adapter(str(base)):
+        hint = "merge that one with halo export, and name what it gives"
+        raise ModelError("model", f"{folder}/{CONFIG} names {base} as its base, which is an adapter itself", hint=hint)
     return str(base)
 
 
