@@ -127,7 +127,7 @@ def test_a_few_lines_that_become_a_great_deal_are_one_message(what: str, command
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("text", [f"'{SECRET}': 1\n", f"name: base\nreward: secret_of_another\n{yaml.safe_dump({**DPO, 'reward': 'secret_of_another'})}"])
+@pytest.mark.parametrize("text", [f"'{SECRET}': 1\n", yaml.safe_dump({"name": "base", **DPO, "reward": "secret_of_another"})])
 def test_no_message_about_a_base_quotes_it(text: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "odd.yaml").write_text(text)
     assert main(["show", extending(home, "./odd.yaml")]) == 2
