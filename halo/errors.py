@@ -108,12 +108,12 @@ class HaloError(Exception):
 
     def __str__(self) -> str:
         """In printable characters and a few lines, whatever stands in the file that it quotes."""
-        message = self.message
+        message, hint = self.message, self.hint
         if self.place is not None and self.place.foreign:
-            message = QUOTED.sub("'...'", message)
+            message, hint = QUOTED.sub("'...'", message), "look at that file with halo show"
         said = visible(message, LONGEST)
-        if self.hint:
-            said += f"; {visible(self.hint, LONGEST)}"
+        if hint:
+            said += f"; {visible(hint, LONGEST)}"
         said = "\n".join(said.split("\n")[:LINES]) + f" [{self.code}]"
         if self.place is None:
             return said
