@@ -234,8 +234,8 @@ def _from_disk(path: Path, split: str) -> Iterable[Any]:
             first = _first_line(problem)
             hint = "give a file, a save_to_disk folder or a folder of data files"
             raise DataError("data-format", f"the folder {path} holds no data: {first}", hint=hint) from None
-    except ValueError as problem:  # JSON beside the rows that is damaged
-        raise DataError("data-format", f"the folder {path} cannot be read: {problem}", hint="save it again") from None
+    except Exception as problem:  # whatever datasets makes of JSON beside the rows that is damaged
+        raise DataError("data-format", f"the folder {path} cannot be read: {_first_line(problem)}", hint="save it again") from None
     return _split(loaded, split, str(path))
 
 

@@ -116,7 +116,7 @@ def loaded() -> Loaded:
 def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
     try:
         with _apart(), timed(IMPORT_SECONDS):
-            plugin = _imported(entry)
+            plugin = _given_by(entry.load)
         state.manager.register(plugin, name=entry.name)
     except pluggy.PluginValidationError as problem:
         state.manager.unregister(name=entry.name)  # some of its hooks may be in already
@@ -131,11 +131,11 @@ def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
 
 
 class Raised(Exception):
-    """A module raised what ends a process: KeyboardInterrupt that nobody typed, GeneratorExit, an exception of its own of that rank."""
+    """A third party's code raised what ends a process: KeyboardInterrupt that nobody typed, GeneratorExit, an exception of its own of that rank."""
 
 
-def _imported(entry: EntryPoint) -> Any:
-    """The module. Raises KeyboardInterrupt only where somebody asked for it."""
+def _given_by(call: Callable[[], Any]) -> Any:
+    """What a third party's code gives. Raises KeyboardInterrupt only where somebody asked for it."""
     typed = []
     before = signal.getsignal(signal.SIGINT)
 
@@ -147,7 +147,7 @@ def _imported(entry: EntryPoint) -> Any:
     if listens:
         signal.signal(signal.SIGINT, interrupt)
     try:
-        return entry.load()
+        return call()
     except (Exception, SystemExit, TooLong):
         raise
     except BaseException as problem:
@@ -235,9 +235,9 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
     hook, wanted = KINDS[kind]
     try:
         with _apart():
-            things = function()
-            if isinstance(things, list):
-                things = list(things)  # of a list of a third party's own kind, what it gives when it is read
+            things = _given_by(lambda: _read(function()))
+    except Raised as problem:
+        raise owner.mistake(f"{hook} failed with {_plain(problem)}") from problem
     except (Exception, SystemExit) as problem:  # a third party's hook
         raise owner.mistake(f"{hook} failed with {_kind(problem)}: {_plain(problem)}") from problem
     if not isinstance(things, list):
@@ -250,6 +250,11 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
         if not isinstance(thing, Path) and not NAME.fullmatch(name := str(getattr(thing, "name", ""))):
             raise owner.mistake(f"{hook} returned the name {name!r}", hint="a name has letters, digits, - and _ only")
     return things
+
+
+def _read(things: Any) -> Any:
+    """Of a list of a third party's own kind, what it gives when it is read."""
+    return list(things) if isinstance(things, list) else things
 
 
 def _shown(value: object) -> str:

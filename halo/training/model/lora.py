@@ -60,8 +60,9 @@ def with_adapter(model: Any, folder: str) -> Any:
     try:
         with _quiet():
             found = _peft().PeftModel.from_pretrained(model, folder, adapter_name=TRAINED, is_trainable=True)
-    except (ValueError, RuntimeError, KeyError) as problem:
-        raise ModelError("model", f"the adapter {folder} does not fit its base: {str(problem).splitlines()[0]}") from problem
+    except Exception as problem:  # peft and torch raise many kinds; all of them are about what was named
+        first = next(iter(str(problem).splitlines()), type(problem).__name__)
+        raise ModelError("model", f"the adapter {folder} cannot be put into its base: {first}") from problem
     return _read_by_halo(found, f"the adapter {folder}")
 
 
