@@ -14,6 +14,9 @@ from halo.plugin.command import Command
 from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
+from halo.sampling.given import Given, GivenCompletions
+from halo.sampling.interface import Sampler, SamplerContext, Sampling
+from halo.sampling.options import Drawn
 
 FROZEN = "a frozen copy of the model that the policy starts from"
 
@@ -41,6 +44,16 @@ def halo_backends() -> list[Backend]:
 
 
 @hookimpl
+def halo_samplers() -> list[Sampler]:
+    drawn = "tokens drawn from the model's distribution, each with its own noise"
+    return [
+        Sampler("sample", drawn, _drawn, Drawn, temperature=lambda options: float(options.temperature)),
+        Sampler("greedy", "the most likely token each time", _greedy, random=False, count=lambda options, n: 1),
+        Sampler("given", "columns of the data that hold completions", GivenCompletions, Given, writes=False, random=False, count=_columns),
+    ]
+
+
+@hookimpl
 def halo_objective_folders() -> list[Path]:
     return [shipped_folder()]
 
@@ -54,6 +67,22 @@ def _frozen(context: ReferenceContext) -> Reference:
     from halo.reference.frozen import FrozenReference
 
     return FrozenReference(context)
+
+
+def _drawn(context: SamplerContext) -> Sampling:
+    from halo.sampling.writing import Writing
+
+    return Writing(context, context.options)
+
+
+def _greedy(context: SamplerContext) -> Sampling:
+    from halo.sampling.writing import Writing
+
+    return Writing(context, None)
+
+
+def _columns(options: Given, n: int) -> int:
+    return len(options.names)
 
 
 def _uniform(context: ReferenceContext) -> Reference:

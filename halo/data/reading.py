@@ -74,7 +74,7 @@ class Reader:
 
     def read(self, row: Row, place: Place) -> Example:
         """The row's example. Raises DataError, and RowLeftOut for a row that nothing can be learnt from."""
-        row = self._renamed(row, place)
+        row = self.renamed(row, place)
         if self.format is None or self._first is None or self._read is None:
             self.format, self._first = _format((row, place), self._formats, self._name), (row, place)
             self._read = self.format.configured(self._options).read
@@ -94,7 +94,8 @@ class Reader:
             else:
                 yield example
 
-    def _renamed(self, row: Row, place: Place) -> Row:
+    def renamed(self, row: Row, place: Place) -> Row:
+        """The row with its columns under the names that formats know. Raises DataError for one that is not there."""
         if not self._columns:
             return row
         for known, own in self._columns.items():

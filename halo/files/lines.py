@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
@@ -15,6 +15,14 @@ from halo.files.regular import check_regular
 from halo.files.whole import whole
 
 
+def as_line(record: Mapping[str, Any]) -> bytes:
+    """A record as a line of UTF-8. One that holds half a surrogate pair, which UTF-8 has no bytes for, is written in ASCII."""
+    try:
+        return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(record, default=str) + "\n").encode()
+
+
 @dataclass(frozen=True)
 class Lines:
     """A file of one JSON object a line."""
@@ -23,9 +31,13 @@ class Lines:
 
     def add(self, record: Mapping[str, Any], durable: bool = False) -> None:
         """One line more, in one write; `durable` waits for the disk. Raises OSError with what was there before still there."""
+        self.add_all([record], durable)
+
+    def add_all(self, records: Iterable[Mapping[str, Any]], durable: bool = False) -> None:
+        """Several lines more, in one write."""
         if self.file.exists():
             check_regular(self.file)
-        data = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        data = b"".join(map(as_line, records))
         with self.file.open("ab", buffering=0) as stream:  # a buffer would be written again when it is closed
             start = stream.tell()
             try:

@@ -50,15 +50,15 @@ def verified(folder: Path) -> dict[str, Any]:
             raise Damaged(f"{file} is missing")
         if file.stat().st_size != told["bytes"]:
             raise Damaged(f"{file} has {file.stat().st_size:,} bytes and had {told['bytes']:,}")
-        if _digest(file) != told["sha256"]:
+        if digest(file) != told["sha256"]:
             raise Damaged(f"{file} is not as it was written: its sha256 is another")
     return found
 
 
 def _of(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": _digest(file)}
+    return {"bytes": file.stat().st_size, "sha256": digest(file)}
 
 
-def _digest(file: Path) -> str:
+def digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

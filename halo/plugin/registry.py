@@ -30,12 +30,14 @@ from halo.limits import TooLong, timed
 from halo.plugin.command import Command
 from halo.plugin.spec import PROJECT, Hooks
 from halo.reference.interface import ReferenceStrategy
+from halo.sampling.interface import Sampler
 from halo.visible import visible
 
 KINDS: dict[str, tuple[str, type]] = {
     "format": ("halo_data_formats", DataFormat),
     "reference": ("halo_reference_strategies", ReferenceStrategy),
     "backend": ("halo_backends", Backend),
+    "sampler": ("halo_samplers", Sampler),
     "objectives": ("halo_objective_folders", Path),
     "command": ("halo_commands", Command),
 }

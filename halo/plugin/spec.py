@@ -10,6 +10,7 @@ from halo.backends.interface import Backend
 from halo.data.interface import DataFormat
 from halo.plugin.command import Command
 from halo.reference.interface import ReferenceStrategy
+from halo.sampling.interface import Sampler
 
 PROJECT = "halo"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -30,6 +31,10 @@ class Hooks:
     @hookspec
     def halo_backends(self) -> list[Backend]:  # type: ignore[empty-body]
         """Called once when a run is assembled: where it may run."""
+
+    @hookspec
+    def halo_samplers(self) -> list[Sampler]:  # type: ignore[empty-body]
+        """Called once when completions are asked for: ways to get them."""
 
     @hookspec
     def halo_objective_folders(self) -> list[Path]:  # type: ignore[empty-body]

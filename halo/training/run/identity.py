@@ -52,7 +52,7 @@ def identity(policy: Policy, feed: Feed) -> dict[str, Any]:
         "batch": step_size(settings, policy.placement.size),
         "ranks": policy.placement.size,
         "numerics": numerics(policy),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -89,7 +89,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Of halo, what it computes with, and every plugin's distribution."""
     plugins = {owner.distribution: owner.version for owner in loaded().owners.values()}
     return {**{one: _version(one) for one in PACKAGES}, **plugins}

@@ -1,0 +1,22 @@
+"""The options of core's samplers. No torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from halo.options import Options
+
+
+class Drawn(Options):
+    """Options of `sample`."""
+
+    temperature: float = Field(1.0, gt=0, description="logits are divided by it")
+    top_k: int = Field(0, ge=0, description="only the so many most likely tokens; 0: all")
+    top_p: float = Field(1.0, gt=0, le=1, description="only the most likely tokens that together have this probability")
+    min_p: float = Field(0.0, ge=0, lt=1, description="only tokens of at least this share of the most likely one's probability")
+    repetition_penalty: float = Field(1.0, gt=0, description="logits of tokens that prompt or answer hold are divided by it, or multiplied")
+
+    @property
+    def cuts(self) -> bool:
+        """Whether some tokens may not be drawn."""
+        return bool(self.top_k) or self.top_p < 1 or self.min_p > 0
