@@ -83,7 +83,7 @@ def _json_lines(path: Path) -> Iterator[Placed]:
 
 def _parsed(line: bytes, place: Place) -> Row:
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode("utf-8-sig"))  # of bytes json takes half characters too
     except UnicodeDecodeError as problem:
         raise DataError("data-row", f"not UTF-8 text (byte {problem.start})", place=place) from None
     except (ValueError, RecursionError) as problem:  # a ValueError that is no JSONDecodeError: a number of thousands of digits
@@ -122,7 +122,9 @@ def _whole(row: Row, place: Place) -> Row:
 def _json_array(path: Path) -> Iterator[Placed]:
     source = path.read_bytes()
     try:
-        rows = json.loads(source)
+        rows = json.loads(source.decode("utf-8-sig"))
+    except UnicodeDecodeError as problem:
+        raise DataError("data-row", f"not UTF-8 text (byte {problem.start})", place=Place(str(path))) from None
     except (ValueError, RecursionError) as problem:
         hint = "one object per line is .jsonl"
         raise DataError("data-row", f"not JSON: {problem}", place=Place(str(path)), hint=hint) from None

@@ -35,6 +35,8 @@ class Folder:
             stamp = time.strftime("%Y%m%d-%H%M%S")
             return cls(Path("runs") / f"{name}-{stamp}-{secrets.token_hex(4)}", new=True)  # two runs of one second, or of two machines
         path = Path(settings.output_dir)
+        if not _can_be(path):
+            raise SettingsError("output-folder", f"{path} is no name of a folder", place=Place("--output-dir"), hint="choose another")
         if path.exists() and not path.is_dir():
             raise SettingsError("output-folder", f"{path} is a file")
         if path.is_dir() and _is_used(path) and settings.resume_from_checkpoint is None:
@@ -92,6 +94,15 @@ def is_main_process() -> bool:
 def unwritten(what: str, folder: Path, problem: OSError, kept: str) -> RunFailed:
     """The message of a write that failed in the middle of a run, and what is still there."""
     return RunFailed("output-folder", f"{what} could not be written to {folder}: {problem.strerror or problem}", hint=kept)
+
+
+def _can_be(path: Path) -> bool:
+    """Whether the file system takes the name: one may be too long, or hold a NUL."""
+    try:
+        path.exists()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_used(path: Path) -> bool:
