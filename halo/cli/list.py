@@ -11,6 +11,7 @@ from halo.compiler.features import FEATURES
 from halo.errors import Place, SettingsError
 from halo.objective.feedback import FEEDBACK
 from halo.plugin.objectives import find_objective
+from halo.visible import visible
 
 _WIDTH = max(map(len, FEATURES))
 HELP = f"""halo list [WORD ...] [--feedback KIND] [--reference yes|no] [--halo proved|refuted] [--year YEAR] [--uses FEATURE] [--json]
@@ -39,7 +40,7 @@ def run(arguments: list[str]) -> int:
     for entry in found:
         reference = "ref" if entry.reference else "-"
         human_aware = "HALO" if entry.halo == "proved" else "-"
-        print(f"{entry.name:<24} {entry.feedback:<15}{reference:<4}{human_aware:<5}{entry.year or '-':<5}{entry.title}")
+        print(visible(f"{entry.name:<24} {entry.feedback:<15}{reference:<4}{human_aware:<5}{entry.year or '-':<5}{entry.title}"))
     print(f"{len(found)} of {len(find_objective.names())} objectives")
     return 0
 

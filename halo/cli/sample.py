@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import ValidationError
-
 from halo.cli.arguments import Arguments, split
 from halo.cli.console import quieten, say
-from halo.errors import Place, SettingsError, nearest
+from halo.cli.fields import described_flags, read_flags
+from halo.errors import SettingsError
 from halo.options import described
 from halo.plugin.registry import collected
 from halo.sampling.settings import SamplingSettings
@@ -28,7 +25,7 @@ def run(arguments: list[str]) -> int:
     """Fills the folder, or goes on filling it."""
     given = split(arguments, SamplingSettings.model_fields, lambda name: name in BARE)
     if given.help:
-        print(HELP + _fields(), end="")
+        print(HELP + described_flags(SamplingSettings) + _samplers(), end="")
         return 0
     settings = _settings(given)
     quieten()
@@ -41,32 +38,13 @@ def run(arguments: list[str]) -> int:
 
 def _settings(given: Arguments) -> SamplingSettings:
     """Raises SettingsError, naming the flag."""
-    values: dict[str, Any] = {}
-    for flag, text in given.flags.items():
-        name = flag.lstrip("-").replace("-", "_")
-        values[name] = text if text is not None else True
     if len(given.words) > 1:
         raise SettingsError("wrong-value", f"expected one model, got {' '.join(given.words)}", hint="prompts follow --prompts")
-    if given.words:
-        values["model"] = given.words[0]
-    try:
-        return SamplingSettings.model_validate(values)
-    except ValidationError as problem:
-        error = problem.errors()[0]
-        name = str(error["loc"][0])
-        place = Place(f"--{name.replace('_', '-')}")
-        if error["type"] == "extra_forbidden":
-            hint = nearest(name, SamplingSettings.model_fields)
-            raise SettingsError("unknown-setting", "there is no such flag", place=place, hint=hint) from None
-        raise SettingsError("wrong-value", error["msg"].removeprefix("Value error, "), place=place, hint="halo sample --help") from None
+    return read_flags(SamplingSettings, given.flags, {"model": given.words[0]} if given.words else {}, "sample")
 
 
-def _fields() -> str:
-    lines = [""]
-    for name, field in SamplingSettings.model_fields.items():
-        default = "" if field.default is None else f"[{field.default}]"
-        lines.append(f"  --{name.replace('_', '-'):<24}{default:<12} {field.description or ''}".rstrip())
-    lines.append("\n--sampler NAME or NAME:OPTION=VALUE,...")
+def _samplers() -> str:
+    lines = ["\n--sampler NAME or NAME:OPTION=VALUE,..."]
     for item in collected("sampler")[0]:
         lines.append(f"  {item.name:<20} {item.thing.meaning}")
         lines += [f"    {option:<24} {meaning}" for option, meaning in described(item.thing.options)]

@@ -47,5 +47,5 @@ def _typeset(given: Arguments, form: str) -> int:
     if form not in FORMS:
         raise SettingsError("wrong-value", f"there is no format {form!r}", place=Place("--format"), hint=nearest(form, FORMS))
     compiled = compile_source(one_word(given.words, "objective"), given.parameters, find_objective)
-    print(typeset(compiled, FORMS[FORMS.index(form)]), end="")
+    print(visible(typeset(compiled, FORMS[FORMS.index(form)])), end="")
     return 0

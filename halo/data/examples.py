@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from halo.data.sampled import Ids
 from halo.errors import Place
 from halo.objective.feedback import Feedback, kind_of
 
@@ -52,6 +53,7 @@ class Example:
     texts        extra texts by role, such as gold; columns: what else the row holds in numbers, lists of numbers too
     own          for each completion the numbers that go with it, by name (see `halo.data.columns`); () if there are none
     tools        JSON schemas of the functions that a chat template may offer
+    ids          what a sampler wrote of prompt and completions, where the row has it
     source       the name of the set that the row is of, where several are mixed
 
     An empty prompt is a text of its own: no chat template is applied, and its first token is not scored.
@@ -67,6 +69,7 @@ class Example:
     columns: Mapping[str, Any] = field(default_factory=dict)
     own: tuple[Mapping[str, Any], ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
+    ids: Ids | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -83,10 +86,11 @@ class Example:
     @property
     def id(self) -> str:
         """16 hexadecimal digits of what it is: the same wherever it stands, and whatever else its row holds."""
-        content = (self.kind.name, self.prompt, self.completions, self.ranks, self.desirable)
+        content = (self.kind.name, self.prompt, self.completions, self.ranks, self.desirable, *([self.ids.completions] if self.ids else []))
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def picked(self, *indices: int, **changes: Any) -> Example:
         """An example with only these of its completions, and what goes with them."""
         own = tuple(self.own[i] for i in indices if self.own)
-        return replace(self, completions=tuple(self.completions[i] for i in indices), own=own, **changes)
+        ids = self.ids and self.ids.picked(*indices)
+        return replace(self, completions=tuple(self.completions[i] for i in indices), own=own, ids=ids, **changes)

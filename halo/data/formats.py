@@ -10,6 +10,7 @@ from typing import Any
 
 from halo.data.examples import Example, Message, Text
 from halo.data.interface import DataFormat, Row
+from halo.data.sampled import Ids, ids_of, ids_of_list, is_of_ids
 from halo.errors import DataError, Place, RowLeftOut
 from halo.objective.feedback import DEMONSTRATIONS, LABELLED, PAIRED, RANKED
 
@@ -111,9 +112,9 @@ def tools_of(row: Row, place: Place) -> tuple[Mapping[str, Any], ...]:
     return tuple(value)
 
 
-def extras(row: Row, used: tuple[str, ...]) -> dict[str, Any]:
+def extras(row: Row, used: tuple[str, ...], ids: Ids | None = None) -> dict[str, Any]:
     """What else a row holds: texts and numbers, for objectives that ask for them. Whether a number will do is asked then."""
-    others = {key: value for key, value in row.items() if key not in (*used, "tools")}
+    others = {key: value for key, value in row.items() if key not in (*used, "tools") and not (ids and is_of_ids(key))}
     return {"texts": {k: v for k, v in others.items() if isinstance(v, str)}, "columns": {k: v for k, v in others.items() if _numeric(v)}}
 
 
@@ -125,13 +126,19 @@ def _numeric(value: Any) -> bool:
 def read_pair(row: Row, place: Place) -> Example:
     prompt = prompt_of(row, place)
     completions = (answer_of(row, "chosen", prompt, place), answer_of(row, "rejected", prompt, place))
-    more = extras(row, ("prompt", "chosen", "rejected"))
-    return Example(PAIRED, prompt, completions, place, own=of_sides(more["columns"]), tools=tools_of(row, place), **more)
+    ids = ids_of(row, ("chosen", "rejected"), place)
+    more = extras(row, ("prompt", "chosen", "rejected"), ids)
+    return Example(PAIRED, prompt, completions, place, own=of_sides(more["columns"]), tools=tools_of(row, place), ids=ids, **more)
 
 
 def of_sides(columns: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """What goes with the chosen and with the rejected completion: chosen_margin is the chosen one's margin."""
     return tuple({k.removeprefix(side): v for k, v in columns.items() if k.startswith(side)} for side in ("chosen_", "rejected_"))
+
+
+def of_one(columns: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """What goes with the only completion: margin, or completion_margin."""
+    return ({key.removeprefix("completion_"): value for key, value in columns.items()},)
 
 
 def read_label(row: Row, place: Place) -> Example:
@@ -141,8 +148,10 @@ def read_label(row: Row, place: Place) -> Example:
         raise DataError("data-row", f"label is {'null' if label is None else repr(label)}", place=place, hint=hint)
     prompt = prompt_of(row, place)
     completion = answer_of(row, "completion", prompt, place)
-    more = extras(row, ("prompt", "completion", "label"))
-    return Example(LABELLED, prompt, (completion,), place, desirable=label, own=(more["columns"],), tools=tools_of(row, place), **more)
+    ids = ids_of(row, ("completion",), place)
+    more = extras(row, ("prompt", "completion", "label"), ids)
+    own, tools = of_one(more["columns"]), tools_of(row, place)
+    return Example(LABELLED, prompt, (completion,), place, desirable=label, own=own, tools=tools, ids=ids, **more)
 
 
 def read_ranked(row: Row, place: Place) -> Example:
@@ -155,17 +164,19 @@ def read_ranked(row: Row, place: Place) -> Example:
     prompt = prompt_of(row, place)
     texts = tuple(answer_of({"completions": one}, "completions", prompt, place) for one in completions)
     ranks = tuple(1 + sum(other > score for other in scores) for score in scores)
-    more = extras(row, ("prompt", "completions", "scores"))
+    ids = ids_of_list(row, len(texts), place)
+    more = extras(row, ("prompt", "completions", "scores"), ids)
     lists = {k: v for k, v in more["columns"].items() if isinstance(v, list) and len(v) == len(texts)}
     own = tuple({k: v[i] for k, v in lists.items()} | {"score": score} for i, score in enumerate(scores))
-    return Example(RANKED, prompt, texts, place, ranks=ranks, own=own, tools=tools_of(row, place), **more)
+    return Example(RANKED, prompt, texts, place, ranks=ranks, own=own, tools=tools_of(row, place), ids=ids, **more)
 
 
 def read_demonstration(row: Row, place: Place) -> Example:
     prompt = prompt_of(row, place)
     completion = answer_of(row, "completion", prompt, place)
-    more = extras(row, ("prompt", "completion"))
-    return Example(DEMONSTRATIONS, prompt, (completion,), place, own=(more["columns"],), tools=tools_of(row, place), **more)
+    ids = ids_of(row, ("completion",), place)
+    more = extras(row, ("prompt", "completion"), ids)
+    return Example(DEMONSTRATIONS, prompt, (completion,), place, own=of_one(more["columns"]), tools=tools_of(row, place), ids=ids, **more)
 
 
 def is_hh(row: Row) -> bool:

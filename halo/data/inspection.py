@@ -104,7 +104,7 @@ def _check_ends(found: Inspection, examples: Sequence[TokenizedExample], tokeniz
         heads = [(*example.prefix[:2], *tail.ids[:2])[:2] for tails in example.tails.values() for tail in tails]
         ends = [tail for tails in example.tails.values() for tail in tails]
         cut = [tail for tail in ends if tail.finish == "length"]
-        whole = [tail for tail in ends if tail.finish != "length"]
+        whole = [tail for tail in ends if tail.finish not in ("length", "stop")]
         counts["ids"] += example.origin == "ids"
         counts["cut"] += len(cut)
         counts["taught"] += any(tail.ids[-1] == eos and tail.scored[-1] for tail in cut)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from halo.data.examples import Example
 from halo.data.tokenized import TokenizedExample
-from halo.data.tokenizing import Preparation, Report, tokenize
+from halo.data.tokenizing import Mismatched, Preparation, Report, tokenize
 from halo.errors import DataError
 from halo.progress import counted
 
@@ -70,7 +70,7 @@ class Draws:
             if other is None:
                 message = "a mismatched completion needs a second prompt, and all examples have the same"
                 raise DataError("no-rows", message, place=example.place, hint="the reference point is measured on answers to other prompts")
-            drawn = (other.completions[0], next(iter(other.own), {}))
+            drawn = Mismatched(other.completions[0], next(iter(other.own), {}), other.ids)
             joined = tokenize(example, self.how, drawn)
             if not isinstance(joined, str):
                 return joined

@@ -17,9 +17,10 @@ from typing import Any
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.columns import Wanted, of_completion, of_example, wanted_columns
 from halo.data.examples import Example, Message, Text, pictured, written
+from halo.data.sampled import Ids
 from halo.data.text.specials import texts
 from halo.data.text.template import Template
-from halo.data.tokenized import Numbers, Tail, TokenizedExample
+from halo.data.tokenized import Finish, Numbers, Tail, TokenizedExample
 from halo.errors import DataError, ModelError, Place
 from halo.objective.feedback import Feedback
 
@@ -39,6 +40,7 @@ class Preparation:
     columns     the numbers of a row that the loss reads
     max_length  tokens of the longest row that is kept; None keeps all
     seed        of what is drawn at random: mismatched completions, the order of a stream
+    ids         whether ids that a sampler wrote are trained on as they are; else its texts are made ids again
     """
 
     feedback: Feedback
@@ -48,13 +50,14 @@ class Preparation:
     columns: tuple[Wanted, ...] = ()
     max_length: int | None = None
     seed: int = 0
+    ids: bool = True
 
     @classmethod
-    def of(cls, compiled: CompiledObjective, template: Template, max_length: int | None, seed: int) -> Preparation:
+    def of(cls, compiled: CompiledObjective, template: Template, max_length: int | None, seed: int, ids: bool = True) -> Preparation:
         """What the objective wants, in a run with this template, limit and seed."""
         needs = compiled.graph.needs
         columns = wanted_columns(compiled.objective.declaration.columns, needs)
-        return cls(compiled.graph.feedback, tuple(needs.slots), template, needs.control, columns, max_length, seed)
+        return cls(compiled.graph.feedback, tuple(needs.slots), template, needs.control, columns, max_length, seed, ids)
 
     @property
     def draws(self) -> bool:
@@ -119,8 +122,17 @@ class Report:
         return f"{self.kept} examples; left out: {reasons}"
 
 
-def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping[str, Any]] | None = None) -> TokenizedExample | str:
-    """One example (with a completion of another prompt and its columns, if given), or the reason why it is left out.
+@dataclass(frozen=True)
+class Mismatched:
+    """The completion of another prompt: its text, its columns, and its ids where a sampler wrote it."""
+
+    text: Text
+    columns: Mapping[str, Any]
+    ids: Ids | None = None
+
+
+def tokenize(example: Example, how: Preparation, mismatched: Mismatched | None = None) -> TokenizedExample | str:
+    """One example (with a completion of another prompt, if given), or the reason why it is left out.
 
     Raises DataError for a column that is wanted and that the row lacks, or that is not what was declared.
     """
@@ -130,17 +142,19 @@ def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping
     if not example.completions:
         with _placed(example):
             return _prompt_alone(example, how, beside)
+    _check_prompt(example, how)
     by_slot = _texts_by_slot(example, how.slots)
     if any(_is_far_too_long(text, how) for group in by_slot.values() for text in group):
         return _too_long(sys.maxsize, 0, how.max_length)
     if mismatched is not None:
-        by_slot["mismatched"] = (mismatched[0],)
+        by_slot["mismatched"] = (mismatched.text,)
     rows: dict[str, list[_Row]] = {}
     for slot, completions in by_slot.items():
-        for completion in completions:
+        for place, completion in enumerate(completions):
             if why := _unusable(completion, how.template.tokenizer.eos_token):
                 return why
-            row = _row(how.template, example, completion, how.control_of(example))
+            sampled = _sampled(example, slot, place, completion, how, mismatched)
+            row = sampled or _row(how.template, example, completion, how.control_of(example))
             if row.first == len(row.ids):
                 return "with a completion of which the chat template writes nothing"
             rows.setdefault(slot, []).append(row)
@@ -150,7 +164,7 @@ def tokenize(example: Example, how: Preparation, mismatched: tuple[Text, Mapping
     result = _shared(example, rows, flat, beside)
     if not how.columns:
         return result
-    other = mismatched[1] if mismatched is not None else None
+    other = mismatched.columns if mismatched is not None else None
     return replace(result, columns=of_example(example, how.columns), own=_own_columns(example, how, rows, len(result.prefix), other))
 
 
@@ -248,6 +262,8 @@ class _Row:
     ids: list[int]
     scored: list[bool]
     first: int
+    finish: Finish = ""
+    temperature: float = 1.0
 
 
 @contextmanager
@@ -270,6 +286,43 @@ def _row(template: Template, example: Example, completion: Text, control: str) -
     return _Row(ids, scored, first)
 
 
+def _sampled(
+    example: Example, slot: str, place: int, completion: Text, how: Preparation, mismatched: Mismatched | None
+) -> _Row | None:
+    """The row of ids that a sampler wrote, where the slot's completion is one. Raises DataError where they are not of this text."""
+    if not how.ids or example.ids is None:
+        return None
+    found: Ids | None = None
+    at = 0
+    if slot == "mismatched":
+        found = mismatched.ids if mismatched else None
+    elif slot in example.kind.completions:
+        found, at = example.ids, example.kind.place_of(slot, place)
+    if found is None:
+        return None
+    own, ids = example.ids.prompt, found.completions[at]
+    said, tokenizer = ids[:-1] if found.finishes[at] == "end" else ids, how.template.tokenizer
+    if isinstance(completion, str) and tokenizer.decode(list(said), clean_up_tokenization_spaces=False) != completion:
+        message = f"the text of {slot} is not that of its ids: it was edited"
+        raise DataError("data-row", message, place=example.place, hint=TEXTS)
+    scored = [False] * len(own) + [True] * len(ids)
+    return _Row([*own, *ids], scored, len(own), found.finishes[at], found.temperatures[at])
+
+
+TEXTS = "--sampled-ids false makes ids of the texts"
+
+
+def _check_prompt(example: Example, how: Preparation) -> None:
+    """Raises DataError for ids of a prompt that are not those that this tokenizer and template make of it."""
+    if not how.ids or example.ids is None:
+        return
+    with _placed(example):
+        own = tuple(how.template.prompt_ids(example.prompt, example.tools, how.control_of(example)))
+    if own != example.ids.prompt:
+        message = "the prompt's ids are not those of this tokenizer and template: it was sampled with others"
+        raise DataError("data-row", message, place=example.place, hint=f"sample again, or {TEXTS}")
+
+
 def _shared(
     example: Example, rows: Mapping[str, list[_Row]], flat: Sequence[_Row], beside: Mapping[str, Any]
 ) -> TokenizedExample:
@@ -277,7 +330,12 @@ def _shared(
     limit = min(row.first for row in flat)
     common = next((i for i in range(limit) if len({tuple(row.ids[i : i + 1]) for row in flat}) > 1), limit)
     cut = max(common - 1, 0)
-    tails = {slot: tuple(Tail(tuple(row.ids[cut:]), tuple(row.scored[cut:])) for row in group) for slot, group in rows.items()}
+    tails = {slot: tuple(_tail(row, cut) for row in group) for slot, group in rows.items()}
     prefix, key = tuple(flat[0].ids[:cut]), example.prompt_key
     marks: dict[str, Any] = {"desirable": example.desirable, "ranks": example.ranks, "source": example.source, "id": example.id}
+    marks["origin"] = "ids" if any(row.finish for row in flat) else "text"
     return TokenizedExample(prefix, tails, example.place, key, tensors=beside, **marks)
+
+
+def _tail(row: _Row, cut: int) -> Tail:
+    return Tail(tuple(row.ids[cut:]), tuple(row.scored[cut:]), row.finish, row.temperature)

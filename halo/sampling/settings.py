@@ -21,7 +21,7 @@ class SamplingSettings(BaseModel):
     data_split: str = Field("train", description="of a set with several")
     sampler: Named = Field("sample", description="how completions are drawn: NAME or NAME:OPTION=VALUE,...")
     n: int = Field(1, ge=1, le=10_000, description="completions of each prompt")
-    max_new_tokens: int | None = Field(None, ge=1, description="after which a completion is cut; left out: 256, or half of what the model reads")
+    max_new_tokens: int | None = Field(None, ge=1, description="after which one is cut; left out: 256, or half of what the model reads")
     stop: list[str] = Field([], description="TEXT,...: a completion ends where one of them begins; \\n is a new line")
     seed: int = Field(0, description="of the noise; the same seed gives the same completions")
     batch_size: int = Field(16, ge=1, description="completions that are written at once, by each process; changes none of them")

@@ -98,6 +98,7 @@ class Settings(BaseModel):
         "special tokens in the text of a row are text (split), tokens (keep), or end the run (refuse); auto: split, and keep where "
         "--chat-template never leaves out a template that there is",
     )  # fmt: skip
+    sampled_ids: bool = setting(True, DATA, SAME, "train on the ids that a sampler wrote, where rows have them; false: on their texts")
     loss_on: Literal["all", "last"] = setting("all", DATA, SAME, "which of a completion's assistant turns are trained on")
 
     reference: Named = setting(

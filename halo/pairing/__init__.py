@@ -1,0 +1,1 @@
+"""Feedback from scored completions: which of a prompt's completions stand against which."""
