@@ -10,7 +10,12 @@ from halo.backends.local import build_ddp, build_single
 from halo.cli.main import COMMANDS, run_core
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
-from halo.plugin.command import Command
+from halo.grading.command import Command
+from halo.grading.function import Function
+from halo.grading.gold import Gold
+from halo.grading.interface import CompletionScorer, Judging, ScorerContext
+from halo.grading.options import OfCommand, OfFunction, OfModel
+from halo.plugin.command import Command as PluginCommand
 from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
@@ -54,13 +59,25 @@ def halo_samplers() -> list[Sampler]:
 
 
 @hookimpl
+def halo_scorers() -> list[CompletionScorer]:
+    sees = "a sequence classifier with one label, of the whole conversation"
+    return [
+        CompletionScorer("gold", "1 for an exactly right answer of the embedded task, else 0", Gold),
+        CompletionScorer("likelihood", "the mean log-prob of the completion's tokens under a model", _likelihood, OfModel, _weights),
+        CompletionScorer("reward-model", sees, _reward_model, OfModel, _weights),
+        CompletionScorer("function", "a Python function of yours", Function, OfFunction, at_once=1, code=True),
+        CompletionScorer("command", "a program of yours", Command, OfCommand, at_once=1, code=True),
+    ]
+
+
+@hookimpl
 def halo_objective_folders() -> list[Path]:
     return [shipped_folder()]
 
 
 @hookimpl
-def halo_commands() -> list[Command]:
-    return [Command(name, meaning, partial(run_core, name)) for name, meaning in COMMANDS.items()]
+def halo_commands() -> list[PluginCommand]:
+    return [PluginCommand(name, meaning, partial(run_core, name)) for name, meaning in COMMANDS.items()]
 
 
 def _frozen(context: ReferenceContext) -> Reference:
@@ -83,6 +100,24 @@ def _greedy(context: SamplerContext) -> Sampling:
 
 def _columns(options: Given, n: int) -> int:
     return len(options.names)
+
+
+def _likelihood(context: ScorerContext) -> Judging:
+    from halo.grading.likelihood import Likelihood
+
+    return Likelihood(context)
+
+
+def _reward_model(context: ScorerContext) -> Judging:
+    from halo.grading.reward_model import RewardModel
+
+    return RewardModel(context)
+
+
+def _weights(options: OfModel) -> dict[str, str]:
+    from halo.reference.fingerprint import weights_fingerprint
+
+    return {"weights": weights_fingerprint(options.model)} if options.model else {}
 
 
 def _uniform(context: ReferenceContext) -> Reference:

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train a model with an objective",
     "data": "a dry run of the data: what is kept, left out and trained on, and what it will take",
     "sample": "completions for prompts, from a model or from the data, in a folder",
+    "score": "a number for each completion: by a reward model, a likelihood, a function or a program",
     "pair": "feedback from scored completions: pairs, lists or labels",
     "check": "what can be proved or refuted about an objective, and whether it keeps what its file expects",
     "diff": "how two objectives are related: equal, scaled, a special case (with the substitution), or different (with numbers)",

@@ -12,10 +12,7 @@ from typing import Any
 from halo.errors import DataError, Place, SettingsError, nearest
 from halo.files.lines import Lines
 from halo.files.stage import check_finished
-from halo.sampling.run import PROMPTS, SAMPLES
-
-SCORES = "scores"
-"""The folder in a folder of samples that holds a file for each scorer."""
+from halo.sampling.rows import PROMPTS, SAMPLES, SCORES
 
 
 @dataclass(frozen=True)

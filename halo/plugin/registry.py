@@ -26,6 +26,7 @@ import pluggy
 from halo.backends.interface import Backend
 from halo.data.interface import DataFormat
 from halo.errors import PluginError, nearest
+from halo.grading.interface import CompletionScorer
 from halo.limits import TooLong, timed
 from halo.plugin.command import Command
 from halo.plugin.spec import PROJECT, Hooks
@@ -38,6 +39,7 @@ KINDS: dict[str, tuple[str, type]] = {
     "reference": ("halo_reference_strategies", ReferenceStrategy),
     "backend": ("halo_backends", Backend),
     "sampler": ("halo_samplers", Sampler),
+    "scorer": ("halo_scorers", CompletionScorer),
     "objectives": ("halo_objective_folders", Path),
     "command": ("halo_commands", Command),
 }

@@ -8,6 +8,7 @@ import pluggy
 
 from halo.backends.interface import Backend
 from halo.data.interface import DataFormat
+from halo.grading.interface import CompletionScorer
 from halo.plugin.command import Command
 from halo.reference.interface import ReferenceStrategy
 from halo.sampling.interface import Sampler
@@ -35,6 +36,10 @@ class Hooks:
     @hookspec
     def halo_samplers(self) -> list[Sampler]:  # type: ignore[empty-body]
         """Called once when completions are asked for: ways to get them."""
+
+    @hookspec
+    def halo_scorers(self) -> list[CompletionScorer]:  # type: ignore[empty-body]
+        """Called once when completions are scored: ways to score them."""
 
     @hookspec
     def halo_objective_folders(self) -> list[Path]:  # type: ignore[empty-body]

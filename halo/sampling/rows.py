@@ -1,4 +1,4 @@
-"""A completion as a row of JSON, which any tool reads, and back."""
+"""The files of a folder of samples, and a completion as a row of JSON, which any tool reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from halo.sampling.interface import Request, Sample
 from halo.sampling.plan import Prompt
 
+SAMPLES, PROMPTS, LEFT_OUT, SCORES = "samples.jsonl", "prompts.jsonl", "left-out.jsonl", "scores"
+"""A row for each completion; for each prompt that was asked; for each that was not, with why; the folder with a file for each scorer."""
 DIGITS = 6
 """After the point, of log-probs in nats: float32 says no more of a token."""
 

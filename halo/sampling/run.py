@@ -12,10 +12,9 @@ from halo.files.stage import unwritten
 from halo.sampling.interface import Sampling
 from halo.sampling.job import Job, Say, job_of
 from halo.sampling.plan import Prompt
-from halo.sampling.rows import as_row, order
+from halo.sampling.rows import LEFT_OUT, PROMPTS, SAMPLES, as_row, order
 from halo.sampling.settings import SamplingSettings
 
-SAMPLES, PROMPTS, LEFT_OUT = "samples.jsonl", "prompts.jsonl", "left-out.jsonl"
 EVERY = 10.0
 """Seconds between lines of progress."""
 

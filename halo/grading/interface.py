@@ -1,0 +1,78 @@
+"""What gives completions their scores. One call scores whole groups, so that pointwise, pairwise and listwise judges are one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from halo.data.tokenized import Finish
+from halo.errors import Place
+from halo.options import Options, validated
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A completion as it is trained on: its text, its ids where it was sampled, how it ended."""
+
+    text: str
+    finish: Finish
+    ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ScoreGroup:
+    """A prompt with its completions. `prompt_ids`: as it was sampled from; `row`: what else the prompt's row holds, by column."""
+
+    key: str
+    prompt: Any
+    completions: tuple[Completed, ...]
+    row: Mapping[str, Any]
+    prompt_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A number for each completion of a group; None where there is none, with the reason in its place: it is asked again next time."""
+
+    scores: tuple[float | None, ...]
+    reasons: tuple[str, ...] = ()
+
+
+class Judging(Protocol):
+    """A scorer at work."""
+
+    def score(self, groups: Sequence[ScoreGroup]) -> Sequence[Verdict]:
+        """One for each group, in their order."""
+
+
+@dataclass(frozen=True)
+class ScorerContext:
+    """options: as given or by default, an instance of `CompletionScorer.options`; device: where a model is to lie."""
+
+    options: Any
+    device: Any
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class CompletionScorer:
+    """A way to score completions.
+
+    name    what `--scorer` calls it; build: see ScorerContext; options: the model of its options
+    about   options -> what its scores depend on beside them, in plain values: a model's fingerprint
+    at_once groups in one call
+    code    it runs what an option names: then the command line names it, and no file does
+    """
+
+    name: str
+    meaning: str
+    build: Callable[[ScorerContext], Judging]
+    options: type[Options] = Options
+    about: Callable[[Any], Mapping[str, Any]] = lambda options: {}
+    at_once: int = 16
+    code: bool = False
+
+    def with_options(self, given: Mapping[str, Any]) -> Options:
+        """The options, validated. Raises SettingsError for an unknown name, or a value that is not as its option must be."""
+        return validated(self.options, given, "scorer", self.name, Place("--scorer"))
