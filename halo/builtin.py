@@ -18,6 +18,7 @@ from halo.grading.options import OfCommand, OfFunction, OfModel
 from halo.plugin.command import Command as PluginCommand
 from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
+from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 from halo.sampling.given import Given, GivenCompletions
 from halo.sampling.interface import Sampler, SamplerContext, Sampling
@@ -115,8 +116,6 @@ def _reward_model(context: ScorerContext) -> Judging:
 
 
 def _weights(options: OfModel) -> dict[str, str]:
-    from halo.reference.fingerprint import weights_fingerprint
-
     return {"weights": weights_fingerprint(options.model)} if options.model else {}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from halo.data.sampled import Ids
+from halo.data.ids.columns import Ids
 from halo.errors import Place
 from halo.objective.feedback import Feedback, kind_of
 

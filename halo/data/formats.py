@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from halo.data.examples import Example, Message, Text
+from halo.data.ids.columns import Ids, ids_of, ids_of_list, is_of_ids
 from halo.data.interface import DataFormat, Row
-from halo.data.sampled import Ids, ids_of, ids_of_list, is_of_ids
 from halo.errors import DataError, Place, RowLeftOut
 from halo.objective.feedback import DEMONSTRATIONS, LABELLED, PAIRED, RANKED
 

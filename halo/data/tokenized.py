@@ -45,6 +45,7 @@ class TokenizedExample:
     round    of a recipe, in which it was sampled; 0 is data
     tensors  what the model reads beside ids, by the name of its argument: torch tensors, joined along their first dimension
     ref_logps  what the reference gives where it is known beforehand, by slot and completion: `logp`, and words of its own, by token
+    sampled_by  whose ids they are: the first digits of weights' fingerprints
     source   the set that the example is of, where several are mixed
     """
 
@@ -60,6 +61,7 @@ class TokenizedExample:
     source: str = ""
     id: str = ""
     origin: Origin = "text"
+    sampled_by: tuple[str, ...] = ()
     weight: float = 1.0
     round: int = 0
     tensors: Mapping[str, Any] = field(default_factory=dict)

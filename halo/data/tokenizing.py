@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from halo.compiler.pipeline import CompiledObjective
 from halo.data.columns import Wanted, of_completion, of_example, wanted_columns
 from halo.data.examples import Example, Message, Text, pictured, written
-from halo.data.sampled import Ids
+from halo.data.ids.columns import Ids
+from halo.data.ids.rows import TokenRow, check_prompt, placed, row_of_ids, with_logps
 from halo.data.text.specials import texts
 from halo.data.text.template import Template
-from halo.data.tokenized import Finish, Numbers, Tail, TokenizedExample
-from halo.errors import DataError, ModelError, Place
+from halo.data.tokenized import Numbers, Tail, TokenizedExample
+from halo.errors import DataError, Place
 from halo.objective.feedback import Feedback
 
 CHARACTERS, LONG, MARGIN = 16, 10_000, 32
@@ -140,20 +140,23 @@ def tokenize(example: Example, how: Preparation, mismatched: Mismatched | None =
     if _is_far_too_long(example.prompt, how):
         return _too_long(sys.maxsize, sys.maxsize, how.max_length)
     if not example.completions:
-        with _placed(example):
+        with placed(example):
             return _prompt_alone(example, how, beside)
-    _check_prompt(example, how)
+    if how.ids:
+        check_prompt(example, how.template, how.control_of(example))
     by_slot = _texts_by_slot(example, how.slots)
     if any(_is_far_too_long(text, how) for group in by_slot.values() for text in group):
         return _too_long(sys.maxsize, 0, how.max_length)
     if mismatched is not None:
         by_slot["mismatched"] = (mismatched.text,)
-    rows: dict[str, list[_Row]] = {}
+    rows: dict[str, list[TokenRow]] = {}
     for slot, completions in by_slot.items():
         for place, completion in enumerate(completions):
             if why := _unusable(completion, how.template.tokenizer.eos_token):
                 return why
-            sampled = _sampled(example, slot, place, completion, how, mismatched)
+            sampled: TokenRow | None = None
+            if how.ids:
+                sampled = row_of_ids(example, slot, place, completion, how.template, mismatched.ids if mismatched else None)
             row = sampled or _row(how.template, example, completion, how.control_of(example))
             if row.first == len(row.ids):
                 return "with a completion of which the chat template writes nothing"
@@ -161,11 +164,14 @@ def tokenize(example: Example, how: Preparation, mismatched: Mismatched | None =
     flat = [row for group in rows.values() for row in group]
     if why := _too_long(max(len(row.ids) for row in flat), min(row.first for row in flat), how.max_length):
         return why
-    result = _shared(example, rows, flat, beside)
+    result = with_logps(_shared(example, rows, flat, beside), example)
     if not how.columns:
         return result
     other = mismatched.columns if mismatched is not None else None
-    return replace(result, columns=of_example(example, how.columns), own=_own_columns(example, how, rows, len(result.prefix), other))
+    own = _own_columns(example, how, rows, len(result.prefix), other)
+    for slot, numbers in result.own.items():
+        own[slot] = tuple({**before, **now} for before, now in zip(numbers, own[slot], strict=True))
+    return replace(result, columns=of_example(example, how.columns), own=own)
 
 
 def _prompt_alone(example: Example, how: Preparation, beside: Mapping[str, Any]) -> TokenizedExample | str:
@@ -207,7 +213,7 @@ def _tensors(example: Example, template: Template) -> Mapping[str, Any]:
 
 
 def _own_columns(
-    example: Example, how: Preparation, rows: Mapping[str, list[_Row]], prompt: int, mismatched: Mapping[str, Any] | None
+    example: Example, how: Preparation, rows: Mapping[str, list[TokenRow]], prompt: int, mismatched: Mapping[str, Any] | None
 ) -> dict[str, tuple[Numbers, ...]]:
     """By slot, for each completion its own numbers; the prompt has so many scored tokens."""
     counts = {slot: [sum(row.scored) for row in group] for slot, group in rows.items()}
@@ -255,76 +261,19 @@ def _unusable(completion: Text, eos: str) -> str:
     return "with an empty completion"
 
 
-@dataclass(frozen=True)
-class _Row:
-    """Ids of a whole row, which of them are scored, and the first that is (never the very first: nothing predicts it)."""
-
-    ids: list[int]
-    scored: list[bool]
-    first: int
-    finish: Finish = ""
-    temperature: float = 1.0
-
-
-@contextmanager
-def _placed(example: Example) -> Iterator[None]:
-    """Around a template, which does not know the row: its messages get the row's place."""
-    try:
-        yield
-    except (DataError, ModelError) as problem:
-        raise type(problem)(problem.code, problem.message, place=problem.place or example.place, hint=problem.hint) from None
-
-
-def _row(template: Template, example: Example, completion: Text, control: str) -> _Row:
-    with _placed(example):
+def _row(template: Template, example: Example, completion: Text, control: str) -> TokenRow:
+    with placed(example):
         rendered = template.rendered(example.prompt, completion, control, example.tools)
         ids, places = template.ids(rendered.text, rendered.guarded)
     # a token that straddles the boundary is scored: it is what the model must produce
     scored = [any(high > begin and low < end for begin, end in rendered.spans) for low, high in places]
     scored[0] = False
     first = next((place for place, counts in enumerate(scored) if counts), len(ids))
-    return _Row(ids, scored, first)
-
-
-def _sampled(
-    example: Example, slot: str, place: int, completion: Text, how: Preparation, mismatched: Mismatched | None
-) -> _Row | None:
-    """The row of ids that a sampler wrote, where the slot's completion is one. Raises DataError where they are not of this text."""
-    if not how.ids or example.ids is None:
-        return None
-    found: Ids | None = None
-    at = 0
-    if slot == "mismatched":
-        found = mismatched.ids if mismatched else None
-    elif slot in example.kind.completions:
-        found, at = example.ids, example.kind.place_of(slot, place)
-    if found is None:
-        return None
-    own, ids = example.ids.prompt, found.completions[at]
-    said, tokenizer = ids[:-1] if found.finishes[at] == "end" else ids, how.template.tokenizer
-    if isinstance(completion, str) and tokenizer.decode(list(said), clean_up_tokenization_spaces=False) != completion:
-        message = f"the text of {slot} is not that of its ids: it was edited"
-        raise DataError("data-row", message, place=example.place, hint=TEXTS)
-    scored = [False] * len(own) + [True] * len(ids)
-    return _Row([*own, *ids], scored, len(own), found.finishes[at], found.temperatures[at])
-
-
-TEXTS = "--sampled-ids false makes ids of the texts"
-
-
-def _check_prompt(example: Example, how: Preparation) -> None:
-    """Raises DataError for ids of a prompt that are not those that this tokenizer and template make of it."""
-    if not how.ids or example.ids is None:
-        return
-    with _placed(example):
-        own = tuple(how.template.prompt_ids(example.prompt, example.tools, how.control_of(example)))
-    if own != example.ids.prompt:
-        message = "the prompt's ids are not those of this tokenizer and template: it was sampled with others"
-        raise DataError("data-row", message, place=example.place, hint=f"sample again, or {TEXTS}")
+    return TokenRow(ids, scored, first)
 
 
 def _shared(
-    example: Example, rows: Mapping[str, list[_Row]], flat: Sequence[_Row], beside: Mapping[str, Any]
+    example: Example, rows: Mapping[str, list[TokenRow]], flat: Sequence[TokenRow], beside: Mapping[str, Any]
 ) -> TokenizedExample:
     """Splits off the longest common prefix; its last token is repeated at the head of every tail."""
     limit = min(row.first for row in flat)
@@ -337,5 +286,5 @@ def _shared(
     return TokenizedExample(prefix, tails, example.place, key, tensors=beside, **marks)
 
 
-def _tail(row: _Row, cut: int) -> Tail:
+def _tail(row: TokenRow, cut: int) -> Tail:
     return Tail(tuple(row.ids[cut:]), tuple(row.scored[cut:]), row.finish, row.temperature)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo.data.columns import OLD_LOGP
-from halo.data.sampled import FINISH, KEPT, PROMPT_IDS, TEMPERATURE, TOKENS, WEIGHTS
+from halo.data.ids.columns import FINISH, KEPT, PROMPT_IDS, TEMPERATURE, TOKENS, WEIGHTS
 from halo.pairing.candidates import Candidate, Group
 
 Made = Mapping[str, Mapping[str, Any]]

@@ -135,7 +135,7 @@ def _load(entry: EntryPoint, owner: Owner, state: Loaded) -> None:
 
 
 class Raised(Exception):
-    """A third party's code raised what ends a process: KeyboardInterrupt that nobody typed, GeneratorExit, an exception of its own of that rank."""
+    """A third party's code raised what ends a process: KeyboardInterrupt that nobody typed, GeneratorExit, one of its own of that rank."""
 
 
 def _given_by(call: Callable[[], Any]) -> Any:

@@ -105,7 +105,12 @@ def tokenized(
     examples: Sequence[Example], compiled: CompiledObjective, settings: Settings, template: Template, say: Say = lambda line: None
 ) -> tuple[list[TokenizedExample], Report]:
     """See `halo.data.preparing.prepare`."""
-    return prepare(examples, Preparation.of(compiled, template, settings.max_length, settings.seed, settings.sampled_ids), say)
+    return prepare(examples, preparation(compiled, settings, template), say)
+
+
+def preparation(compiled: CompiledObjective, settings: Settings, template: Template) -> Preparation:
+    """How examples become ids in a run."""
+    return Preparation.of(compiled, template, settings.max_length, settings.seed, settings.sampled_ids)
 
 
 def formats() -> list[DataFormat]:
@@ -126,7 +131,7 @@ def _stream(compiled: CompiledObjective, settings: Settings, template: Template,
     buffer = 1
     if settings.shuffle:
         buffer = settings.shuffle_buffer_size
-    return Stream(sources, formats(), Preparation.of(compiled, template, settings.max_length, settings.seed, settings.sampled_ids), buffer, settings.data_split)
+    return Stream(sources, formats(), preparation(compiled, settings, template), buffer, settings.data_split)
 
 
 def _names(sources: Sequence[Source]) -> str:

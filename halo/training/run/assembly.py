@@ -30,6 +30,7 @@ from halo.training.data.feed import Feed, Table
 from halo.training.model.loading import load_policy, load_tokenizer, wants_bf16
 from halo.training.model.optimizer import adamw
 from halo.training.run.needs import check_moves, check_needs, check_trackers
+from halo.training.run.on_policy import say_on_policy
 from halo.training.run.references import build_reference, check_agreement, scored_ahead, starts_as_policy
 from halo.training.run.run import Policy, Run
 from halo.training.saving.folder import Folder, is_main_process
@@ -70,6 +71,7 @@ def _assembled(compiled: CompiledObjective, settings: Settings, say: Say, folder
     feed = data.feed(settings, policy.placement.size)
     if reference is not None and starts_as_policy(settings):
         check_agreement(step, data.train[:2])
+    say_on_policy(step, data.train, say)
     facts: dict[str, float] = {}
     if reference is not None and settings.precompute_ref_log_probs:
         begun = time.perf_counter()
