@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what the names are, for type checkers
     from halo.api.loading import compile_objective, load_objective
     from halo.api.running import train
     from halo.api.runs import load_run
+    from halo.api.workflow import pair, sample, score
     from halo.loss.inputs import Completions, LossInputs, LossOutput
 
 __version__ = "0.1.0"
@@ -36,7 +37,10 @@ __all__ = [
     "list_objectives",
     "load_objective",
     "load_run",
+    "pair",
     "plot",
+    "sample",
+    "score",
     "train",
 ]
 
@@ -50,7 +54,10 @@ _HOMES = {
     "list_objectives": "halo.api.listing",
     "load_objective": "halo.api.loading",
     "load_run": "halo.api.runs",
+    "pair": "halo.api.workflow",
     "plot": "halo.api.drawing",
+    "sample": "halo.api.workflow",
+    "score": "halo.api.workflow",
     "train": "halo.api.running",
 }
 """Each name and the module that it is imported from, later (PEP 562)."""

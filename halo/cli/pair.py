@@ -6,8 +6,8 @@ from pathlib import Path
 
 from halo.cli.arguments import split
 from halo.cli.console import say
-from halo.cli.fields import described_flags, read_flags
 from halo.errors import SettingsError
+from halo.fields import described_flags, read_flags
 from halo.pairing.run import PairingSettings, run_pairing
 
 HELP = """halo pair FOLDER... --by SCORE [--rule RULE] [--gap G] [--out FILE]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from halo.cli.arguments import Arguments, split
 from halo.cli.console import quieten, say
-from halo.cli.fields import described_flags, read_flags
 from halo.errors import SettingsError
+from halo.fields import described_flags, read_flags
 from halo.options import described
 from halo.plugin.registry import collected
 from halo.sampling.settings import SamplingSettings

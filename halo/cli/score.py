@@ -6,7 +6,7 @@ from pathlib import Path
 
 from halo.cli.arguments import one_word, split
 from halo.cli.console import quieten, say
-from halo.cli.fields import described_flags, read_flags
+from halo.fields import described_flags, read_flags
 from halo.grading.run import ScoringSettings, run_scoring
 from halo.options import described
 from halo.plugin.registry import collected

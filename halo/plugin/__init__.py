@@ -9,11 +9,13 @@ from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, HaloError, ModelError, Place, PluginError, RowLeftOut, RunFailed, SettingsError, nearest
+from halo.grading.interface import Completed, CompletionScorer, Judging, ScoreGroup, ScorerContext, Verdict
 from halo.objective.feedback import DEMONSTRATIONS, LABELLED, PAIRED, RANKED, Feedback
 from halo.options import Named, Options, as_text, parts
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy, ScoredModel
+from halo.sampling.interface import Request, Sample, Sampler, SamplerContext, Sampling
 
 __all__ = [
     "DEMONSTRATIONS",
@@ -23,6 +25,8 @@ __all__ = [
     "Backend",
     "BackendContext",
     "Command",
+    "Completed",
+    "CompletionScorer",
     "DataError",
     "DataFormat",
     "Example",
@@ -30,6 +34,7 @@ __all__ = [
     "FollowingReference",
     "FullReference",
     "HaloError",
+    "Judging",
     "Launched",
     "Message",
     "ModelError",
@@ -41,12 +46,20 @@ __all__ = [
     "Reference",
     "ReferenceContext",
     "ReferenceStrategy",
+    "Request",
     "Row",
     "RowLeftOut",
     "RunFailed",
+    "Sample",
+    "Sampler",
+    "SamplerContext",
+    "Sampling",
+    "ScoreGroup",
     "ScoredModel",
+    "ScorerContext",
     "SettingsError",
     "Text",
+    "Verdict",
     "answer_of",
     "as_text",
     "cache_folder",

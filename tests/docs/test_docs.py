@@ -16,7 +16,19 @@ from halo.cli.main import main
 from halo.compiler.pipeline import compile_source
 from halo.errors import CODES
 from halo.objective.schema import Declaration
-from halo.plugin import Backend, BackendContext, Command, DataFormat, Example, ReferenceContext, ReferenceStrategy
+from halo.plugin import (
+    Backend,
+    BackendContext,
+    Command,
+    CompletionScorer,
+    DataFormat,
+    Example,
+    ReferenceContext,
+    ReferenceStrategy,
+    Sampler,
+    SamplerContext,
+    ScorerContext,
+)
 from halo.plugin.objectives import find_objective
 from halo.plugin.registry import given
 from halo.plugin.spec import Hooks
@@ -100,6 +112,10 @@ def test_every_error_code_has_its_heading_and_every_heading_its_code() -> None:
     assert headings == list(CODES)
 
 
+FILLED_IN = [DataFormat, Example, ReferenceStrategy, ReferenceContext, Backend, BackendContext, Command, Sampler, SamplerContext]
+FILLED_IN += [CompletionScorer, ScorerContext]
+
+
 def test_every_hook_is_documented_with_its_signature() -> None:
     text = (ROOT / "docs/plugins.md").read_text()
     hooks = {name: f for name, f in vars(Hooks).items() if name.startswith("halo_")}
@@ -108,7 +124,7 @@ def test_every_hook_is_documented_with_its_signature() -> None:
         assert f"`{name}() -> {returned}`" in text
 
 
-@pytest.mark.parametrize("kind", [DataFormat, Example, ReferenceStrategy, ReferenceContext, Backend, BackendContext, Command])
+@pytest.mark.parametrize("kind", FILLED_IN)
 def test_every_field_that_an_author_fills_in_is_documented(kind: Any) -> None:
     section = re.search(rf"^### {kind.__name__}\n(.*?)^##", (ROOT / "docs/plugins.md").read_text(), flags=re.S | re.M)
     assert section, kind

@@ -16,7 +16,10 @@ from halo.analysis.values import PRECISIONS
 from halo.checks.catalogue import CHECKS
 from halo.cli.main import COMMANDS, MODULES
 from halo.compiler.pipeline import compile_source
+from halo.grading.run import ScoringSettings
+from halo.pairing.run import PairingSettings
 from halo.plugin.objectives import find_objective
+from halo.sampling.settings import SamplingSettings
 from halo.training.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +89,8 @@ def commands_in(text: str) -> Iterator[tuple[str, str]]:
     "page", ["README.md", "CONTRIBUTING.md", "docs/checks.md", "docs/starter.md", "docs/tutorial.md", "docs/pipeline.md"]
 )
 def test_commands_and_flags_exist(page: str) -> None:
-    flags = {f"--{name.replace('_', '-')}" for name in Settings.model_fields}
+    fields = [*Settings.model_fields, *SamplingSettings.model_fields, *ScoringSettings.model_fields, *PairingSettings.model_fields]
+    flags = {f"--{name.replace('_', '-')}" for name in fields}
     own = "".join(file.read_text() for file in (ROOT / "halo" / "cli").glob("*.py"))
     for command, words in commands_in((ROOT / page).read_text()):
         assert command in {*COMMANDS, "reference", "COMMAND"}, command

@@ -1,4 +1,4 @@
-"""Whether what is trained on was sampled by the policy as it is: measured before the first step, and not believed.
+"""Whether what is trained on was sampled by the policy as it is: measured before the first step.
 
 An importance weight is w = exp(sum(log pi - log pi_old)) of a completion. n of them are worth (sum w)^2 / (sum w^2) completions of the
 policy's own (effective sample size: Kong, 1992).

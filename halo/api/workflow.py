@@ -1,0 +1,47 @@
+"""`halo.sample`, `halo.score`, `halo.pair`: from prompts to feedback, each as its command does it. Torch is loaded when they are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from halo.fields import read_flags
+from halo.grading.run import ScoringSettings, run_scoring
+from halo.pairing.run import PairingSettings, run_pairing
+from halo.sampling.settings import SamplingSettings
+
+Say = Callable[[str], None]
+Folder = str | os.PathLike[str]
+T = TypeVar("T", bound=BaseModel)
+
+
+def sample(model: str | None = None, *, say: Say = print, **settings: Any) -> Path:
+    """Completions for prompts, in a folder: `halo sample` with the same settings. Returns the folder.
+
+    Killed and called again, it goes on and gives the same bytes. Raises HaloError.
+    """
+    from halo.sampling.run import run_sampling
+
+    given = {"model": model, **settings} if model is not None else settings
+    return run_sampling(_settings(SamplingSettings, given), say)
+
+
+def score(folder: Folder, scorer: str | dict[str, Any], *, say: Say = print, **settings: Any) -> Path:
+    """A number for each completion of a folder of samples: `halo score`. Returns the file beside them. Raises HaloError."""
+    return run_scoring(Path(folder), _settings(ScoringSettings, {"scorer": scorer, **settings}), say)
+
+
+def pair(folders: Folder | Sequence[Folder], by: str | dict[str, float], *, say: Say = print, **settings: Any) -> Path:
+    """Feedback from scored completions: `halo pair`. Returns the file, which `halo.train` reads as `data`. Raises HaloError."""
+    several = [folders] if isinstance(folders, str | os.PathLike) else folders
+    return run_pairing([Path(one) for one in several], _settings(PairingSettings, {"by": by, **settings}), say)
+
+
+def _settings(model: type[T], given: dict[str, Any]) -> T:
+    """Paths as texts, the rest as given. Raises SettingsError."""
+    plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
+    return read_flags(model, {}, plain, model.__name__.removesuffix("ingSettings").lower())
