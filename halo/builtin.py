@@ -20,9 +20,9 @@ from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
 from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
-from halo.sampling.given import Given, GivenCompletions
 from halo.sampling.interface import Sampler, SamplerContext, Sampling
-from halo.sampling.options import Drawn
+from halo.sampling.samplers.given import Given, GivenCompletions
+from halo.sampling.samplers.options import Drawn, Searched
 
 FROZEN = "a frozen copy of the model that the policy starts from"
 
@@ -55,6 +55,7 @@ def halo_samplers() -> list[Sampler]:
     return [
         Sampler("sample", drawn, _drawn, Drawn, temperature=lambda options: float(options.temperature)),
         Sampler("greedy", "the most likely token each time", _greedy, random=False, count=lambda options, n: 1),
+        Sampler("beam", "the n best completions of a beam search", _searched, Searched, together=True, random=False),
         Sampler("given", "columns of the data that hold completions", GivenCompletions, Given, writes=False, random=False, count=_columns),
     ]
 
@@ -88,13 +89,19 @@ def _frozen(context: ReferenceContext) -> Reference:
 
 
 def _drawn(context: SamplerContext) -> Sampling:
-    from halo.sampling.writing import Writing
+    from halo.sampling.samplers.writing import Writing
 
     return Writing(context, context.options)
 
 
+def _searched(context: SamplerContext) -> Sampling:
+    from halo.sampling.samplers.beams import Beams
+
+    return Beams(context, context.options)
+
+
 def _greedy(context: SamplerContext) -> Sampling:
-    from halo.sampling.writing import Writing
+    from halo.sampling.samplers.writing import Writing
 
     return Writing(context, None)
 

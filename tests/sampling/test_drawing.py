@@ -12,11 +12,11 @@ import pytest
 import torch
 from transformers import RepetitionPenaltyLogitsProcessor
 
-from halo.sampling.noise import exponential
-from halo.sampling.options import Drawn
 from halo.sampling.plan import noise_key
-from halo.sampling.stopping import before, cut, decoded
-from halo.sampling.support import allowed, penalised
+from halo.sampling.samplers.noise import exponential
+from halo.sampling.samplers.options import Drawn
+from halo.sampling.samplers.stopping import before, cut, decoded
+from halo.sampling.samplers.support import allowed, penalised
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
 

@@ -132,6 +132,36 @@ def test_greedy_is_generates(tmp_path: Path) -> None:
         assert out[0, ids.shape[1] :].tolist() == row["tokens"]
 
 
+def test_beams_are_the_most_likely_texts(tmp_path: Path) -> None:
+    """Of answers of two tokens, a search as wide as the vocabulary finds the most likely ones; all of them are looked at here."""
+    model = load_model(str(POLICY), Settings()).eval()
+    rows = [{"prompt": "sort 42"}]
+    given = ["--prompts", prompts(tmp_path, rows), "--out", str(tmp_path / "samples"), "--n", "5", "--max-new-tokens", "2", "--use-cpu"]
+    assert main(["sample", *given, "--sampler", "beam:width=200,length_penalty=0"]) == 0
+    found = list(read(tmp_path / "samples").values())
+    prompt = found[0]["prompt_tokens"]
+    with torch.no_grad():
+        first = model(torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
+        size = len(first)
+        second = model(torch.tensor([[*prompt, token] for token in range(size)])).logits[:, -1].log_softmax(-1)
+    both = first[:, None] + second
+    texts = {(a, b): float(both[a, b]) for a in range(size) for b in range(size) if a != 2}
+    texts[(2,)] = float(first[2])  # it ends at once
+    best = sorted(texts, key=lambda ids: -texts[ids])[:5]
+    assert [tuple(row["tokens"]) for row in found] == best
+    for row in found:
+        assert sum(row["logps"]) == pytest.approx(texts[tuple(row["tokens"])], abs=NEAR)
+
+
+def test_beams_depend_on_their_width_alone(tmp_path: Path) -> None:
+    sampler = ["--sampler", "beam:width=4", "--n", "3"]
+    one = sampled(tmp_path, *sampler, rows=PROMPTS[:6], out="one")
+    other = sampled(tmp_path, *sampler, "--batch-size", "1", "--seed", "9", rows=PROMPTS[3:9][::-1], out="other")
+    shared = one.keys() & other.keys()
+    assert len(shared) == 9
+    assert all(one[key]["tokens"] == other[key]["tokens"] for key in shared)
+
+
 def test_a_stop_text_ends_a_completion_and_is_no_part_of_it(tmp_path: Path) -> None:
     found = sampled(tmp_path, "--stop", "3,77", "--n", "2")
     stopped = [row for row in found.values() if row["finish"] == "stop"]

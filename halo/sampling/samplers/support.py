@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from halo.sampling.options import Drawn
+from halo.sampling.samplers.options import Drawn
 
 
 def allowed(log_p: Tensor, how: Drawn) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from halo.sampling.interface import Request, Sample, SamplerContext
-from halo.sampling.noise import exponential
-from halo.sampling.options import Drawn
-from halo.sampling.stopping import cut
-from halo.sampling.support import allowed, penalised
+from halo.sampling.samplers.noise import exponential
+from halo.sampling.samplers.options import Drawn
+from halo.sampling.samplers.stopping import cut
+from halo.sampling.samplers.support import allowed, penalised
 
 
 class Drawing:
@@ -86,16 +86,17 @@ class Writing:
         kept = torch.stack(drawing.kept, 1) if drawing.kept else None
         found = []
         for row in range(len(batch)):
-            own = self.ended(out[row].tolist())
+            own = ended(out[row].tolist(), context.end)
             size = len(own)
             masses = tuple(kept[row, :size].tolist()) if kept is not None else None
             found.append(cut(self.tokenizer, own, tuple(logps[row, :size].tolist()), masses, context))
         return found
 
-    def ended(self, ids: list[int]) -> tuple[int, ...]:
-        """Up to the id that ends it; behind it stands padding."""
-        last = next((place for place, token in enumerate(ids) if token in self.context.end), len(ids) - 1)
-        return tuple(ids[: last + 1])
+
+def ended(ids: Sequence[int], end: Sequence[int]) -> tuple[int, ...]:
+    """Up to the id that ends it; behind it stands padding."""
+    last = next((place for place, token in enumerate(ids) if token in end), len(ids) - 1)
+    return tuple(ids[: last + 1])
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[Tensor, Tensor]:

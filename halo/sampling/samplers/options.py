@@ -20,3 +20,10 @@ class Drawn(Options):
     def cuts(self) -> bool:
         """Whether some tokens may not be drawn."""
         return bool(self.top_k) or self.top_p < 1 or self.min_p > 0
+
+
+class Searched(Options):
+    """Options of `beam`."""
+
+    width: int = Field(0, ge=0, le=1000, description="beams; 0: as many as completions, and never fewer")
+    length_penalty: float = Field(1.0, description="a beam's log-prob is divided by its length to this power, so that above 0 long ones win")
