@@ -22,7 +22,7 @@ from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 from halo.sampling.interface import Sampler, SamplerContext, Sampling
 from halo.sampling.samplers.given import Given, GivenCompletions
-from halo.sampling.samplers.options import Drawn, Searched
+from halo.sampling.samplers.options import Diverse, Drawn, Searched
 
 FROZEN = "a frozen copy of the model that the policy starts from"
 
@@ -56,6 +56,7 @@ def halo_samplers() -> list[Sampler]:
         Sampler("sample", drawn, _drawn, Drawn, temperature=lambda options: float(options.temperature)),
         Sampler("greedy", "the most likely token each time", _greedy, random=False, count=lambda options, n: 1),
         Sampler("beam", "the n best completions of a beam search", _searched, Searched, together=True, random=False),
+        Sampler("diverse-beam", "groups of beams that keep off one another", _diverse, Diverse, together=True, random=False),
         Sampler("given", "columns of the data that hold completions", GivenCompletions, Given, writes=False, random=False, count=_columns),
     ]
 
@@ -98,6 +99,12 @@ def _searched(context: SamplerContext) -> Sampling:
     from halo.sampling.samplers.beams import Beams
 
     return Beams(context, context.options)
+
+
+def _diverse(context: SamplerContext) -> Sampling:
+    from halo.sampling.samplers.diverse import DiverseBeams
+
+    return DiverseBeams(context, context.options)
 
 
 def _greedy(context: SamplerContext) -> Sampling:

@@ -1,9 +1,10 @@
-"""The n most likely completions that a beam search finds (RRHF's policy BP): those of a prompt depend on one another, and on no other prompt."""
+"""The n most likely completions that a beam search finds (RRHF's policy BP): those of a prompt depend on one another alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
 
@@ -31,11 +32,13 @@ class Beams:
         found = written(self.model, self.tokenizer, ids, mask, self.context, [], **more)[:, ids.shape[1] :].cpu()
         for row in found.tolist():
             own = ended(row, self.context.end)
-            yield cut(self.tokenizer, own, self._logps(requests[0].ids, own), None, self.context)
+            logps = logps_of(self.model, requests[0].ids, own, self.context.device)
+            yield cut(self.tokenizer, own, logps, None, self.context)
 
-    @torch.no_grad()
-    def _logps(self, prompt: tuple[int, ...], ids: tuple[int, ...]) -> tuple[float, ...]:
-        """log pi of each id, at temperature 1."""
-        whole = torch.tensor([[*prompt, *ids]], device=self.context.device)
-        log_p = self.model(whole).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
-        return tuple(log_p.gather(-1, whole[0, len(prompt) :, None])[:, 0].tolist())
+
+@torch.no_grad()
+def logps_of(model: Any, prompt: tuple[int, ...], ids: tuple[int, ...], device: Any) -> tuple[float, ...]:
+    """log pi of each id behind a prompt, at temperature 1."""
+    whole = torch.tensor([[*prompt, *ids]], device=device)
+    log_p = model(whole).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
+    return tuple(log_p.gather(-1, whole[0, len(prompt) :, None])[:, 0].tolist())

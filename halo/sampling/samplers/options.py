@@ -27,3 +27,11 @@ class Searched(Options):
 
     width: int = Field(0, ge=0, le=1000, description="beams; 0: as many as completions, and never fewer")
     length_penalty: float = Field(1.0, description="a beam's log-prob is divided by its length to this power, so that above 0 long ones win")
+
+
+class Diverse(Options):
+    """Options of `diverse-beam`."""
+
+    groups: int = Field(0, ge=0, le=1000, description="groups of beams; 0: as many as completions, which is one beam each")
+    penalty: float = Field(1.0, ge=0, description="nats that a token costs for each beam of an earlier group that has just chosen it")
+    length_penalty: float = Field(1.0, description="a beam's score is divided by its length to this power")
