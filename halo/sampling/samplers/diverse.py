@@ -104,7 +104,8 @@ class DiverseBeams:
     def _of_prompt(self, requests: list[Request]) -> Iterator[Sample]:
         context, how, prompt = self.context, self.how, requests[0].ids
         step = _Cached(self.model, prompt, context.device)
-        for ids in search(step, self.groups, len(requests) // self.groups, how.penalty, how.length_penalty, context.end, context.max_new_tokens):
+        width, longest = len(requests) // self.groups, context.max_new_tokens
+        for ids in search(step, self.groups, width, how.penalty, how.length_penalty, context.end, longest):
             yield cut(self.tokenizer, ids, logps_of(self.model, prompt, ids, context.device), None, context)
 
 

@@ -26,7 +26,7 @@ class Searched(Options):
     """Options of `beam`."""
 
     width: int = Field(0, ge=0, le=1000, description="beams; 0: as many as completions, and never fewer")
-    length_penalty: float = Field(1.0, description="a beam's log-prob is divided by its length to this power, so that above 0 long ones win")
+    length_penalty: float = Field(1.0, description="a beam's log-prob is divided by its length to this power")
 
 
 class Diverse(Options):
