@@ -249,11 +249,19 @@ def _returned(kind: str, owner: Owner, function: Callable[[], Any]) -> list[Any]
     for thing in things:
         if not isinstance(thing, wanted):
             raise owner.mistake(f"{hook} returned a list with {_shown(thing)} in it", hint=f"its entries are each a {wanted.__name__}")
-        if isinstance(thing, Path) and not thing.is_dir():
-            raise owner.mistake(f"{hook} returned {thing}, which is no folder", hint="does the wheel hold it?")
+        if isinstance(thing, Path) and not _is_folder(thing):
+            shown = visible(str(thing), MESSAGE)
+            raise owner.mistake(f"{hook} returned {shown}, which is no folder", hint="does the wheel hold it?")
         if not isinstance(thing, Path) and not NAME.fullmatch(name := str(getattr(thing, "name", ""))):
             raise owner.mistake(f"{hook} returned the name {name!r}", hint="a name has letters, digits, - and _ only")
     return things
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that is too long, a NUL
+        return False
 
 
 def _read(things: Any) -> Any:
