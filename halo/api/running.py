@@ -11,7 +11,7 @@ from halo.compiler.pipeline import CompiledObjective
 from halo.errors import Place, RunFailed, SettingsError
 from halo.examine.supervisor import examine
 from halo.starter.defaults import borrowed, with_defaults
-from halo.training.saving.ownership import NAMED, TRUSTED, recorded
+from halo.training.saving.ownership import NAMED, TRUSTED, recorded, settings_changed
 from halo.training.settings import Settings, read_settings, setting_name
 
 if TYPE_CHECKING:  # a mistake answers at once, without torch
@@ -78,6 +78,8 @@ def _of_the_run(resumed: str, given: Mapping[str, Any], say: Say) -> dict[str, A
     taken = found.model_dump(exclude_unset=True) | {"output_dir": str(folder)}
     own = recorded(folder)
     if own is not None:
+        if settings_changed(folder):
+            say(f"resume     {folder / 'settings.yaml'} is not as the run wrote it: it is taken as it stands")
         return taken | own
     for name in NAMED:
         if taken.pop(name, None) is not None and name not in given:

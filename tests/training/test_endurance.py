@@ -131,6 +131,15 @@ def test_a_torn_line_of_the_metrics_is_dropped_with_a_word(copy: Path, capsys: p
     assert column(copy / "run", "step") == list(range(1, 9))
 
 
+def test_settings_that_somebody_edited_are_said(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copy / "run" / "settings.yaml"
+    resumed(copy, "--max-steps", "7")
+    assert "is not as the run wrote it" not in capsys.readouterr().out
+    file.write_text(re.sub("learning_rate: .*", "learning_rate: 0.002", file.read_text()))
+    resumed(copy, "--max-steps", "8")
+    assert f"{file} is not as the run wrote it: it is taken as it stands" in capsys.readouterr().out
+
+
 def test_a_damaged_line_of_the_metrics_is_one_message(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = copy / "run" / "metrics.jsonl"
     lines = file.read_text().splitlines()

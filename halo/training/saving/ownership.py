@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
@@ -13,7 +14,7 @@ from halo.cache import cache_folder
 from halo.files.regular import read_regular
 from halo.files.whole import write_text
 
-NAME = "run_id.txt"
+NAME, SETTINGS = "run_id.txt", "settings.yaml"
 TRUSTED = ("trust_remote_code", "report_to", "backend")
 """Settings that run code or talk to a service: of somebody else's run they are taken only where they are given again."""
 NAMED = ("model_name_or_path", "reference_model_name_or_path")
@@ -30,7 +31,8 @@ def remember(folder: Path, private: Mapping[str, Any]) -> None:
     try:
         record = cache_folder("runs") / f"{known}.json"
         record.parent.mkdir(parents=True, exist_ok=True)
-        write_text(record, json.dumps({"folder": str(folder.resolve()), "settings": private}, indent=1))
+        told = {"folder": str(folder.resolve()), "settings": private, "settings_sha256": _settings_digest(folder)}
+        write_text(record, json.dumps(told, indent=1))
     except OSError:
         pass
 
@@ -43,6 +45,25 @@ def recorded(folder: Path) -> dict[str, Any] | None:
         return dict(found["settings"]) if known else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def settings_changed(folder: Path) -> bool:
+    """Whether the settings of one's own run are not those that it wrote: somebody edited them, or the disk did."""
+    known = _id_of(folder)
+    try:
+        found = json.loads(read_regular(cache_folder("runs") / f"{known}.json"))
+        before, where = found["settings_sha256"], found["folder"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    here = where == str(folder.resolve())  # a copy of a run has its name too
+    return bool(known) and here and before != _settings_digest(folder)
+
+
+def _settings_digest(folder: Path) -> str:
+    try:
+        return hashlib.sha256((folder / SETTINGS).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _id_of(folder: Path) -> str:
