@@ -8,7 +8,6 @@ read as the number that everyone means. Settings files are read through the same
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path as Folder
@@ -174,10 +173,6 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
-        hidden = next((letter for letter in text if unicodedata.category(letter) == "Cc" and letter not in "\n\t"), "")
-        if hidden:
-            message = f"a text holds the control character {hidden!a}, which a terminal would obey"
-            raise self.fail("yaml-trap", message, node.start_mark.index, "take it out")
         if node.style:  # a plain scalar has None in PyYAML and an empty text in libyaml
             return text
         if text in ("", "~", "null"):

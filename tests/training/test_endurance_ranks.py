@@ -140,7 +140,7 @@ def start(script: str, folder: Path, environment: dict[str, str], *more: str) ->
     return processes
 
 
-@pytest.mark.parametrize("fails", [0, 1])
+@pytest.mark.parametrize("fails", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_process_that_fails_says_so_and_the_others_end_in_seconds(fails: int, tmp_path: Path) -> None:
     processes = start(FAILING, tmp_path, {"FAILS": str(fails)})
     try:
@@ -158,7 +158,7 @@ def test_a_process_that_fails_says_so_and_the_others_end_in_seconds(fails: int, 
     assert [process.returncode for process in processes] == [1, 1]
 
 
-@pytest.mark.parametrize(("hangs", "how"), [(0, "busy"), (1, "frozen")])
+@pytest.mark.parametrize(("hangs", "how"), [(0, "busy"), pytest.param(1, "frozen", marks=pytest.mark.slow)])
 def test_a_process_that_hangs_is_named_by_the_one_that_waits(hangs: int, how: str, tmp_path: Path) -> None:
     processes = start(HANGING, tmp_path, {"HANGS": str(hangs), "HOW": how}, "--ddp-timeout", "4")
     other = 1 - hangs
@@ -179,7 +179,7 @@ def test_a_process_that_hangs_is_named_by_the_one_that_waits(hangs: int, how: st
     assert "Traceback" not in waiting + hanging
 
 
-@pytest.mark.parametrize("fails", ["0", "1", "01"])
+@pytest.mark.parametrize("fails", [pytest.param("0", marks=pytest.mark.slow), "1", "01"])
 def test_a_process_that_fails_before_they_come_together_says_so(fails: str, tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     alone = 'import os, sys\nfrom halo.cli.main import main\nmore = ["--max-length", "x"] if os.environ["RANK"] in os.environ["FAILS"] else []\n'

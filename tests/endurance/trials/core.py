@@ -14,7 +14,7 @@ from trials.saying import said_too_much, wrong_with
 
 SEED = int(os.environ.get("HALO_ENDURANCE_SEED", "1"))
 TRIES = os.environ.get("HALO_ENDURANCE_TRIES", "")
-FEW = 2
+FEW = 1
 """Cases of a class in the ordinary suite."""
 
 Carry = Callable[["Ground"], None]
