@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from halo.sampling.interface import Request, SamplerContext
+from halo.completions.sampling import Request, SamplerContext
 from halo.sampling.plan import noise_key
 from halo.sampling.samplers.options import Drawn
 from halo.sampling.samplers.writing import Writing

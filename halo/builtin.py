@@ -8,19 +8,19 @@ from pathlib import Path
 from halo.backends.interface import Backend
 from halo.backends.local import build_ddp, build_single
 from halo.cli.main import COMMANDS, run_core
+from halo.completions.sampling import Sampler, SamplerContext, Sampling
+from halo.completions.scoring import CompletionScorer, Judging, ScorerContext
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
 from halo.grading.command import Command
 from halo.grading.function import Function
 from halo.grading.gold import Gold
-from halo.grading.interface import CompletionScorer, Judging, ScorerContext
 from halo.grading.options import OfCommand, OfFunction, OfModel
 from halo.plugin.command import Command as PluginCommand
 from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
 from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
-from halo.sampling.interface import Sampler, SamplerContext, Sampling
 from halo.sampling.samplers.given import Given, GivenCompletions
 from halo.sampling.samplers.options import Diverse, Drawn, Searched
 

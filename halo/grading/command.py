@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+from halo.completions.scoring import ScoreGroup, ScorerContext, Verdict
 from halo.errors import Place, RunFailed, SettingsError
 from halo.grading.function import checked
-from halo.grading.interface import ScoreGroup, ScorerContext, Verdict
 
 
 class Command:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from halo.completions.scoring import ScoreGroup, ScorerContext, Verdict
 from halo.errors import Place, RunFailed, SettingsError
-from halo.grading.interface import ScoreGroup, ScorerContext, Verdict
 
 
 class Function:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halo.grading.interface import ScoreGroup, ScorerContext, Verdict
+from halo.completions.scoring import ScoreGroup, ScorerContext, Verdict
 from halo.starter.gold import is_right
 
 

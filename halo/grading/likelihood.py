@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from halo.completions.scoring import ScoreGroup, ScorerContext, Verdict
 from halo.data.examples import Example
 from halo.data.text.template import Template
 from halo.data.tokenized import Sampled, TokenizedExample, from_ids
 from halo.data.tokenizing import Preparation, tokenize
 from halo.errors import Place, SettingsError
-from halo.grading.interface import ScoreGroup, ScorerContext, Verdict
 from halo.objective.feedback import DEMONSTRATIONS
 from halo.scoring.packed import register
 from halo.scoring.rows import build_rows, scored_counts

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from halo.completions.scoring import Completed, ScoreGroup, ScorerContext, Verdict
 from halo.data.text.template import Template
 from halo.errors import ModelError, Place, RunFailed, SettingsError
-from halo.grading.interface import Completed, ScoreGroup, ScorerContext, Verdict
 from halo.training.model.loading import load_tokenizer, turn_off_dropout
 from halo.training.settings import Settings
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from halo.completions.scoring import Completed, CompletionScorer, Judging, ScoreGroup, ScorerContext, Verdict
 from halo.errors import Place, RunFailed, SettingsError
 from halo.files.lines import Lines
 from halo.files.lock import Held, Lock
@@ -18,7 +19,6 @@ from halo.files.manifest import digest
 from halo.files.regular import read_regular
 from halo.files.stage import check_finished, unwritten
 from halo.files.whole import write_text
-from halo.grading.interface import Completed, CompletionScorer, Judging, ScoreGroup, ScorerContext, Verdict
 from halo.options import Named, parts
 from halo.plugin.registry import choose
 from halo.sampling.rows import PROMPTS, SAMPLES, SCORES

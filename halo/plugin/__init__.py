@@ -5,17 +5,17 @@ from halo.backends.interface import Backend
 from halo.backends.launched import Launched
 from halo.backends.placement import Placement
 from halo.cache import cache_folder
+from halo.completions.sampling import Request, Sample, Sampler, SamplerContext, Sampling
+from halo.completions.scoring import Completed, CompletionScorer, Judging, ScoreGroup, ScorerContext, Verdict
 from halo.data.examples import Example, Message, Text
 from halo.data.formats import answer_of, extras, is_messages, messages_of, of_sides, prompt_of, text_of, tools_of
 from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, HaloError, ModelError, Place, PluginError, RowLeftOut, RunFailed, SettingsError, nearest
-from halo.grading.interface import Completed, CompletionScorer, Judging, ScoreGroup, ScorerContext, Verdict
 from halo.objective.feedback import DEMONSTRATIONS, LABELLED, PAIRED, RANKED, Feedback
 from halo.options import Named, Options, as_text, parts
 from halo.plugin.command import Command
 from halo.plugin.spec import hookimpl
 from halo.reference.interface import FollowingReference, FullReference, Reference, ReferenceContext, ReferenceStrategy, ScoredModel
-from halo.sampling.interface import Request, Sample, Sampler, SamplerContext, Sampling
 
 __all__ = [
     "DEMONSTRATIONS",

@@ -24,14 +24,14 @@ from typing import Any
 import pluggy
 
 from halo.backends.interface import Backend
+from halo.completions.sampling import Sampler
+from halo.completions.scoring import CompletionScorer
 from halo.data.interface import DataFormat
 from halo.errors import PluginError, nearest
-from halo.grading.interface import CompletionScorer
 from halo.limits import TooLong, timed
 from halo.plugin.command import Command
 from halo.plugin.spec import PROJECT, Hooks
 from halo.reference.interface import ReferenceStrategy
-from halo.sampling.interface import Sampler
 from halo.visible import visible
 
 KINDS: dict[str, tuple[str, type]] = {

@@ -7,11 +7,11 @@ from pathlib import Path
 import pluggy
 
 from halo.backends.interface import Backend
+from halo.completions.sampling import Sampler
+from halo.completions.scoring import CompletionScorer
 from halo.data.interface import DataFormat
-from halo.grading.interface import CompletionScorer
 from halo.plugin.command import Command
 from halo.reference.interface import ReferenceStrategy
-from halo.sampling.interface import Sampler
 
 PROJECT = "halo"
 hookspec = pluggy.HookspecMarker(PROJECT)

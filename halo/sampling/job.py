@@ -14,6 +14,7 @@ from typing import Any
 from halo.backends.choosing import backend_name
 from halo.backends.context import BackendContext
 from halo.backends.placement import Placement
+from halo.completions.sampling import Sampler, SamplerContext, Sampling
 from halo.data.reading import Source
 from halo.data.text.template import Template
 from halo.errors import Place, SettingsError
@@ -21,7 +22,6 @@ from halo.files.stage import StageFolder
 from halo.options import as_text, parts
 from halo.plugin.registry import choose, supplied
 from halo.reference.fingerprint import weights_fingerprint
-from halo.sampling.interface import Sampler, SamplerContext, Sampling
 from halo.sampling.plan import Plan, Prompt
 from halo.sampling.prompts import Prompts, read_prompts
 from halo.sampling.settings import SamplingSettings

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from halo.completions.sampling import Request
 from halo.data.examples import Text
-from halo.sampling.interface import Request
 
 MOST_PARTS, PART = 8, 64
 """Files that requests are written to, whatever the number of processes, and requests from which there is a further one."""

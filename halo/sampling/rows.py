@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from halo.sampling.interface import Request, Sample
+from halo.completions.sampling import Request, Sample
 from halo.sampling.plan import Prompt
 
 SAMPLES, PROMPTS, LEFT_OUT, SCORES = "samples.jsonl", "prompts.jsonl", "left-out.jsonl", "scores"

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from halo.completions.sampling import Sampling
 from halo.files.lines import as_line
 from halo.files.stage import unwritten
-from halo.sampling.interface import Sampling
 from halo.sampling.job import Job, Say, job_of
 from halo.sampling.plan import Prompt
 from halo.sampling.rows import LEFT_OUT, PROMPTS, SAMPLES, as_row, order

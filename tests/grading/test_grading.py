@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from halo.cli.main import main
-from halo.grading.interface import Completed, ScoreGroup, ScorerContext
+from halo.completions.scoring import Completed, ScoreGroup, ScorerContext
 from halo.grading.options import OfModel
 from halo.grading.reward_model import RewardModel
 from halo.starter.defaults import POLICY

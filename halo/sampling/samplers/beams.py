@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from halo.sampling.interface import Request, Sample, SamplerContext
+from halo.completions.sampling import Request, Sample, SamplerContext
 from halo.sampling.samplers.options import Searched
 from halo.sampling.samplers.stopping import cut
 from halo.sampling.samplers.writing import ended, padded, written

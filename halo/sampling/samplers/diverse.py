@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from halo.completions.sampling import Request, Sample, SamplerContext
 from halo.errors import Place, SettingsError
-from halo.sampling.interface import Request, Sample, SamplerContext
 from halo.sampling.samplers.beams import logps_of
 from halo.sampling.samplers.options import Diverse
 from halo.sampling.samplers.stopping import cut

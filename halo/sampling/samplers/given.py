@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
+from halo.completions.sampling import Request, Sample, SamplerContext
 from halo.errors import DataError, Place, SettingsError
 from halo.options import Options
-from halo.sampling.interface import Request, Sample, SamplerContext
 
 
 class Given(Options):

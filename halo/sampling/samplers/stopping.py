@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from halo.completions.sampling import Sample, SamplerContext
 from halo.data.tokenized import Finish
-from halo.sampling.interface import Sample, SamplerContext
 
 
 def cut(

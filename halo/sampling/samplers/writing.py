@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halo.sampling.interface import Request, Sample, SamplerContext
+from halo.completions.sampling import Request, Sample, SamplerContext
 from halo.sampling.samplers.noise import exponential
 from halo.sampling.samplers.options import Drawn
 from halo.sampling.samplers.stopping import cut

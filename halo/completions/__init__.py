@@ -1,0 +1,1 @@
+"""What samplers and scorers are asked and what they give: the descriptions that plugins supply. No torch."""
