@@ -367,6 +367,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "once\n")
 
 
+@pytest.mark.slow  # tests/endurance kills runs too
 def test_sigkill_leaves_a_run_that_can_go_on(tmp_path: Path) -> None:
     process = started(tmp_path / "run", "--save-steps", "1", "--save-total-limit", "3")
     while len(checkpoints(tmp_path / "run")) < 2:
@@ -381,6 +382,7 @@ def test_sigkill_leaves_a_run_that_can_go_on(tmp_path: Path) -> None:
     assert not [name for name in names(tmp_path / "run") if name.endswith(".draft")]
 
 
+@pytest.mark.slow
 def test_nobody_who_listens_does_not_stop_a_run(tmp_path: Path) -> None:
     process = started(tmp_path / "run")
     assert process.stdout is not None

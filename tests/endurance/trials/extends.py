@@ -113,4 +113,4 @@ def carry(ground: Ground) -> None:
         ground.must(quoted not in ended.err + ended.out, f"it quotes another file: {ended.err}")
 
 
-EXTENDS = Attack("extends", 60, carry, few=3)
+EXTENDS = Attack("extends", 60, carry, few=2)

@@ -194,4 +194,4 @@ def carry(ground: Ground) -> None:
     ground.must(not (Path.cwd() / "dead").exists(), "something of it was run")
 
 
-OBJECTIVES = Attack("objectives", 120, carry, few=3)
+OBJECTIVES = Attack("objectives", 120, carry, few=2)

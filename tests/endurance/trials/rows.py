@@ -184,4 +184,4 @@ def carry(ground: Ground) -> None:
         ground.must(after == before, f"code 2, and {sorted(set(after) - set(before))} was left behind")
 
 
-ROWS = Attack("rows", 120, carry, few=3)
+ROWS = Attack("rows", 120, carry, few=2)

@@ -145,4 +145,4 @@ def carry(ground: Ground) -> None:
         ground.must(list((ground.folder / "folder").iterdir()) == [], "code 2, and something was left in the folder")
 
 
-SETTINGS = Attack("settings", 120, carry, few=3)
+SETTINGS = Attack("settings", 120, carry, few=2)

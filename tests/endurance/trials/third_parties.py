@@ -86,4 +86,4 @@ def carry(ground: Ground) -> None:
     ground.quiet(ended)
 
 
-THIRD_PARTIES = Attack("third_parties", 60, carry, few=3)
+THIRD_PARTIES = Attack("third_parties", 60, carry, few=2)
