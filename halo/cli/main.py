@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a check or a run failed; 2 bad input; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import halo
 from halo.errors import HaloError, RunStopped, SettingsError, nearest
 from halo.plugin.registry import collected, loaded, supplied
+from halo.visible import visible
 
 COMMANDS = {
     "train": "train a model with an objective",
@@ -79,6 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENAMETOOLONG:  # nobody but the user gives such a name
+            name = visible(str(problem.filename), 60)
+            print(f"halo: {_whose()}{HaloError('not-found', f'{name} is too long for the name of a file')}", file=sys.stderr)
+            return 2
         if not _is_lost_peer(problem):
             raise
         print(f"halo: {_whose()}ended, since another process of the run went away", file=sys.stderr)

@@ -278,3 +278,19 @@ def test_training_holds_the_expectations_first(here: Path, capsys: pytest.Captur
     assert said.rstrip().endswith("[expectation]")
     assert main(["train", "./mine.yaml", "--model", "no/such/folder", "--check", "false"]) == 2
     assert sorted(f.name for f in here.iterdir()) == ["mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "dpo", "--resume", "./" + "a" * 5000], ["train", "dpo", "--model", "./" + "a" * 5000], ["data", "a" * 5000, "--objective", "dpo"],
+        ["score", "a" * 5000, "--scorer", "gold"], ["pair", "a" * 5000, "--by", "gold"], ["export", "a" * 5000, "out"],
+        ["sample", "--prompts", "a" * 5000], ["check", "./" + "a" * 5000],
+    ],
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_one_message(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("halo: ")
+    assert len(said) < 1500
+    assert "Traceback" not in said
