@@ -68,8 +68,8 @@ def halo_scorers() -> list[CompletionScorer]:
         CompletionScorer("gold", "1 for an exactly right answer of the embedded task, else 0", Gold),
         CompletionScorer("likelihood", "the mean log-prob of the completion's tokens under a model", _likelihood, OfModel, _weights),
         CompletionScorer("reward-model", sees, _reward_model, OfModel, _weights),
-        CompletionScorer("function", "a Python function of yours", Function, OfFunction, at_once=1, code=True),
-        CompletionScorer("command", "a program of yours", Command, OfCommand, at_once=1, code=True),
+        CompletionScorer("function", "a Python function of yours", Function, OfFunction, at_once=1),
+        CompletionScorer("command", "a program of yours", Command, OfCommand, at_once=1),
     ]
 
 

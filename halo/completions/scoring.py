@@ -62,7 +62,6 @@ class CompletionScorer:
     name    what `--scorer` calls it; build: see ScorerContext; options: the model of its options
     about   options -> what its scores depend on beside them, in plain values: a model's fingerprint
     at_once groups in one call
-    code    it runs what an option names: then the command line names it, and no file does
     """
 
     name: str
@@ -71,7 +70,6 @@ class CompletionScorer:
     options: type[Options] = Options
     about: Callable[[Any], Mapping[str, Any]] = lambda options: {}
     at_once: int = 16
-    code: bool = False
 
     def with_options(self, given: Mapping[str, Any]) -> Options:
         """The options, validated. Raises SettingsError for an unknown name, or a value that is not as its option must be."""
