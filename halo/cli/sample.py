@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from halo.cli.arguments import Arguments, split
 from halo.cli.console import quieten, say
+from halo.cli.supplied import supplied_help
 from halo.errors import SettingsError
 from halo.fields import described_flags, read_flags
-from halo.options import described
-from halo.plugin.registry import collected
 from halo.sampling.settings import SamplingSettings
 
 HELP = """halo sample [MODEL] [--prompts FILE] [--sampler NAME] [--n N] [--out FOLDER] [--SETTING VALUE ...]
@@ -25,7 +24,7 @@ def run(arguments: list[str]) -> int:
     """Fills the folder, or goes on filling it."""
     given = split(arguments, SamplingSettings.model_fields, lambda name: name in BARE)
     if given.help:
-        print(HELP + described_flags(SamplingSettings) + _samplers(), end="")
+        print(HELP + described_flags(SamplingSettings) + "\n".join(supplied_help("sampler", "sampler")))
         return 0
     settings = _settings(given)
     quieten()
@@ -41,11 +40,3 @@ def _settings(given: Arguments) -> SamplingSettings:
     if len(given.words) > 1:
         raise SettingsError("wrong-value", f"expected one model, got {' '.join(given.words)}", hint="prompts follow --prompts")
     return read_flags(SamplingSettings, given.flags, {"model": given.words[0]} if given.words else {}, "sample")
-
-
-def _samplers() -> str:
-    lines = ["\n--sampler NAME or NAME:OPTION=VALUE,..."]
-    for item in collected("sampler")[0]:
-        lines.append(f"  {item.name:<20} {item.thing.meaning}")
-        lines += [f"    {option:<24} {meaning}" for option, meaning in described(item.thing.options)]
-    return "\n".join(lines) + "\n"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from halo.cli.arguments import one_word, split
 from halo.cli.console import quieten, say
+from halo.cli.supplied import supplied_help
 from halo.fields import described_flags, read_flags
 from halo.grading.run import ScoringSettings, run_scoring
-from halo.options import described
-from halo.plugin.registry import collected
 
 HELP = """halo score FOLDER --scorer NAME[:OPTION=VALUE,...] [--name NAME]
 
@@ -24,7 +23,7 @@ def run(arguments: list[str]) -> int:
     """Fills the file, or goes on filling it."""
     given = split(arguments, ScoringSettings.model_fields, lambda name: name in ("trust_remote_code", "use_cpu"))
     if given.help:
-        print(HELP + described_flags(ScoringSettings) + _scorers(), end="")
+        print(HELP + described_flags(ScoringSettings) + "\n".join(supplied_help("scorer", "scorer")))
         return 0
     folder = Path(one_word(given.words, "folder of samples"))
     settings = read_flags(ScoringSettings, given.flags, {}, "score")
@@ -32,11 +31,3 @@ def run(arguments: list[str]) -> int:
     file = run_scoring(folder, settings, say)
     say(f"scores in {file}: halo pair {folder} --by {file.stem}")
     return 0
-
-
-def _scorers() -> str:
-    lines = ["\n--scorer NAME or NAME:OPTION=VALUE,..."]
-    for item in collected("scorer")[0]:
-        lines.append(f"  {item.name:<20} {item.thing.meaning}")
-        lines += [f"    {option:<24} {meaning}" for option, meaning in described(item.thing.options)]
-    return "\n".join(lines) + "\n"

@@ -10,10 +10,9 @@ import yaml
 from halo.api.running import assembled, completed
 from halo.cli.arguments import Arguments, all_words, split
 from halo.cli.console import Progress, quieten, say
+from halo.cli.supplied import supplied_help
 from halo.compiler.pipeline import CompiledObjective, compile_source
-from halo.options import described
 from halo.plugin.objectives import find_objective
-from halo.plugin.registry import collected
 from halo.starter.defaults import CONTROL_FOR_GOOD, is_starter
 from halo.training.settings import ALIASES, GROUPS, Settings, about, is_flag, read_settings
 
@@ -111,10 +110,7 @@ def _fields() -> str:
         lines.append(f"\n{group}")
         lines += [_field(name) for name in Settings.model_fields if about(name, "group") == group]
     for kind, setting in OPTIONED.items():
-        lines.append(f"\n--{setting} NAME or NAME:OPTION=VALUE,... (in a settings file: {{name: NAME, OPTION: VALUE}})")
-        for item in collected(kind)[0]:
-            lines.append(f"  {item.name:<20} {getattr(item.thing, 'meaning', '')}".rstrip())
-            lines += [f"    {option:<18} {meaning}" for option, meaning in described(item.thing.options)]
+        lines += supplied_help(kind, setting, " (in a settings file: {name: NAME, OPTION: VALUE})")
     return "\n".join(lines) + "\n"
 
 
