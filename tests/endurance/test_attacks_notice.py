@@ -59,7 +59,7 @@ import halo.cache as cache
 import halo.examine.cache as examinations
 def kept(room, name):
     file = cache.cache_folder(room) / name
-    return file.read_text().partition("\\n")[2] if file.is_file() else None
+    return file.read_text(errors="replace").partition("\\n")[2] if file.is_file() else None
 examinations.kept = kept
 """
 PLUGINS_TRUSTED = """
