@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Damaged(Exception):
 def write_manifest(folder: Path, more: Mapping[str, Any] | None = None) -> None:
     """Of every file under a folder; `more` is what else is known of it. Whoever writes it has written everything else."""
     held = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST]
-    files = {str(path.relative_to(folder)): _of(path) for path in held}
+    files = told_of(folder, held)
     write_text(folder / MANIFEST, json.dumps({**(more or {}), "files": files}, indent=1) + "\n")
 
 
@@ -44,7 +44,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def verified(folder: Path) -> dict[str, Any]:
     """The manifest of a folder that holds just what it says. Raises Damaged."""
     found = read_manifest(folder)
-    for name, told in found["files"].items():
+    check_files(folder, found["files"])
+    return found
+
+
+def told_of(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Size and sha256 of files under a folder, by name."""
+    return {str(file.relative_to(folder)): {"bytes": file.stat().st_size, "sha256": digest(file)} for file in files}
+
+
+def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises Damaged for a file that is not as `told_of` said."""
+    for name, told in files.items():
         file = folder / name
         if not file.is_file():
             raise Damaged(f"{file} is missing")
@@ -52,13 +63,9 @@ def verified(folder: Path) -> dict[str, Any]:
             raise Damaged(f"{file} has {file.stat().st_size:,} bytes and had {told['bytes']:,}")
         if digest(file) != told["sha256"]:
             raise Damaged(f"{file} is not as it was written: its sha256 is another")
-    return found
-
-
-def _of(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": digest(file)}
 
 
 def digest(file: Path) -> str:
+    """The sha256 of a file, in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -16,11 +16,11 @@ from typing import Any
 from halo.errors import Place, RunFailed, SettingsError
 from halo.files.lines import Lines
 from halo.files.lock import Held, Lock
-from halo.files.manifest import digest
+from halo.files.manifest import MANIFEST, Damaged, check_files, told_of
 from halo.files.regular import read_regular
 from halo.files.whole import sweep, synced, whole, write_text
 
-MANIFEST, STAGE = "manifest.json", "stage.json"
+STAGE = "stage.json"
 
 
 @dataclass
@@ -90,7 +90,7 @@ class StageFolder:
     def finish(self, counts: Mapping[str, int], parts: list[str]) -> None:
         """Everything stands: parts go, and the folder is finished. The order makes it so after a kill at any moment too."""
         held = sorted(file for file in self.path.iterdir() if file.is_file() and not file.name.startswith(".") and file.name not in parts)
-        files = {file.name: {"bytes": file.stat().st_size, "sha256": digest(file)} for file in held if file.name != STAGE}
+        files = told_of(self.path, [file for file in held if file.name != STAGE])
         write_text(self.path / STAGE, json.dumps({"rows": dict(counts), "files": files}, indent=1) + "\n")
         for name in parts:
             with suppress(FileNotFoundError):
@@ -121,10 +121,10 @@ def check_finished(folder: Path) -> dict[str, Any]:
         files = json.loads(read_regular(folder / STAGE))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         raise SettingsError("output-folder", f"{folder} is not finished", hint="run the command that makes it again: it goes on") from None
-    for name, told in files.items():
-        file = folder / name
-        if not file.is_file() or file.stat().st_size != told["bytes"] or digest(file) != told["sha256"]:
-            raise SettingsError("output-folder", f"{file} is not as it was written", hint="make it again, or put it back")
+    try:
+        check_files(folder, files)
+    except Damaged as problem:
+        raise SettingsError("output-folder", str(problem), hint="make it again, or put it back") from None
     return made
 
 
