@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from halo.data.examples import Example
 from halo.data.files import TEXTS, Placed, read_rows
@@ -16,6 +16,23 @@ from halo.data.interface import DataFormat, Row
 from halo.errors import DataError, Place, RowLeftOut, nearest
 from halo.options import Named, parts
 from halo.progress import counted
+
+
+def _as_map(value: Any) -> Any:
+    """`KNOWN=YOURS,...` as a mapping. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part]
+    if not all(equals and known and own for known, equals, own in pairs):
+        raise ValueError(f"{value!r} is not KNOWN=YOURS,...")
+    twice = [known for known, _, _ in pairs if sum(known == other for other, _, _ in pairs) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is given twice")
+    return {known: own for known, _, own in pairs}
+
+
+Renamed = Annotated[dict[str, str], BeforeValidator(_as_map)]
+"""The type of a setting that says which of somebody's columns a known one is read from."""
 
 
 class Source(BaseModel):

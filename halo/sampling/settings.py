@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from halo.data.reading import Renamed
 from halo.options import Named
 
 
@@ -17,7 +18,7 @@ class SamplingSettings(BaseModel):
     model: str | None = Field(None, min_length=1, description="folder or hub name; left out: the embedded policy")
     prompts: str | None = Field(None, min_length=1, description="file, folder or hub name; left out: the embedded held-out prompts")
     data_format: Named | None = Field(None, description="a format's name, where there is no column `prompt`")
-    data_columns: dict[str, str] = Field({}, description="KNOWN=YOURS,...: which of your columns is read as which")
+    data_columns: Renamed = Field({}, description="KNOWN=YOURS,...: which of your columns is read as which")
     data_split: str = Field("train", description="of a set with several")
     sampler: Named = Field("sample", description="how completions are drawn: NAME or NAME:OPTION=VALUE,...")
     n: int = Field(1, ge=1, le=10_000, description="completions of each prompt")
@@ -41,13 +42,3 @@ class SamplingSettings(BaseModel):
         if isinstance(value, list) and not all(value):
             raise ValueError("a stop text is empty")
         return value
-
-    @field_validator("data_columns", mode="before")
-    @classmethod
-    def _as_map(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = [part.partition("=") for part in value.split(",") if part]
-        if not all(equals and known and own for known, equals, own in pairs):
-            raise ValueError(f"{value!r} is not KNOWN=YOURS,...")
-        return {known: own for known, _, own in pairs}

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from halo.data.reading import Source, named
+from halo.data.reading import Renamed, Source, named
 from halo.errors import Place, SettingsError, nearest
 from halo.objective.document import read_document
 from halo.objective.loading import first_error, read_text
@@ -81,7 +81,7 @@ class Settings(BaseModel):
         "file, datasets folder or hub name, several with commas, each with @WEIGHT if you like; left out: the embedded feedback",
     )  # fmt: skip
     data_format: Named | None = setting(None, DATA, SAME, "a format's name, if it cannot be told from the columns")
-    data_columns: dict[str, str] = setting({}, DATA, SAME, "KNOWN=YOURS,...: which of your columns a format's column is read from")
+    data_columns: Renamed = setting({}, DATA, SAME, "KNOWN=YOURS,...: which of your columns a format's column is read from")
     data_split: str = setting("train", DATA, SAME)
     shuffle: bool = setting(True, DATA, SAME, "a new order every epoch, from the seed")
     group_by_length: bool = setting(False, DATA, SAME, "examples of a step are about as long as one another")
@@ -156,19 +156,6 @@ class Settings(BaseModel):
                 error = problem.errors()[0]
                 raise ValueError(f"{'.'.join(map(str, error['loc']))} of {part!r}: {error['msg']}") from None
         return value
-
-    @field_validator("data_columns", mode="before")
-    @classmethod
-    def _as_map(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = [part.partition("=") for part in value.split(",") if part]
-        if not all(equals and known and own for known, equals, own in pairs):
-            raise ValueError(f"{value!r} is not KNOWN=YOURS,...")
-        twice = [known for known, _, _ in pairs if sum(known == other for other, _, _ in pairs) > 1]
-        if twice:
-            raise ValueError(f"{twice[0]} is given twice")
-        return {known: own for known, _, own in pairs}
 
     def sources(self, value: str | list[Source | str] | None) -> list[Source]:
         """`data` or `eval_data` as sets. Raises DataError if two have one name."""
