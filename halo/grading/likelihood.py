@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from halo.completions.scoring import ScoreGroup, ScorerContext, Verdict
 from halo.data.examples import Example
-from halo.data.text.template import Template
 from halo.data.tokenized import Sampled, TokenizedExample, from_ids
 from halo.data.tokenizing import Preparation, tokenize
-from halo.errors import Place, SettingsError
+from halo.errors import Place
+from halo.grading.model import as_text, named_model
 from halo.objective.feedback import DEMONSTRATIONS
 from halo.scoring.packed import register
 from halo.scoring.rows import build_rows, scored_counts
 from halo.scoring.scorer import Scorer
-from halo.training.model.loading import load_model, load_tokenizer
-from halo.training.settings import Settings
+from halo.training.model.loading import load_model
 
 
 class Likelihood:
     """Of the ids that were sampled, at temperature 1; of a text, its ids and the token that ends it."""
 
     def __init__(self, context: ScorerContext) -> None:
-        name = str(context.options.model)
-        if not name:
-            raise SettingsError("wrong-value", "likelihood names no model", place=Place("--scorer"), hint="likelihood:model=FOLDER")
-        settings = Settings.model_validate({"model_name_or_path": name, "trust_remote_code": context.trust_remote_code})
-        self.template = Template.of(load_tokenizer(name, settings), "auto")
-        model = load_model(name, settings).to(context.device).eval()
+        settings, self.template = named_model(context, "likelihood")
+        model = load_model(str(settings.model_name_or_path), settings).to(context.device).eval()
         register(model)
         self.scorer, self.size, self.device = Scorer(model, "auto"), context.options.batch_size, context.device
 
@@ -58,7 +52,7 @@ class Likelihood:
         one, where = group.completions[place], Place(f"prompt {group.key}")
         if one.ids is not None and group.prompt_ids:
             return from_ids(DEMONSTRATIONS, group.prompt_ids, [Sampled(one.ids, one.finish)], where)
-        example = Example(DEMONSTRATIONS, _text(group.prompt), (one.text,), where)
+        example = Example(DEMONSTRATIONS, as_text(group.prompt), (one.text,), where)
         return tokenize(example, Preparation(DEMONSTRATIONS, ("completion",), self.template))
 
     def _means(self, examples: list[TokenizedExample]) -> list[float]:
@@ -66,8 +60,3 @@ class Likelihood:
         logps = self.scorer(rows.to(self.device))["logp"].float().cpu()
         counts = [count for example in examples for count in scored_counts(example, "completion")]
         return [float(part.mean()) for part in logps.split(counts)]
-
-
-def _text(prompt: Any) -> Any:
-    """As an example holds it: a text, or messages as a tuple."""
-    return tuple(prompt) if isinstance(prompt, list) else prompt

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from halo.completions.scoring import Completed, ScoreGroup, ScorerContext, Verdict
-from halo.data.text.template import Template
-from halo.errors import ModelError, Place, RunFailed, SettingsError
-from halo.training.model.loading import load_tokenizer, turn_off_dropout
-from halo.training.settings import Settings
+from halo.errors import ModelError, RunFailed
+from halo.grading.model import as_text, named_model
+from halo.training.model.loading import turn_off_dropout
 
 ALIKE = 1e-3
 """That a reward alone and in a batch may differ by, in float32, of its size and absolutely."""
@@ -25,11 +23,8 @@ class RewardModel:
     def __init__(self, context: ScorerContext) -> None:
         from transformers import AutoModelForSequenceClassification
 
-        name = str(context.options.model)
-        if not name:
-            raise SettingsError("wrong-value", "reward-model names no model", place=Place("--scorer"), hint="reward-model:model=FOLDER")
-        settings = Settings.model_validate({"model_name_or_path": name, "trust_remote_code": context.trust_remote_code})
-        self.template = Template.of(load_tokenizer(name, settings), "auto")
+        settings, self.template = named_model(context, "reward-model")
+        name = str(settings.model_name_or_path)
         try:
             more = {"dtype": torch.float32, "trust_remote_code": context.trust_remote_code}
             model = AutoModelForSequenceClassification.from_pretrained(name, **more)
@@ -55,7 +50,7 @@ class RewardModel:
 
     def ids(self, group: ScoreGroup, one: Completed) -> list[int]:
         """The reward model's own ids of the conversation; the end token only where the answer ended by itself or is a given text."""
-        rendered = self.template.rendered(_text(group.prompt), one.text)
+        rendered = self.template.rendered(as_text(group.prompt), one.text)
         ids, _ = self.template.ids(rendered.text, rendered.guarded)
         if one.finish == "length" and ids[-1] == self.template.tokenizer.eos_token_id:
             ids = ids[:-1]
@@ -86,7 +81,3 @@ class RewardModel:
                 message = f"the reward of a completion is {other:.6g} alone and {one:.6g} in a batch"
                 raise RunFailed("self-test", message, hint="batch_size=1 scores one at a time")
         self.checked = True
-
-
-def _text(prompt: Any) -> Any:
-    return tuple(prompt) if isinstance(prompt, list) else prompt

@@ -42,16 +42,10 @@ class Group:
     left_out: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Usable:
-    """Which completions may be used. `cut`: those that were cut at their length too."""
-
-    cut: bool = False
-
-
-def read_groups(folders: Sequence[Path], by: Mapping[str, float], usable: Usable, seed: int) -> Iterator[Group]:
+def read_groups(folders: Sequence[Path], by: Mapping[str, float], keep_cut: bool, seed: int) -> Iterator[Group]:
     """Every prompt of all folders, in the order in which they are met. Raises SettingsError, DataError.
 
+    keep_cut  whether completions that were cut at their length may be used
     by  names of scores with their weights: files of `halo score`, or columns of the prompts' rows (of given completions `NAME_COLUMN`)
     """
     groups: dict[str, Group] = {}
@@ -62,7 +56,7 @@ def read_groups(folders: Sequence[Path], by: Mapping[str, float], usable: Usable
             group = groups.setdefault(row["prompt_id"], Group(row["prompt_id"], row["prompt"]))
             place = Place(str(folder / SAMPLES), number)
             found = {name: scores[name].get((row["prompt_id"], row["sample"])) for name in by}
-            _enter(group, row, folder, found, by, usable, place)
+            _enter(group, row, folder, found, by, keep_cut, place)
     for group in groups.values():
         yield _distinct(_normalised(group, by), seed)
 
@@ -73,14 +67,14 @@ def _enter(
     folder: Path,
     found: Mapping[str, float | None],
     by: Mapping[str, float],
-    usable: Usable,
+    keep_cut: bool,
     place: Place,
 ) -> None:
     missing = next((name for name, score in found.items() if score is None), None)
     reason = ""
     if not str(row["completion"]).strip():
         reason = "an empty completion"
-    elif row["finish"] == "length" and not usable.cut:
+    elif row["finish"] == "length" and not keep_cut:
         reason = "cut at its length"
     elif missing is not None:
         reason = f"without a {missing}"

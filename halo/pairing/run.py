@@ -16,7 +16,7 @@ from halo.errors import DataError, Place, RunFailed, SettingsError, nearest
 from halo.files.lines import as_line
 from halo.files.stage import check_finished
 from halo.files.whole import whole, write_text
-from halo.pairing.candidates import Group, Usable, read_groups
+from halo.pairing.candidates import Group, read_groups
 from halo.pairing.rows import label_row, list_row, pair_row
 from halo.pairing.rules import LIST, PAIRS, RULES, THRESHOLD, Choice
 
@@ -75,7 +75,7 @@ def run_pairing(folders: Sequence[Path], settings: PairingSettings, say: Say) ->
     if out.exists():
         raise SettingsError("output-folder", f"{out} is there already", place=Place("--out"), hint="choose another, or remove it")
     made = {str(folder): check_finished(folder) for folder in folders}
-    groups = list(read_groups(folders, settings.by, Usable(settings.keep_cut), settings.seed))
+    groups = list(read_groups(folders, settings.by, settings.keep_cut, settings.seed))
     found = paired(groups, made, settings)
     reasons = Counter(row["reason"] for row in found.left_out)
     said = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common())
