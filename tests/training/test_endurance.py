@@ -123,6 +123,12 @@ def test_damage_is_named_with_the_newest_good_checkpoint(how: str, copy: Path, c
     assert column(copy / "run", "step") == list(range(1, 9))
 
 
+def test_what_else_lies_in_a_checkpoint_is_not_read(copy: Path) -> None:
+    for name in ("adapter_model.safetensors", "pytorch_model.bin"):
+        (copy / "run" / "checkpoint-6" / name).write_bytes(b"\xff" * 64)
+    assert resumed(copy, "--max-steps", "8") == 0
+
+
 def test_a_torn_line_of_the_metrics_is_dropped_with_a_word(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (copy / "run" / "metrics.jsonl").open("a") as stream:
         stream.write('{"step": 7, "lo')

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from halo.backends.placement import Placement
 from halo.errors import RunFailed, SettingsError
-from halo.files.manifest import MANIFEST, Damaged, verified, write_manifest
+from halo.files.manifest import MANIFEST, Damaged, read_manifest, verified, write_manifest
 from halo.files.whole import as_new_files, draft_of, move_folder, sync_tree, synced
 from halo.loss.function import LossFunction
 from halo.reference.interface import FollowingReference, Reference
@@ -212,7 +212,8 @@ def _state_of(checkpoint: Path) -> dict[str, Any]:
 def _restore_weights(checkpoint: Path, model: Any, placement: Placement) -> None:
     from safetensors.torch import load_file
 
-    weights = {name: tensor for file in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(file).items()}
+    held = sorted(name for name in read_manifest(checkpoint)["files"] if name.endswith(".safetensors"))  # what else lies there is not ours
+    weights = {name: tensor for file in held for name, tensor in load_file(checkpoint / file).items()}
     state = model.state_dict()
     own = {name: name for name in state}
     if is_peft(model):

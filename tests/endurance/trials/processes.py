@@ -81,6 +81,8 @@ class Process:
 
 
 def told(file: Path) -> str:
+    if not file.exists():  # a process of the nursery that was killed before it opened its own
+        return ""
     with file.open("rb") as stream:
         return stream.read(MOST).decode("utf-8", "backslashreplace")
 
