@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what the names are, for type checkers
     from halo.api.loading import compile_objective, load_objective
     from halo.api.running import train
     from halo.api.runs import load_run
-    from halo.api.workflow import pair, sample, score
+    from halo.api.workflow import evaluate, pair, sample, score
     from halo.loss.inputs import Completions, LossInputs, LossOutput
 
 __version__ = "0.1.0"
@@ -34,6 +34,7 @@ __all__ = [
     "check",
     "compile_objective",
     "diff",
+    "evaluate",
     "list_objectives",
     "load_objective",
     "load_run",
@@ -51,6 +52,7 @@ _HOMES = {
     "check": "halo.api.asking",
     "compile_objective": "halo.api.loading",
     "diff": "halo.api.asking",
+    "evaluate": "halo.api.workflow",
     "list_objectives": "halo.api.listing",
     "load_objective": "halo.api.loading",
     "load_run": "halo.api.runs",

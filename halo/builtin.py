@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from halo.backends.interface import Backend
 from halo.backends.local import build_ddp, build_single
 from halo.cli.main import COMMANDS, run_core
+from halo.completions.evaluating import Evaluator
 from halo.completions.sampling import Sampler, SamplerContext, Sampling
 from halo.completions.scoring import CompletionScorer, Judging, ScorerContext
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
+from halo.evaluation.evaluators import accuracy, divergence, perplexity, texts, win
+from halo.evaluation.evaluators.best_of import curve, passed
+from halo.evaluation.evaluators.options import OfPass
+from halo.evaluation.evaluators.scores import candidates, reward
 from halo.grading.command import Command
 from halo.grading.function import Function
 from halo.grading.gold import Gold
-from halo.grading.options import OfCommand, OfFunction, OfModel
+from halo.grading.options import OfCommand, OfFunction, OfImplied, OfModel
 from halo.plugin.command import Command as PluginCommand
 from halo.plugin.objectives import shipped_folder
 from halo.plugin.spec import hookimpl
@@ -67,9 +73,35 @@ def halo_scorers() -> list[CompletionScorer]:
     return [
         CompletionScorer("gold", "1 for an exactly right answer of the embedded task, else 0", Gold),
         CompletionScorer("likelihood", "the mean log-prob of the completion's tokens under a model", _likelihood, OfModel, _weights),
+        CompletionScorer(
+            "implied", "the reward that a policy implies: beta (log pi - log ref), of a run", _implied, OfImplied, _both_weights
+        ),
         CompletionScorer("reward-model", sees, _reward_model, OfModel, _weights),
         CompletionScorer("function", "a Python function of yours", Function, OfFunction, at_once=1),
         CompletionScorer("command", "a program of yours", Command, OfCommand, at_once=1),
+    ]
+
+
+@hookimpl
+def halo_evaluators() -> list[Evaluator]:
+    scores: frozenset[Literal["scores", "baseline"]] = frozenset({"scores"})
+    return [
+        Evaluator(
+            "win",
+            "win, tie and loss against the baseline, rank, and what length has to do with it",
+            win.measures,
+            needs=scores | {"baseline"},
+        ),
+        Evaluator("reward", "the mean score", reward, needs=scores),
+        Evaluator("candidates", "mean, deviation and best score of a prompt's answers", candidates, needs=scores),
+        Evaluator("best-of-n", "the expected best score of n answers, and the KL that it costs", curve, needs=scores),
+        Evaluator("pass-at-k", "the chance that one of k answers is right", passed, OfPass, needs=scores),
+        Evaluator("accuracy", "pairs of the data whose better text has the higher score", accuracy.measures, needs=scores),
+        Evaluator("perplexity", "of texts under a model, over texts and over tokens", perplexity.measures, needs=scores),
+        Evaluator(
+            "kl", "KL from a reference on a policy's own samples: --scorer likelihood:model=REFERENCE", divergence.measures, needs=scores
+        ),
+        Evaluator("texts", "lengths, cut answers, distinct words, answers that did not change", texts.measures),
     ]
 
 
@@ -123,6 +155,12 @@ def _likelihood(context: ScorerContext) -> Judging:
     return Likelihood(context)
 
 
+def _implied(context: ScorerContext) -> Judging:
+    from halo.grading.implied import Implied
+
+    return Implied(context)
+
+
 def _reward_model(context: ScorerContext) -> Judging:
     from halo.grading.reward_model import RewardModel
 
@@ -131,6 +169,10 @@ def _reward_model(context: ScorerContext) -> Judging:
 
 def _weights(options: OfModel) -> dict[str, str]:
     return {"weights": weights_fingerprint(options.model)} if options.model else {}
+
+
+def _both_weights(options: OfImplied) -> dict[str, str]:
+    return _weights(options) | ({"reference_weights": weights_fingerprint(options.reference)} if options.reference else {})
 
 
 def _uniform(context: ReferenceContext) -> Reference:

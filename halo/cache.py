@@ -27,6 +27,7 @@ ROOMS = {
     "weights": "hashes of large files",
     "runs": "which runs are yours, and what resuming them needs",
     "reference": "log-probs of references (halo-align-references)",
+    "judges": "replies of endpoints, which were paid for (halo-align-judges)",
 }
 LIMITED = ("checks", "weights")
 """Rooms that are kept below the limit: the entries unused for longest go first. The others hold what cannot be had in seconds."""

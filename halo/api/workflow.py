@@ -1,4 +1,4 @@
-"""`halo.sample`, `halo.score`, `halo.pair`: from prompts to feedback, each as its command does it. Torch is loaded when they are called."""
+"""`halo.sample`, `halo.score`, `halo.pair`, `halo.evaluate`: from prompts to judged models, each as its command does it. Torch is loaded when they are called."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from halo.sampling.settings import SamplingSettings
 Say = Callable[[str], None]
 Folder = str | os.PathLike[str]
 T = TypeVar("T", bound=BaseModel)
+COMMANDS = {"SamplingSettings": "sample", "ScoringSettings": "score", "PairingSettings": "pair", "EvaluationSettings": "eval"}
+"""By the settings that it takes."""
 
 
 def sample(model: str | None = None, *, say: Say = print, **settings: Any) -> Path:
@@ -41,7 +43,18 @@ def pair(folders: Folder | Sequence[Folder], by: str | dict[str, float], *, say:
     return run_pairing([Path(one) for one in several], _settings(PairingSettings, {"by": by, **settings}), say)
 
 
+def evaluate(which: str | Sequence[str], *contestants: Folder, say: Say = print, **settings: Any) -> Any:
+    """What contestants' answers are worth: `halo eval`. Returns the report: its `numbers` each with an estimate and its interval,
+    `tables()`, `to_json()`, `html()`; None on a process that only helped to sample. Raises HaloError.
+    """
+    from halo.evaluation.run import run_evaluation
+    from halo.evaluation.settings import EvaluationSettings
+
+    names = which.split("+") if isinstance(which, str) else list(which)
+    return run_evaluation(names, [os.fspath(one) for one in contestants], _settings(EvaluationSettings, settings), say)
+
+
 def _settings(model: type[T], given: dict[str, Any]) -> T:
     """Paths as texts, the rest as given. Raises SettingsError."""
     plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
-    return read_flags(model, {}, plain, model.__name__.removesuffix("ingSettings").lower())
+    return read_flags(model, {}, plain, COMMANDS[model.__name__])

@@ -25,6 +25,7 @@ COMMANDS = {
     "sample": "completions for prompts, from a model or from the data, in a folder",
     "score": "a number for each completion: by a reward model, a likelihood, a function or a program",
     "pair": "feedback from scored completions: pairs, lists or labels",
+    "eval": "what models' answers are worth beside one another, with intervals",
     "check": "what can be proved or refuted about an objective, and whether it keeps what its file expects",
     "diff": "how two objectives are related: equal, scaled, a special case (with the substitution), or different (with numbers)",
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",

@@ -33,14 +33,20 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A number for each completion of a group; None where there is none, with the reason in its place: it is asked again next time."""
+    """A number for each completion of a group; None where there is none, with the reason in its place: it is asked again next time.
+
+    parts  what the number of each is made of or cost, by name: tokens, questions asked, verdicts that changed with the order
+    """
 
     scores: tuple[float | None, ...]
     reasons: tuple[str, ...] = ()
+    parts: tuple[Mapping[str, float], ...] = ()
 
 
 class Judging(Protocol):
-    """A scorer at work."""
+    """A scorer at work. One that has `prepare(groups, say)` too is told all groups that are left before the first is scored, once:
+    it counts and prices what it is about to ask, and may ask it then. `say` takes a line for people.
+    """
 
     def score(self, groups: Sequence[ScoreGroup]) -> Sequence[Verdict]:
         """One for each group, in their order."""
@@ -59,9 +65,11 @@ class ScorerContext:
 class CompletionScorer:
     """A way to score completions.
 
-    name    what `--scorer` calls it; build: see ScorerContext; options: the model of its options
-    about   options -> what its scores depend on beside them, in plain values: a model's fingerprint
-    at_once groups in one call
+    name      what `--scorer` calls it; build: see ScorerContext; options: the model of its options
+    about     options -> what its scores depend on beside them, in plain values: a model's fingerprint
+    at_once   groups in one call
+    relative  whether a score says how a completion stands among those of its group, as a judge's does: then scores of groups that were
+              asked apart have no common scale. Either way the order of a group's completions does not matter
     """
 
     name: str
@@ -70,6 +78,7 @@ class CompletionScorer:
     options: type[Options] = Options
     about: Callable[[Any], Mapping[str, Any]] = lambda options: {}
     at_once: int = 16
+    relative: bool = False
 
     def with_options(self, given: Mapping[str, Any]) -> Options:
         """The options, validated. Raises SettingsError for an unknown name, or a value that is not as its option must be."""

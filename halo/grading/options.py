@@ -24,3 +24,10 @@ class OfCommand(Options):
     """Options of `command`."""
 
     run: str = Field("", description="a program and its arguments: a JSON line for each group in, `{scores: [...]}` for each out")
+
+
+class OfImplied(OfModel):
+    """Options of `implied`."""
+
+    reference: str = Field("", description="folder or hub name; left out: what the run was trained against")
+    beta: float | None = Field(None, description="left out: the run's, else 1")

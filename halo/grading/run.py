@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ def run_scoring(folder: Path, settings: ScoringSettings, say: Say) -> Path:
         file.parent.mkdir(exist_ok=True)
         lock = Lock.take(file.parent)
         try:
-            _claim(file, told)
-            _fill(folder, file, scorer, ScorerContext(options, _device(settings), settings.trust_remote_code), say)
+            claim(file, told)
+            fill(file, groups_of(folder), scorer, ScorerContext(options, device_of(settings), settings.trust_remote_code), say)
         finally:
             lock.release()
     except Held as problem:
@@ -64,13 +64,14 @@ def run_scoring(folder: Path, settings: ScoringSettings, say: Say) -> Path:
     return file
 
 
-def _device(settings: ScoringSettings) -> Any:
+def device_of(settings: ScoringSettings) -> Any:
+    """Where a scorer's model is to lie."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() and not settings.use_cpu else "cpu")
 
 
-def _claim(file: Path, told: dict[str, Any]) -> None:
+def claim(file: Path, told: dict[str, Any]) -> None:
     """The manifest of the scores, written or compared. Raises SettingsError for scores of this name that were made otherwise."""
     manifest = file.with_suffix(".manifest.json")
     if not manifest.exists():
@@ -83,15 +84,19 @@ def _claim(file: Path, told: dict[str, Any]) -> None:
             raise SettingsError("output-folder", message, place=Place("--scorer"), hint="ask for the same, or give another --name")
 
 
-def _fill(folder: Path, file: Path, scorer: CompletionScorer, context: ScorerContext, say: Say) -> None:
+def fill(file: Path, groups: Iterable[ScoreGroup], scorer: CompletionScorer, context: ScorerContext, say: Say) -> None:
+    """A row for each completion that has no number in the file yet. Raises RunFailed for what is no score."""
     lines = Lines(file)
     lines.mend()
     done = {(row["prompt_id"], row["sample"]) for row in lines if row["score"] is not None}
-    left = [group for group in groups_of(folder) if any((group.key, k) not in done for k in range(len(group.completions)))]
+    left = [group for group in groups if any((group.key, k) not in done for k in range(len(group.completions)))]
     if not left:
         say(f"score      {file}: nothing is left to do")
         return
     judging, begun, said, failed = scorer.build(context), time.monotonic(), time.monotonic(), Counter[str]()
+    prepare = getattr(judging, "prepare", None)
+    if prepare is not None:
+        prepare(left, say)
     for start in range(0, len(left), scorer.at_once):
         batch = left[start : start + scorer.at_once]
         rows = list(_rows(batch, judging, scorer.name))
@@ -116,6 +121,8 @@ def _rows(batch: list[ScoreGroup], judging: Judging, name: str) -> Iterator[dict
         _check(verdict, group, name)
         for k, score in enumerate(verdict.scores):
             row = {"prompt_id": group.key, "sample": k, "score": score}
+            if verdict.parts:
+                row["parts"] = dict(verdict.parts[k])
             yield row if score is not None else row | {"reason": (verdict.reasons or ("",) * (k + 1))[k] or "no reason was given"}
 
 
@@ -123,6 +130,9 @@ def _check(verdict: Verdict, group: ScoreGroup, name: str) -> None:
     if len(verdict.scores) != len(group.completions):
         message = f"{name} gave {len(verdict.scores)} scores for {len(group.completions)} completions"
         raise RunFailed("plugin", message, hint="a number or None for each")
+    if verdict.parts and len(verdict.parts) != len(group.completions):
+        message = f"{name} gave {len(verdict.parts)} parts for {len(group.completions)} completions"
+        raise RunFailed("plugin", message, hint="one for each, or none at all")
     for score in verdict.scores:
         if score is not None and not abs(score) <= 1.8e308:
             message = f"{name} gave {score} for a completion of the prompt {group.key}"

@@ -5,6 +5,7 @@ from halo.backends.interface import Backend
 from halo.backends.launched import Launched
 from halo.backends.placement import Placement
 from halo.cache import cache_folder
+from halo.completions.evaluating import Answer, Asked, EvaluationContext, Evaluator, Measure
 from halo.completions.sampling import Request, Sample, Sampler, SamplerContext, Sampling
 from halo.completions.scoring import Completed, CompletionScorer, Judging, ScoreGroup, ScorerContext, Verdict
 from halo.data.examples import Example, Message, Text
@@ -22,6 +23,8 @@ __all__ = [
     "LABELLED",
     "PAIRED",
     "RANKED",
+    "Answer",
+    "Asked",
     "Backend",
     "BackendContext",
     "Command",
@@ -29,6 +32,8 @@ __all__ = [
     "CompletionScorer",
     "DataError",
     "DataFormat",
+    "EvaluationContext",
+    "Evaluator",
     "Example",
     "Feedback",
     "FollowingReference",
@@ -36,6 +41,7 @@ __all__ = [
     "HaloError",
     "Judging",
     "Launched",
+    "Measure",
     "Message",
     "ModelError",
     "Named",

@@ -24,6 +24,7 @@ from typing import Any
 import pluggy
 
 from halo.backends.interface import Backend
+from halo.completions.evaluating import Evaluator
 from halo.completions.sampling import Sampler
 from halo.completions.scoring import CompletionScorer
 from halo.data.interface import DataFormat
@@ -40,6 +41,7 @@ KINDS: dict[str, tuple[str, type]] = {
     "backend": ("halo_backends", Backend),
     "sampler": ("halo_samplers", Sampler),
     "scorer": ("halo_scorers", CompletionScorer),
+    "evaluator": ("halo_evaluators", Evaluator),
     "objectives": ("halo_objective_folders", Path),
     "command": ("halo_commands", Command),
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pluggy
 
 from halo.backends.interface import Backend
+from halo.completions.evaluating import Evaluator
 from halo.completions.sampling import Sampler
 from halo.completions.scoring import CompletionScorer
 from halo.data.interface import DataFormat
@@ -40,6 +41,10 @@ class Hooks:
     @hookspec
     def halo_scorers(self) -> list[CompletionScorer]:  # type: ignore[empty-body]
         """Called once when completions are scored: ways to score them."""
+
+    @hookspec
+    def halo_evaluators(self) -> list[Evaluator]:  # type: ignore[empty-body]
+        """Called once when answers are evaluated: what can be measured of them."""
 
     @hookspec
     def halo_objective_folders(self) -> list[Path]:  # type: ignore[empty-body]

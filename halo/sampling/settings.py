@@ -10,12 +10,11 @@ from halo.data.reading import Renamed
 from halo.options import Named
 
 
-class SamplingSettings(BaseModel):
-    """The settings of one `halo sample`."""
+class DrawingSettings(BaseModel):
+    """How completions of any model are drawn: what `halo sample` and `halo eval` have in common."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str | None = Field(None, min_length=1, description="folder or hub name; left out: the embedded policy")
     prompts: str | None = Field(None, min_length=1, description="file, folder or hub name; left out: the embedded held-out prompts")
     data_format: Named | None = Field(None, description="a format's name, where there is no column `prompt`")
     data_columns: Renamed = Field({}, description="KNOWN=YOURS,...: which of your columns is read as which")
@@ -26,7 +25,6 @@ class SamplingSettings(BaseModel):
     stop: list[str] = Field([], description="TEXT,...: a completion ends where one of them begins; \\n is a new line")
     seed: int = Field(0, description="of the noise; the same seed gives the same completions")
     batch_size: int = Field(16, ge=1, description="completions that are written at once, by each process; changes none of them")
-    out: str | None = Field(None, min_length=1, description="folder; left out: samples")
     dtype: Literal["float32", "bfloat16", "float64"] = Field("float32", description="type of the weights")
     attn_implementation: str | None = None
     chat_template: Literal["auto", "always", "never"] = Field("auto", description="as in training")
@@ -42,3 +40,10 @@ class SamplingSettings(BaseModel):
         if isinstance(value, list) and not all(value):
             raise ValueError("a stop text is empty")
         return value
+
+
+class SamplingSettings(DrawingSettings):
+    """The settings of one `halo sample`."""
+
+    model: str | None = Field(None, min_length=1, description="folder or hub name; left out: the embedded policy")
+    out: str | None = Field(None, min_length=1, description="folder; left out: samples")

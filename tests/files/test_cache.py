@@ -86,7 +86,7 @@ def test_it_is_listed_and_removed(home: Path, capsys: pytest.CaptureFixture[str]
     aged("run", "runs", 10, 400)
     assert main(["cache", "list", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert {row["room"]: row["entries"] for row in told["rooms"]} == {"checks": 0, "weights": 2, "runs": 1, "reference": 0}
+    assert {row["room"]: row["entries"] for row in told["rooms"]} == {"checks": 0, "weights": 2, "runs": 1, "reference": 0, "judges": 0}
     assert main(["cache", "prune", "--unused-for", "30"]) == 0
     assert "removed 1 entries" in capsys.readouterr().out
     assert not (home / "weights" / "old").exists()

@@ -1,0 +1,1 @@
+"""How good is a model?  Contestants, their answers, what evaluators measure of them, and the report."""

@@ -1,0 +1,130 @@
+"""`halo eval` from its settings to a folder with a report: contestants sampled and scored, measured, written. What is done is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from halo.completions.evaluating import EvaluationContext, Evaluator
+from halo.completions.scoring import CompletionScorer
+from halo.errors import Place, SettingsError
+from halo.evaluation.answers import Answered, check_column, read_answers
+from halo.evaluation.comparisons import compared
+from halo.evaluation.contestants import Contestant, named, score_name, scored, scoring, writing
+from halo.evaluation.numbers import Number, numbers, warnings
+from halo.evaluation.report import Report, as_json
+from halo.evaluation.settings import GIVEN, EvaluationSettings
+from halo.files.lines import as_line
+from halo.files.stage import STAGE, StageFolder, unwritten
+from halo.files.whole import write_text
+from halo.options import as_text, parts
+from halo.plugin.registry import choose
+from halo.tables.table import as_latex, as_markdown
+from halo.training.run.identity import versions
+from halo.training.saving.folder import is_main_process
+from halo.training.saving.published import shortened
+
+Say = Callable[[str], None]
+Chosen = tuple[Evaluator, Any]
+"""An evaluator and its options."""
+
+
+def run_evaluation(which: Sequence[str], targets: Sequence[str], settings: EvaluationSettings, say: Say) -> Report | None:
+    """The report, which stands in the folder too; None on a process that only helped to sample. Raises HaloError."""
+    chosen = [_chosen(one) for one in which]
+    everyone = [*([settings.against] if settings.against else []), *targets]
+    columns = settings.given or (GIVEN if any(one.name == "accuracy" for one, _ in chosen) else None)
+    _check(chosen, everyone, columns, settings)
+    folder = StageFolder(Path(settings.out), _made_with(which, everyone, columns, settings), {"versions": versions()})
+    if not is_main_process():
+        if columns is None:
+            writing(everyone, settings, say)
+        return None
+    folder.take()
+    try:
+        report = _report(chosen, everyone, columns, settings, say)
+        _write(folder, report)
+    except OSError as problem:
+        raise unwritten(folder.path, problem) from None
+    finally:
+        folder.give_back()
+    return report[0]
+
+
+def _chosen(text: str) -> Chosen:
+    name, given = parts(text)
+    evaluator: Evaluator = choose("evaluator", name)
+    return evaluator, evaluator.with_options(given)
+
+
+def _check(chosen: Sequence[Chosen], everyone: Sequence[str], columns: str | None, settings: EvaluationSettings) -> None:
+    """Raises SettingsError for what an evaluator cannot do without, before anything is sampled."""
+    if not everyone and not (columns and (settings.scorer or settings.by)):
+        raise SettingsError("missing-key", "whom should it evaluate?", hint="halo eval win RUN --against MODEL --scorer NAME")
+    has_scores = bool(settings.scorer or settings.by or columns)
+    for evaluator, _ in chosen:
+        if "scores" in evaluator.needs and not has_scores:
+            hint = "such as --scorer reward-model:model=FOLDER; --by NAME takes scores that are there"
+            raise SettingsError("missing-key", f"{evaluator.name} needs scores", place=Place("--scorer"), hint=hint)
+        if "baseline" in evaluator.needs and not settings.against:
+            raise SettingsError(
+                "missing-key", f"{evaluator.name} needs a baseline", place=Place("--against"), hint="a model or folder of samples"
+            )
+    if settings.scorer and settings.by:
+        raise SettingsError("wrong-value", "scores are made or taken", place=Place("--by"), hint="give --scorer or --by, not both")
+    if columns is None and settings.reference:
+        raise SettingsError("wrong-value", "it is of texts that contestants score", place=Place("--reference"), hint="give --given too")
+
+
+def _made_with(which: Sequence[str], everyone: Sequence[str], columns: str | None, settings: EvaluationSettings) -> dict[str, Any]:
+    """What is compared, and how: a folder holds one evaluation. Samples and scores have manifests of their own."""
+    told: dict[str, Any] = {"kind": "evaluation", "evaluators": list(which), "contestants": named(everyone) if everyone else []}
+    told |= {"against": bool(settings.against), "given": columns, "column": settings.column, "by": settings.by}
+    told["scorer"] = as_text(settings.scorer) if settings.scorer else None
+    return {key: shortened(value) if isinstance(value, str) else value for key, value in told.items()}
+
+
+def _report(
+    chosen: Sequence[Chosen], everyone: Sequence[str], columns: str | None, settings: EvaluationSettings, say: Say
+) -> tuple[Report, Answered]:
+    """Everything but the files."""
+    relative: CompletionScorer | None = None
+    if settings.scorer is not None:
+        scorer: CompletionScorer = choose("scorer", parts(settings.scorer)[0])
+        relative = scorer if scorer.relative and columns is None else None
+    contestants = _contestants(everyone, columns, relative is not None, settings, say)
+    answered = read_answers(contestants)
+    if settings.column is not None:
+        check_column(answered, settings.column)
+    prompts = answered.prompts
+    if relative is not None:
+        prompts = compared(prompts, contestants, relative, settings, say)
+    names, baseline = tuple(one.name for one in contestants), settings.against is not None
+    score = "" if columns else score_name(settings)
+    found: list[Number] = []
+    for evaluator, options in chosen:
+        context = EvaluationContext(names, baseline, answered.count, score or "score", relative is not None, options)
+        found += numbers(evaluator.name, evaluator.measures(context), prompts, names, baseline, settings.column)
+    told = tuple(warnings(found, len(prompts)))
+    report = Report(names, baseline, score, settings.column, tuple(found), tuple(prompts), len(answered.left_out), told)
+    return report, answered
+
+
+def _contestants(everyone: Sequence[str], columns: str | None, together: bool, settings: EvaluationSettings, say: Say) -> list[Contestant]:
+    if columns is not None:
+        return scoring(everyone, columns, settings, say)
+    found = writing(everyone, settings, say)
+    return found if together else scored(found, settings, say)
+
+
+def _write(folder: StageFolder, found: tuple[Report, Answered]) -> None:
+    """Every file whole or absent, and the folder finished only when all are there."""
+    report, answered = found
+    (folder.path / STAGE).unlink(missing_ok=True)
+    tables = report.tables()
+    texts = {"report.json": as_json(report), "report.md": as_markdown(tables), "report.tex": as_latex(tables), "report.html": report.html()}
+    for name, text in texts.items():
+        write_text(folder.path / name, text)
+    folder.write("left-out.jsonl", lambda stream: stream.writelines(map(as_line, answered.left_out)))
+    folder.finish({"prompts": len(report.prompts), "left_out": report.left_out}, [])

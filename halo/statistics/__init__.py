@@ -1,0 +1,1 @@
+"""How sure is a number?  Intervals by a bootstrap over prompts, what is estimated of several samples, and length. No torch."""
