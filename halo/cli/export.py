@@ -1,4 +1,4 @@
-"""`halo export RUN FOLDER`: a trained adapter merged into its base, as a whole model that needs neither peft nor halo."""
+"""`halo export`: a run's model as a whole one that needs neither peft nor halo, or samples as files that other tools read."""
 
 from __future__ import annotations
 
@@ -6,31 +6,50 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from halo.cli.arguments import all_words, split
+from halo.cli.arguments import Arguments, all_words, split
 from halo.cli.console import quieten, say
 from halo.errors import ModelError, Place, SettingsError
+from halo.exports.formats import FORMATS
+from halo.exports.run import TABLE, ExportSettings, export_samples, is_samples
+from halo.fields import described_flags, read_flags
 from halo.files.whole import draft_of, move_folder
 from halo.training.model.lora import base_of, is_adapter
 from halo.training.settings import Settings
 
 HELP = """halo export RUN FOLDER [--dtype float32|bfloat16|float16]
+halo export SAMPLES FORMAT [--out FILE_OR_FOLDER] [--name NAME]
 
-Writes the model of a run (its folder or one of its checkpoints) into the new FOLDER: an adapter merged into its base, a whole model as
+Of a run (its folder or one of its checkpoints) writes the model into the new FOLDER: an adapter merged into its base, a whole model as
 it is; with its tokenizer. --dtype sets the type of the weights (default: that of the base, or of the whole model). The sums are made
 in float32.
 Loads with AutoModelForCausalLM.from_pretrained(FOLDER), without peft. A base that was trained on as 4-bit or 8-bit weights is read in
 its own precision: the merged model is not quantised.
+
+Of a folder of samples writes a file that another tool reads. A question's name is what stands in its column question_id or uid, else its
+prompt_id; a completion that was cut or is empty is an answer too. FORMAT is one of
+
 """
 TYPES = ("float32", "bfloat16", "float16")
 
 
 def run(arguments: list[str]) -> int:
     """Exports; returns 0."""
-    given = split(arguments, ("dtype",))
+    given = split(arguments, ("dtype", *ExportSettings.model_fields))
     if given.help:
-        print(HELP, end="")
+        told = {name: chosen.meaning for name, chosen in FORMATS.items()} | {TABLE: "the rows with their scores as columns score_NAME"}
+        print(HELP + "".join(f"  {name:<12} {meaning}\n" for name, meaning in told.items()) + described_flags(ExportSettings), end="")
         return 0
-    source, target = map(Path, all_words(given.words, "run", "new folder"))
+    source, second = all_words(given.words, "run or folder of samples", "new folder or format")
+    if is_samples(Path(source)):
+        export_samples(Path(source), second, read_flags(ExportSettings, given.flags, {}, "export"), say)
+        return 0
+    if second in (*FORMATS, TABLE) or given.flags.keys() & {"--out", "--name"}:
+        raise SettingsError("not-found", f"{source} is no folder of samples", place=Place("halo export"), hint="halo sample writes one")
+    return _export_run(Path(source), Path(second), given)
+
+
+def _export_run(source: Path, target: Path, given: Arguments) -> int:
+    """The model of a run, whole, in a new folder."""
     dtype = given.flags.get("--dtype")
     if dtype is not None and dtype not in TYPES:
         raise SettingsError("wrong-value", f"{dtype!r} is no type of weights", place=Place("--dtype"), hint=f"one of {', '.join(TYPES)}")

@@ -14,6 +14,7 @@ HELP = """halo sample [MODEL] [--prompts FILE] [--sampler NAME] [--n N] [--out F
 Completions for every prompt of a file, in a folder: samples.jsonl (a row for each completion, with its ids and log-probs), prompts.jsonl,
 left-out.jsonl (what cannot be answered, and why), manifest.json (what all of it was made with). A completion depends on model, prompt,
 its index and the seed alone: not on the batch, the other prompts, n, or the number of processes (accelerate launch shares the prompts).
+A row of the file has a prompt, or turns: questions that are asked one after the other, each behind the model's own answers before it.
 Killed and started again, the command goes on and gives the same bytes; with other options it says which and refuses.
 Exit code: 0; 1 if a disk is full; 2 for bad input.
 """

@@ -42,8 +42,12 @@ class Lock:
         except OSError:
             os.close(handle)
             raise
-        os.ftruncate(handle, 0)
-        os.write(handle, json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}).encode())
+        try:
+            os.ftruncate(handle, 0)
+            os.write(handle, json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}).encode())
+        except OSError:  # a full disk: who holds nothing leaves no lock
+            os.close(handle)
+            raise
         return cls(folder, handle)
 
     def release(self) -> None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from halo.files.regular import read_regular
 from halo.files.whole import sweep, synced, whole, write_text
 
 STAGE = "stage.json"
+FULL = (ENOSPC, EDQUOT)
+"""Errors that room mends, and no other folder is needed for."""
 
 
 @dataclass
@@ -33,7 +36,7 @@ class StageFolder:
     lock: Lock | None = None
 
     def take(self) -> None:
-        """Makes the folder, holds it, and writes or compares its manifest. Raises SettingsError."""
+        """Makes the folder, holds it, and writes or compares its manifest. Raises SettingsError, RunFailed where a disk is full."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock = Lock.take(self.path)
@@ -46,6 +49,8 @@ class StageFolder:
             raise SettingsError("output-folder", f"{self.path} is in use: {problem}", hint="wait for it, or choose another --out") from None
         except OSError as problem:
             self.give_back()
+            if problem.errno in FULL:
+                raise unwritten(self.path, problem) from None
             message = f"{self.path} cannot be written: {problem.strerror or problem}"
             raise SettingsError("output-folder", message, place=Place("--out"), hint="choose another") from None
 

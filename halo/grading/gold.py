@@ -15,4 +15,9 @@ class Gold:
         pass
 
     def score(self, groups: Sequence[ScoreGroup]) -> list[Verdict]:
-        return [Verdict(tuple(float(is_right(str(group.prompt), one.text)) for one in group.completions)) for group in groups]
+        return [Verdict(tuple(float(is_right(_asked(group), one.text)) for one in group.completions)) for group in groups]
+
+
+def _asked(group: ScoreGroup) -> str:
+    """The question: of a conversation the last one."""
+    return str(group.prompt if isinstance(group.prompt, str) else group.prompt[-1]["content"])

@@ -42,46 +42,89 @@ class Group:
     left_out: list[dict[str, Any]] = field(default_factory=list)
 
 
-def read_groups(folders: Sequence[Path], by: Mapping[str, float], keep_cut: bool, seed: int) -> Iterator[Group]:
+@dataclass(frozen=True)
+class Wanted:
+    """Which completions may be used, and by what they are compared.
+
+    by        names of scores with their weights: files of `halo score`, or columns of the prompts' rows (of given completions
+              `NAME_COLUMN`)
+    keep_cut  whether completions that were cut at their length may be used
+    without   sources that are left out: folders, by their name, or columns of given completions
+    repeated  whether a text stands as often as it was sampled
+    """
+
+    by: Mapping[str, float]
+    keep_cut: bool = False
+    without: Sequence[str] = ()
+    repeated: bool = False
+
+
+def read_groups(folders: Sequence[Path], wanted: Wanted, seed: int) -> Iterator[Group]:
     """Every prompt of all folders, in the order in which they are met. Raises SettingsError, DataError.
 
-    keep_cut  whether completions that were cut at their length may be used
-    by  names of scores with their weights: files of `halo score`, or columns of the prompts' rows (of given completions `NAME_COLUMN`)
+    Of a later turn of a conversation two models have one prompt_id and answers to different conversations: these are two prompts.
     """
-    groups: dict[str, Group] = {}
+    groups: dict[tuple[str, str], Group] = {}
+    left_out = sources_left_out(folders, wanted.without)
     for folder in folders:
         check_finished(folder)
-        scores = {name: read_scores(folder, name) for name in by}
+        without = left_out[folder]
+        scores = {} if None in without else {name: read_scores(folder, name) for name in wanted.by}
         for number, row in enumerate(Lines(folder / SAMPLES), 1):
-            group = groups.setdefault(row["prompt_id"], Group(row["prompt_id"], row["prompt"]))
+            group = groups.setdefault((row["prompt_id"], _said(row["prompt"])), Group(row["prompt_id"], row["prompt"]))
             place = Place(str(folder / SAMPLES), number)
-            found = {name: scores[name].get((row["prompt_id"], row["sample"])) for name in by}
-            _enter(group, row, folder, found, by, keep_cut, place)
+            source = without.get(None) or without.get(row["sample"])
+            if source is not None:
+                group.left_out.append(_left(row, f"of {source}, which --without leaves out", place))
+                continue
+            found = {name: scores[name].get((row["prompt_id"], row["sample"])) for name in wanted.by}
+            _enter(group, row, folder, found, wanted, place)
     for group in groups.values():
-        yield _distinct(_normalised(group, by), seed)
+        yield _ordered(_normalised(group, wanted.by), seed, wanted.repeated)
 
 
-def _enter(
-    group: Group,
-    row: Mapping[str, Any],
-    folder: Path,
-    found: Mapping[str, float | None],
-    by: Mapping[str, float],
-    keep_cut: bool,
-    place: Place,
-) -> None:
+def _said(prompt: Any) -> str:
+    """The same for a text and for a conversation of this one question."""
+    if isinstance(prompt, list) and len(prompt) == 1 and prompt[0].keys() == {"role", "content"} and prompt[0]["role"] == "user":
+        prompt = prompt[0]["content"]
+    return prompt if isinstance(prompt, str) else json.dumps(prompt, sort_keys=True)
+
+
+def sources_left_out(folders: Sequence[Path], names: Sequence[str]) -> dict[Path, dict[int | None, str]]:
+    """For each folder the sources that are left out, by the index of their completions; None: the whole folder.
+
+    Raises SettingsError for a name that is no source's, or that several folders have.
+    """
+    found: dict[Path, dict[int | None, str]] = {folder: {} for folder in folders}
+    columns = {folder: _given_columns(folder) for folder in folders}
+    for name in names:
+        whole = [folder for folder in folders if name in (str(folder), folder.name)]
+        if len(whole) > 1:
+            message = f"{len(whole)} folders are called {name!r}"
+            raise SettingsError("wrong-value", message, place=Place("--without"), hint=f"give the path, as {whole[0]}")
+        of_columns = [folder for folder in folders if name in columns[folder]]
+        if not whole and not of_columns:
+            known = [folder.name for folder in folders] + [column for folder in folders for column in columns[folder]]
+            hint = nearest(name, known)
+            raise SettingsError("not-found", f"no folder and no given column is called {name!r}", place=Place("--without"), hint=hint)
+        for folder in whole or of_columns:
+            found[folder][None if whole else columns[folder].index(name)] = name
+    return found
+
+
+def _enter(group: Group, row: Mapping[str, Any], folder: Path, found: Mapping[str, float | None], wanted: Wanted, place: Place) -> None:
     missing = next((name for name, score in found.items() if score is None), None)
     reason = ""
     if not str(row["completion"]).strip():
         reason = "an empty completion"
-    elif row["finish"] == "length" and not keep_cut:
+    elif row["finish"] == "length" and not wanted.keep_cut:
         reason = "cut at its length"
     elif missing is not None:
         reason = f"without a {missing}"
     if reason:
         group.left_out.append(_left(row, reason, place))
         return
-    total = sum(by[name] * float(score) for name, score in found.items() if score is not None)
+    total = sum(wanted.by[name] * float(score) for name, score in found.items() if score is not None)
     group.candidates.append(Candidate({**row, "parts": dict(found)}, str(folder), total))
 
 
@@ -104,9 +147,11 @@ def _normalised(group: Group, by: Mapping[str, float]) -> Group:
     return Group(group.key, group.prompt, mixed, group.left_out)
 
 
-def _distinct(group: Group, seed: int) -> Group:
-    """Best first, each text once. Neither the order of rows nor that of folders decides."""
+def _ordered(group: Group, seed: int, repeated: bool) -> Group:
+    """Best first, each text once unless they may be `repeated`. Neither the order of rows nor that of folders decides."""
     ordered = sorted(group.candidates, key=lambda one: (-one.score, one.draw(seed), one.folder, one.row["sample"]))
+    if repeated:
+        return Group(group.key, group.prompt, ordered, group.left_out)
     kept: dict[str, Candidate] = {}
     left = list(group.left_out)
     for candidate in ordered:

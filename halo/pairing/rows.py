@@ -31,12 +31,11 @@ def list_row(group: Group, candidates: Sequence[Candidate], made: Made) -> dict[
     texts, scores = [one.text for one in candidates], [one.score for one in candidates]
     row: dict[str, Any] = {"prompt": group.prompt, "completions": texts, "scores": scores, "prompt_id": group.key}
     sides = [_sampled({"": one}, made) for one in candidates]
-    if not all(sides):
+    if not all(sides) or any(side[PROMPT_IDS] != sides[0][PROMPT_IDS] for side in sides):
         return row
-    (prompt,) = {tuple(side[PROMPT_IDS]) for side in sides}
     lists = {f"completions_{name}": [side[f"_{name}"] for side in sides] for name in (TOKENS, FINISH, TEMPERATURE, WEIGHTS)}
     lists |= {name: [side[f"_{name}"] for side in sides] for name in (OLD_LOGP, KEPT) if all(f"_{name}" in side for side in sides)}
-    return row | {PROMPT_IDS: list(prompt)} | lists
+    return row | {PROMPT_IDS: list(sides[0][PROMPT_IDS])} | lists
 
 
 def _sampled(sides: Mapping[str, Candidate], made: Made) -> dict[str, Any]:

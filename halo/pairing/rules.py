@@ -53,6 +53,7 @@ PAIRS: Mapping[str, Callable[[Sequence[Candidate], Choice], list[Pair]]] = {
     "all": every,
 }
 """Rules that give pairs. `candidates` come best first, and are at least two."""
-LIST, THRESHOLD = "list", "threshold"
-"""All of a prompt with their scores (RRHF); each by itself, desirable from a score on (KTO)."""
-RULES = (*PAIRS, LIST, THRESHOLD)
+LIST, GROUP, THRESHOLD = "list", "group", "threshold"
+"""All of a prompt with their scores, each text once (RRHF); the same as they were sampled, a text as often as it came (GRPO); each by
+itself, desirable from a score on (KTO)."""
+RULES = (*PAIRS, LIST, GROUP, THRESHOLD)

@@ -14,11 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from halo.errors import DataError, Place, RunFailed, SettingsError, nearest
 from halo.files.lines import as_line
+from halo.files.parquet import PARQUET, write_parquet
 from halo.files.stage import check_finished
 from halo.files.whole import whole, write_text
-from halo.pairing.candidates import Group, read_groups
+from halo.pairing.candidates import Group, Wanted, read_groups
 from halo.pairing.rows import label_row, list_row, pair_row
-from halo.pairing.rules import LIST, PAIRS, RULES, THRESHOLD, Choice
+from halo.pairing.rules import GROUP, LIST, PAIRS, RULES, THRESHOLD, Choice
+from halo.sampling.rows import with_prompts_alike
 
 Say = Callable[[str], None]
 
@@ -33,8 +35,9 @@ class PairingSettings(BaseModel):
     gap: float = Field(0.0, ge=0, allow_inf_nan=False, description="scores of a pair are apart by more than this")
     threshold: str = Field("median", description="of the rule threshold: desirable from this score on; a number, mean or median")
     keep_cut: bool = Field(False, description="use completions that were cut at their length too")
+    without: list[str] = Field([], description="NAME,...: leave out a folder, by its name, or a column of given completions")
     seed: int = Field(0, description="of what is drawn at random, and between equals")
-    out: str = Field("pairs.jsonl", min_length=1, description="the file")
+    out: str = Field("pairs.jsonl", min_length=1, description="the file: .jsonl, or .parquet")
 
     @field_validator("by", mode="before")
     @classmethod
@@ -45,6 +48,11 @@ class PairingSettings(BaseModel):
         if not pairs:
             raise ValueError("it names no score")
         return {name: weight if equals else 1.0 for name, equals, weight in pairs}
+
+    @field_validator("without", mode="before")
+    @classmethod
+    def _as_names(cls, value: Any) -> Any:
+        return [name for name in value.split(",") if name] if isinstance(value, str) else value
 
     @field_validator("rule")
     @classmethod
@@ -75,7 +83,8 @@ def run_pairing(folders: Sequence[Path], settings: PairingSettings, say: Say) ->
     if out.exists():
         raise SettingsError("output-folder", f"{out} is there already", place=Place("--out"), hint="choose another, or remove it")
     made = {str(folder): check_finished(folder) for folder in folders}
-    groups = list(read_groups(folders, settings.by, settings.keep_cut, settings.seed))
+    wanted = Wanted(settings.by, settings.keep_cut, settings.without, repeated=settings.rule == GROUP)
+    groups = list(read_groups(folders, wanted, settings.seed))
     found = paired(groups, made, settings)
     reasons = Counter(row["reason"] for row in found.left_out)
     said = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common())
@@ -110,8 +119,9 @@ def _rows(group: Group, made: dict[str, dict[str, Any]], settings: PairingSettin
         return
     if len(ordered) < 2:
         return
-    if settings.rule == LIST:
-        if ordered[0].score - ordered[-1].score > settings.gap:
+    if settings.rule in (LIST, GROUP):
+        tied_too = settings.rule == GROUP and not settings.gap  # an average over prompts counts them, although they teach nothing
+        if tied_too or ordered[0].score - ordered[-1].score > settings.gap:
             yield list_row(group, ordered, made)
         return
     for better, worse in PAIRS[settings.rule](ordered, Choice(settings.gap, settings.seed)):
@@ -134,14 +144,23 @@ def _write(out: Path, found: Paired, made: dict[str, dict[str, Any]], settings: 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(_beside(out, "manifest.json"), json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        for file, rows in ((_beside(out, "left-out.jsonl"), found.left_out), (out, found.rows)):
-            with whole(file) as draft, draft.open("wb") as stream:
-                stream.writelines(map(as_line, rows))
+        with whole(_beside(out, "left-out.jsonl")) as draft, draft.open("wb") as stream:
+            stream.writelines(map(as_line, found.left_out))
+        with whole(out) as draft:
+            _write_rows(draft, out, found.rows)
     except OSError as problem:
-        raise RunFailed("output-folder", f"{out} cannot be written: {problem.strerror or problem}", hint="choose another --out") from None
+        message = f"{out} cannot be written: {problem.strerror or problem}"
+        raise RunFailed("output-folder", message, hint="make room and run the same command again, or choose another --out") from None
+
+
+def _write_rows(draft: Path, out: Path, rows: list[dict[str, Any]]) -> None:
+    if out.suffix == PARQUET:
+        write_parquet(draft, with_prompts_alike(lambda: rows), Place(str(out)))
+        return
+    with draft.open("wb") as stream:
+        stream.writelines(map(as_line, rows))
 
 
 def _beside(out: Path, what: str) -> Path:
     """pairs.left-out.jsonl beside pairs.jsonl."""
     return out.with_name(f"{out.stem}.{what}")
-

@@ -24,8 +24,10 @@ from halo.plugin.registry import choose, supplied
 from halo.reference.fingerprint import weights_fingerprint
 from halo.sampling.plan import Plan, Prompt
 from halo.sampling.prompts import Prompts, read_prompts
+from halo.sampling.rows import Made
 from halo.sampling.settings import SamplingSettings
-from halo.starter.defaults import HELD_OUT, POLICY
+from halo.sampling.turns import Answers, next_turn
+from halo.starter.defaults import POLICY, PROMPTS
 from halo.training.model.loading import load_model, load_tokenizer
 from halo.training.run.identity import versions
 from halo.training.saving.published import shortened
@@ -38,27 +40,35 @@ LONGEST = 256
 
 @dataclass
 class Job:
-    """What is to be done."""
+    """What is to be done. `count`: completions of each prompt; `limit`: ids that a prompt may have."""
 
     settings: SamplingSettings
     sampler: Sampler
     options: Any
     template: Template | None
+    limit: int | None
     prompts: Prompts
-    plan: Plan
+    count: int
     placement: Placement
     folder: StageFolder
     say: Say
 
     @cached_property
-    def by_key(self) -> dict[str, Prompt]:
-        """The prompts."""
-        return {prompt.key: prompt for prompt in self.prompts.kept}
-
-    @cached_property
-    def made(self) -> str:
+    def made(self) -> Made:
         """What a row says of the folder that it was made in."""
-        return _digest(self.folder.made_with)[:12]
+        return Made(_digest(self.folder.made_with)[:12], str(self.folder.made_with.get("weights", ""))[:12])
+
+    def first(self) -> Stage:
+        """What is asked of a model that has said nothing yet."""
+        return Stage(1, self._plan(self.prompts.kept, self.count), [])
+
+    def following(self, number: int, answers: Answers) -> Stage:
+        """The turn of that number, from all answers of the turn before it."""
+        found = next_turn(self.prompts.conversations, number, self.count, answers, self.template, self.limit)
+        return Stage(number, self._plan(found.prompts, 1), found.left_out)
+
+    def _plan(self, prompts: list[Prompt], count: int) -> Plan:
+        return Plan(prompts, count, self.settings.batch_size, self.settings.seed, self.sampler.together)
 
     def built(self) -> Sampling:
         """The sampler at work: a model is loaded."""
@@ -75,8 +85,28 @@ class Job:
 
         end, longest = tuple(self.folder.made_with.get("end", ())), int(self.folder.made_with.get("max_new_tokens", 0))
         stop, device = tuple(settings.stop), self.placement.device
-        context = SamplerContext(policy, tokenizer, end, longest, stop, self.plan.count, device, self.options)
+        context = SamplerContext(policy, tokenizer, end, longest, stop, self.count, device, self.options, self.say)
         return self.sampler.build(context)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is asked at once, in parts: the prompts of a turn; and those of it that cannot be asked, with why."""
+
+    turn: int
+    plan: Plan
+    left_out: list[dict[str, Any]]
+
+    @cached_property
+    def by_key(self) -> dict[str, Prompt]:
+        """The prompts."""
+        return {prompt.key: prompt for prompt in self.plan.prompts}
+
+    @property
+    def parts(self) -> list[str]:
+        """The files that its rows are written to."""
+        before = f"turn-{self.turn}-" if self.turn > 1 else ""
+        return [f"{before}part-{part}.jsonl" for part in range(self.plan.parts)]
 
 
 def job_of(settings: SamplingSettings, say: Say) -> Job:
@@ -93,17 +123,19 @@ def job_of(settings: SamplingSettings, say: Say) -> Job:
         template = Template.of(load_tokenizer(model, trained), settings.chat_template, special=settings.special_tokens)
         end = _end(model, template)
         longest, limit = _lengths(model, settings)
-    path = settings.prompts or str(HELD_OUT)
+    path = settings.prompts or str(PROMPTS)
     source = Source.model_validate({"path": path, "columns": settings.data_columns, "format": settings.data_format})
     formats = [item.thing for item in supplied("format")]
     prompts = read_prompts(source, formats, template, limit, say, settings.data_split)
     count = sampler.count(options, settings.n)
-    plan = Plan(prompts.kept, count, settings.batch_size, settings.seed, sampler.together)
+    _check_turns(sampler, prompts)
     placement = _placement(settings)
     made_with: dict[str, Any] = {"kind": "samples", "sampler": sampler.name, "options": options.model_dump(), "n": count}
-    made_with["prompts"] = _digest([[prompt.key, prompt.number] for prompt in prompts.kept])
+    made_with["prompts"] = _digest(prompts.keys)
     if template is None:
         made_with["given"] = _digest([prompt.row for prompt in prompts.kept])
+        asked = {"max_new_tokens": settings.max_new_tokens, "stop": settings.stop}  # of whatever writes them, where something does
+        made_with |= {name: value for name, value in asked.items() if value}
     else:
         made_with |= _written_with(settings, template, model, end, longest)
         made_with["temperature"] = sampler.temperature(options)
@@ -112,9 +144,20 @@ def job_of(settings: SamplingSettings, say: Say) -> Job:
     numerics = " ".join(filter(None, [settings.dtype, settings.attn_implementation, placement.device.type]))
     beside = {"batch_size": settings.batch_size, "processes": placement.size, "versions": versions(), "numerics": numerics}
     folder = StageFolder(Path(settings.out or "samples"), made_with, beside)
-    said = f"{len(prompts.kept):,} prompts, {len(prompts.left_out):,} left out; {count} completions each by {as_text(settings.sampler)}"
-    say(f"sample     {said}")
-    return Job(settings, sampler, options, template, prompts, plan, placement, folder, say)
+    what = f"{len(prompts.kept):,} prompts"
+    if prompts.conversations:
+        what += f" with {len(prompts.conversations):,} conversations of up to {prompts.turns} turns"
+    say(f"sample     {what}, {len(prompts.left_out):,} left out; {count} completions each by {as_text(settings.sampler)}")
+    return Job(settings, sampler, options, template, limit, prompts, count, placement, folder, say)
+
+
+def _check_turns(sampler: Sampler, prompts: Prompts) -> None:
+    """Raises SettingsError for conversations that a sampler cannot go on with: the data's completions follow no answer of a model, and
+    beams of one prompt have no own conversation each.
+    """
+    if prompts.conversations and (sampler.together or not (sampler.writes or sampler.random)):
+        message = f"{sampler.name} asks no second question, and the data has conversations of {prompts.turns} turns"
+        raise SettingsError("wrong-value", message, place=Place("--sampler"), hint="sample and greedy do")
 
 
 def _as_training(settings: SamplingSettings, model: str) -> Settings:

@@ -16,18 +16,45 @@ MOST_PARTS, PART = 8, 64
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Which turn of a conversation a prompt is.
+
+    number        from 1
+    conversation  the key of the first turn; conversations with the same first question share it
+    first_sample  the index of the first answer that this turn goes on from; None in the first turn
+    earlier       how each earlier answer ended: its `finish`, or `empty` for one that says nothing
+    """
+
+    number: int
+    conversation: str
+    first_sample: int | None = None
+    earlier: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """A prompt of the data: its text or messages, its ids, the number of its row (from 1), and what else the row holds."""
+    """A prompt of the data: its text or messages, its ids, the number of its row (from 1), and what else the row holds.
+
+    turn  where it is part of a conversation that is sampled turn by turn
+    """
 
     key: str
     text: Text
     ids: tuple[int, ...]
     number: int
     row: dict[str, Any]
+    turn: Turn | None = None
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Where it stands: rows as in the data, a row's turns one after the other, each turn by the index of the first answer."""
+        if self.turn is None:
+            return self.number, 1, 0
+        return self.number, self.turn.number, self.turn.first_sample or 0
 
 
-def prompt_key(text: Text, tools: Any = ()) -> str:
-    """16 hexadecimal digits of a prompt and its tools: the same wherever it stands."""
+def prompt_key(text: Text | Sequence[str | int], tools: Any = ()) -> str:
+    """16 hexadecimal digits of a prompt, or of the questions of a conversation, and its tools: the same wherever it stands."""
     return hashlib.sha256(json.dumps([text, tools], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -58,7 +85,7 @@ class Plan:
         return _cut([request for group in groups for request in group], self.size)
 
     def _requests(self, prompt: Prompt) -> list[Request]:
-        return [Request(prompt.key, k, prompt.ids, noise_key(self.seed, prompt.key, k), prompt.row) for k in range(self.count)]
+        return [Request(prompt.key, k, prompt.ids, noise_key(self.seed, prompt.key, k), prompt.row, prompt.text) for k in range(self.count)]
 
 
 def noise_key(seed: int, prompt: str, index: int) -> int:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from halo.completions.sampling import Sampling
-from halo.files.lines import as_line
+from halo.files.lines import Lines, as_line
 from halo.files.stage import unwritten
-from halo.sampling.job import Job, Say, job_of
+from halo.sampling.job import Job, Say, Stage, job_of
 from halo.sampling.plan import Prompt
-from halo.sampling.rows import LEFT_OUT, PROMPTS, SAMPLES, as_row, order
+from halo.sampling.rows import LEFT_OUT, PROMPTS, SAMPLES, as_row, order, turn_columns
 from halo.sampling.settings import SamplingSettings
 
 EVERY = 10.0
 """Seconds between lines of progress."""
+FOLLOWED = ("prompt", "completion", "finish", "earlier")
+"""What of a row the next turn is made of."""
 
 
 def run_sampling(settings: SamplingSettings, say: Say) -> Path:
@@ -39,33 +42,62 @@ def run_sampling(settings: SamplingSettings, say: Say) -> Path:
 
 
 def _fill(job: Job) -> None:
-    """Every part of this process, then, on the main one, the finished files."""
-    placement, parts_ = job.placement, [f"part-{part}.jsonl" for part in range(job.plan.parts)]
-    sampling: Sampling | None = None  # built for the first batch: where nothing is left to do, nothing is loaded
-    progress = _Progress(job)
-    for part in range(placement.rank, job.plan.parts, placement.size):
-        lines = job.folder.part(parts_[part])
+    """Turn by turn: every part of this process. Then, on the main one, the finished files."""
+    stages, sampling = [job.first()], _Loaded(job)
+    _fill_stage(job, stages[0], sampling)
+    for number in range(2, job.prompts.turns + 1):
+        stages.append(job.following(number, _answers(job, stages[-1])))
+        _fill_stage(job, stages[-1], sampling)
+    if job.placement.is_main:
+        _finish(job, stages)
+    job.placement.barrier()
+
+
+class _Loaded:
+    """The sampler, built for the first batch: where nothing is left to do, nothing is loaded."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.found: Sampling | None = None
+
+    def __call__(self) -> Sampling:
+        if self.found is None:
+            self.found = self.job.built()
+        return self.found
+
+
+def _fill_stage(job: Job, stage: Stage, loaded: _Loaded) -> None:
+    """Every part of this process, to its end; waits for the others."""
+    progress = _Progress(job, stage)
+    for part in range(job.placement.rank, stage.plan.parts, job.placement.size):
+        lines = job.folder.part(stage.parts[part])
         done = sum(1 for _ in lines)
-        for batch in job.plan.batches(part):
+        for batch in stage.plan.batches(part):
             if done >= len(batch):
                 done -= len(batch)
                 continue
-            if sampling is None:
-                sampling = job.built()
-                progress.start()
-            rows = [as_row(job.by_key[r.key], r, s, job.made) for r, s in zip(batch, sampling.sample(batch), strict=True)]
+            sampling = loaded()
+            progress.start()
+            rows = [as_row(stage.by_key[r.key], r, s, job.made) for r, s in zip(batch, sampling.sample(batch), strict=True)]
             lines.add_all(rows[done:])
             progress.add(rows[done:])
             done = 0
-    placement.barrier()
-    if placement.is_main:
-        _finish(job, parts_)
-    placement.barrier()
+    job.placement.barrier()
 
 
-def _finish(job: Job, names: list[str]) -> None:
+def _answers(job: Job, stage: Stage) -> dict[tuple[str, int], dict[str, Any]]:
+    """All rows of a turn, whichever process wrote them: what they say and how they ended."""
+    found = dict[tuple[str, int], dict[str, Any]]()
+    for name in stage.parts:
+        for row in Lines(job.folder.path / name):
+            found[(row["prompt_id"], row["sample"])] = {key: row[key] for key in FOLLOWED if key in row}
+    return found
+
+
+def _finish(job: Job, stages: list[Stage]) -> None:
     """The rows of all parts in order, the prompts, and what was left out."""
-    places: list[tuple[tuple[int, int], str, int, int]] = []
+    names = [name for stage in stages for name in stage.parts]
+    places: list[tuple[tuple[int, ...], str, int, int]] = []
     for name in names:
         file = job.folder.path / name
         if not file.exists():
@@ -77,35 +109,39 @@ def _finish(job: Job, names: list[str]) -> None:
                 at += len(line)
 
     def fill(stream: Any) -> None:
-        opened = {name: (job.folder.path / name).open("rb") for name in {name for _, name, _, _ in places}}
-        for _, name, at, size in sorted(places):
-            opened[name].seek(at)
-            stream.write(opened[name].read(size))
-        for held in opened.values():
-            held.close()
+        with ExitStack() as held:
+            opened = {name: held.enter_context((job.folder.path / name).open("rb")) for name in {name for _, name, _, _ in places}}
+            for _, name, at, size in sorted(places):
+                opened[name].seek(at)
+                stream.write(opened[name].read(size))
 
+    prompts = sorted((prompt for stage in stages for prompt in stage.plan.prompts), key=lambda prompt: prompt.order)
+    left_out = [*job.prompts.left_out, *(row for stage in stages for row in stage.left_out)]
     job.folder.write(SAMPLES, fill)
-    job.folder.write(PROMPTS, lambda stream: stream.writelines(as_line(_prompt_row(prompt)) for prompt in job.prompts.kept))
-    job.folder.write(LEFT_OUT, lambda stream: stream.writelines(map(as_line, job.prompts.left_out)))
-    job.folder.finish({"samples": len(places), "prompts": len(job.prompts.kept), "left_out": len(job.prompts.left_out)}, names)
+    job.folder.write(PROMPTS, lambda stream: stream.writelines(as_line(_prompt_row(prompt)) for prompt in prompts))
+    job.folder.write(LEFT_OUT, lambda stream: stream.writelines(map(as_line, left_out)))
+    job.folder.finish({"samples": len(places), "prompts": len(prompts), "left_out": len(left_out)}, names)
 
 
 def _prompt_row(prompt: Prompt) -> dict[str, Any]:
-    return {"prompt_id": prompt.key, "row_number": prompt.number, "prompt": prompt.text, "columns": prompt.row}
+    row: dict[str, Any] = {"prompt_id": prompt.key, "row_number": prompt.number, "prompt": prompt.text, "columns": prompt.row}
+    return row if prompt.turn is None else {**row, **turn_columns(prompt.turn), "columns": {"turn": prompt.turn.number, **prompt.row}}
 
 
 class _Progress:
     """A line now and then: how many, how fast, how long."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, stage: Stage) -> None:
         self.say, self.size = job.say, job.placement.size
-        self.total = len(job.prompts.kept) * job.plan.count // self.size
+        self.total = len(stage.plan.prompts) * stage.plan.count // self.size
+        self.what = f"turn {stage.turn}: " if job.prompts.turns > 1 else ""
         self.begun = self.said = 0.0
         self.rows = self.tokens = 0
 
     def start(self) -> None:
-        """The model is loaded."""
-        self.begun = self.said = time.monotonic()
+        """The model is loaded, or was already."""
+        self.begun = self.begun or time.monotonic()
+        self.said = self.said or self.begun
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         self.rows += len(rows)
@@ -116,4 +152,4 @@ class _Progress:
         self.said, spent = now, now - self.begun
         minutes, seconds = divmod(round(spent / self.rows * max(0, self.total - self.rows)), 60)
         done, speed = f"{self.rows * self.size:,} of {self.total * self.size:,}", self.tokens * self.size / spent
-        self.say(f"sample     about {done}, {speed:,.0f} tokens/s, left {minutes}:{seconds:02d}")
+        self.say(f"sample     {self.what}about {done}, {speed:,.0f} tokens/s, left {minutes}:{seconds:02d}")

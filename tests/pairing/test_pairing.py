@@ -13,6 +13,8 @@ import yaml
 from samples import folder_of
 
 from halo.cli.main import main
+from halo.data.formats import FORMATS
+from halo.data.reading import read_examples
 
 PROMPTS = {
     "one": [{"completion": "a", "score": 1.0}, {"completion": "b", "score": 3.0}, {"completion": "c", "score": 2.0}],
@@ -70,12 +72,27 @@ def test_a_gap(home: Path) -> None:
 
 def test_lists(home: Path) -> None:
     rows = paired(home, "--rule", "list")
-    assert [(row["prompt"], row["completions"], row["scores"]) for row in rows] == [("one", ["b", "c", "a"], [3, 2, 1]), ("odd", ["a", "b"], [5, 4.5])]
+    assert [(row["prompt"], row["completions"], row["scores"]) for row in rows] == [
+        ("one", ["b", "c", "a"], [3, 2, 1]),
+        ("odd", ["a", "b"], [5, 4.5]),
+    ]
+
+
+def test_groups_are_as_they_were_sampled(home: Path) -> None:
+    """A text as often as it came, and groups whose scores are all equal: an average over the policy's samples counts them."""
+    rows = paired(home, "--rule", "group")
+    found = {row["prompt"]: (sorted(text.strip() for text in row["completions"]), row["scores"]) for row in rows}
+    assert found == {"one": (["a", "b", "c"], [3, 2, 1]), "tied": (["a", "b"], [1, 1]), "odd": (["a", "a", "b"], [5, 4.5, 0])}
+    assert [row["prompt"] for row in paired(home, "--rule", "group", "--gap", "0.1")] == ["one", "odd"]
 
 
 def test_labels(home: Path) -> None:
     rows = paired(home, "--rule", "threshold", "--threshold", "2.5")
-    assert [(row["prompt"], row["completion"], row["label"]) for row in rows][:3] == [("one", "b", True), ("one", "c", False), ("one", "a", False)]
+    assert [(row["prompt"], row["completion"], row["label"]) for row in rows][:3] == [
+        ("one", "b", True),
+        ("one", "c", False),
+        ("one", "a", False),
+    ]
     scores = [row["score"] for row in rows]
     middle = sorted(scores)[len(scores) // 2] if len(scores) % 2 else sum(sorted(scores)[len(scores) // 2 - 1 : len(scores) // 2 + 1]) / 2
     assert all(row["label"] == (row["score"] >= middle) for row in paired(home, "--rule", "threshold"))
@@ -93,14 +110,16 @@ def test_nothing_is_lost_without_a_reason(home: Path) -> None:
     assert texts(paired(home, "--keep-cut"))[1] == ("odd", "cut", "b")
 
 
-@pytest.mark.parametrize("rule", ["best-worst", "best-random", "adjacent", "all", "list", "threshold"])
+@pytest.mark.parametrize("rule", ["best-worst", "best-random", "adjacent", "all", "list", "group", "threshold"])
 def test_the_order_of_rows_and_folders_decides_nothing(rule: str, tmp_path: Path) -> None:
     rng = random.Random(rule)
     scored = [{"completion": f"c{k}", "score": float(k % 3)} for k in range(7)]
 
     def said(order: list[dict[str, Any]], name: str) -> set[str]:
         half = len(order) // 2
-        folders = [folder_of(tmp_path / f"{name}-{part}", {"p": rows, "q": rows[::-1]}) for part, rows in enumerate((order[:half], order[half:]))]
+        folders = [
+            folder_of(tmp_path / f"{name}-{part}", {"p": rows, "q": rows[::-1]}) for part, rows in enumerate((order[:half], order[half:]))
+        ]
         rng.shuffle(folders)
         rows = paired(tmp_path, "--rule", rule, folders=folders)
         return {json.dumps({key: value for key, value in row.items() if "prompt_id" not in key}, sort_keys=True) for row in rows}
@@ -143,7 +162,9 @@ def test_scores_that_the_data_has(tmp_path: Path) -> None:
 
 def test_ids_go_with_completions_that_have_them(tmp_path: Path) -> None:
     ids = {"prompt_tokens": [1, 4], "tokens": [7, 2], "logps": [-0.5, -0.25], "kept": [-0.1, 0.0]}
-    given = {"p": [{"completion": "a", "score": 1.0, **ids}, {"completion": "b", "score": 0.0, **ids}, {"completion": "text", "score": 2.0}]}
+    given = {
+        "p": [{"completion": "a", "score": 1.0, **ids}, {"completion": "b", "score": 0.0, **ids}, {"completion": "text", "score": 2.0}]
+    }
     folder_of(tmp_path / "samples", given)
     rows = paired(tmp_path, "--rule", "all")
     with_ids = next(row for row in rows if row["chosen"] == "a")
@@ -151,6 +172,17 @@ def test_ids_go_with_completions_that_have_them(tmp_path: Path) -> None:
     assert (with_ids["chosen_tokens"], with_ids["chosen_old_logp"], with_ids["chosen_kept"]) == ([7, 2], [-0.5, -0.25], [-0.1, 0.0])
     assert (with_ids["rejected_finish"], with_ids["rejected_temperature"], with_ids["rejected_weights"]) == ("end", 1.3, "f" * 12)
     assert all("prompt_tokens" not in row for row in rows if row["chosen"] == "text")
+
+
+@pytest.mark.parametrize("rule", ["list", "best-worst"])
+def test_ids_that_follow_other_prompts_are_left_aside(rule: str, tmp_path: Path) -> None:
+    """Two models write a prompt as other ids: nothing is trained on as the ids of both, and the texts stand."""
+    for name, prompt in (("one", [1, 4]), ("two", [1, 9, 4])):
+        told = {"completion": name, "score": float(len(prompt)), "prompt_tokens": prompt, "tokens": [7, 2], "logps": [-0.5, -0.25]}
+        folder_of(tmp_path / name, {"p": [told]})
+    (row,) = paired(tmp_path, "--rule", rule, folders=[tmp_path / "one", tmp_path / "two"])
+    assert row.get("completions", [row.get("chosen"), row.get("rejected")]) == ["two", "one"]
+    assert not [name for name in row if "tokens" in name or "logp" in name]
 
 
 @pytest.mark.parametrize(
@@ -199,3 +231,89 @@ def test_what_it_was_made_with_stands_beside_it(home: Path) -> None:
     assert (told["rule"], told["gap"], told["by"]) == ("best-worst", 0.2, {"reward": 1.0})
     assert told["samples"]["samples"]["weights"] == "f" * 64
     assert list(itertools.chain(home.glob(".*draft"))) == []
+
+
+# -- single sources left out -----------------------------------------------------------------------------------------------
+
+
+def sources(folder: Path) -> list[str]:
+    """Two folders of one prompt's candidates: three given columns with a score each, and two that a model wrote."""
+    columns = {"p": {"de_reward": 5.0, "gpt4_reward": 4.0, "alma_reward": 1.0}}
+    given = {"p": [{"completion": text, "finish": ""} for text in ("d", "g", "a")]}
+    folder_of(folder / "data", given, columns, sampler="given", options={"columns": "de+gpt4+alma"})
+    (folder / "data" / "scores" / "reward.jsonl").unlink()
+    folder_of(folder / "model", {"p": [{"completion": "x", "score": 3.0}, {"completion": "y", "score": 0.0}]})
+    return [str(folder / "data"), str(folder / "model")]
+
+
+@pytest.mark.parametrize(
+    ("without", "chosen", "rejected"),
+    [
+        ("", "d", "y"), ("de", "g", "y"), ("de,gpt4", "x", "y"), ("model", "d", "a"), ("model,alma", "d", "g"), ("data", "x", "y"),
+    ],
+)  # fmt: skip
+def test_a_source_is_left_out_as_if_it_had_not_been_there(without: str, chosen: str, rejected: str, tmp_path: Path) -> None:
+    given = ["pair", *sources(tmp_path), "--by", "reward", "--out", str(tmp_path / "out.jsonl")]
+    assert main([*given, *(["--without", without] if without else [])]) == 0
+    (row,) = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert (row["chosen"], row["rejected"]) == (chosen, rejected)
+    left = [json.loads(line) for line in (tmp_path / "out.left-out.jsonl").read_text().splitlines()]
+    named = {"de": "d", "gpt4": "g", "alma": "a", "model": "xy", "data": "dga"}
+    expected = {(text, f"of {name}, which --without leaves out") for name in without.split(",") if name for text in named[name]}
+    assert {(one["completion"], one["reason"]) for one in left} == expected
+
+
+def test_a_source_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["pair", *sources(tmp_path), "--by", "reward", "--out", str(tmp_path / "out.jsonl")]
+    assert main([*given, "--without", "gpt3"]) == 2
+    assert "--without: no folder and no given column is called 'gpt3'; did you mean 'gpt4'?" in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    folder_of(tmp_path / "other" / "model", {"p": [{"completion": "z", "score": 9.0}]})
+    assert main([*given, str(tmp_path / "other" / "model"), "--without", "model"]) == 2
+    assert "--without: 2 folders are called 'model'; give the path" in capsys.readouterr().err
+    assert main([*given, str(tmp_path / "other" / "model"), "--without", str(tmp_path / "other" / "model")]) == 0
+    assert json.loads((tmp_path / "out.jsonl").read_text())["chosen"] == "d"
+
+
+# -- parquet ---------------------------------------------------------------------------------------------------------------
+
+
+def test_parquet_holds_the_same_feedback(tmp_path: Path) -> None:
+    """Read by the reader that training has; a row without ids has none there either."""
+    ids = {"prompt_tokens": [1, 4], "tokens": [7, 2], "logps": [-0.5, -0.25]}
+    given = {
+        "p": [{"completion": "a", "score": 1.0, **ids}, {"completion": "b", "score": 0.0, **ids}, {"completion": "text", "score": 2.0}]
+    }
+    folder_of(tmp_path / "samples", given)
+    for name in ("out.jsonl", "table.parquet"):
+        assert main(["pair", str(tmp_path / "samples"), "--by", "reward", "--rule", "all", "--out", str(tmp_path / name)]) == 0
+    one, _, _ = read_examples(str(tmp_path / "out.jsonl"), FORMATS)
+    other, _, _ = read_examples(str(tmp_path / "table.parquet"), FORMATS)
+    assert [(a.prompt, a.completions, a.ids) for a in one] == [(b.prompt, b.completions, b.ids) for b in other]
+    assert {example.ids is None for example in other} == {True, False}
+    assert (tmp_path / "table.left-out.jsonl").exists()
+
+
+ONE = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}, {"role": "user", "content": "s"}]
+
+
+def test_a_table_of_texts_and_conversations_holds_conversations(tmp_path: Path) -> None:
+    folder_of(tmp_path / "samples", {"p": [{"completion": text, "score": score} for text, score in (("a", 1.0), ("b", 0.0))]})
+    folder_of(tmp_path / "other", {"s": [{"completion": text, "score": score, "prompt": ONE} for text, score in (("a", 1.0), ("b", 0.0))]})
+    given = [str(tmp_path / "samples"), str(tmp_path / "other"), "--by", "reward", "--out", str(tmp_path / "out.parquet")]
+    assert main(["pair", *given]) == 0
+    examples, _, _ = read_examples(str(tmp_path / "out.parquet"), FORMATS)
+    assert [example.prompt for example in examples] == [({"role": "user", "content": "p"},), tuple(ONE)]
+
+
+def test_what_is_no_table_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One message is a text, the other of parts: a column of parquet has one type."""
+    parts = [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
+    for name, prompt in (("one", ONE), ("two", parts)):
+        folder_of(tmp_path / name, {name: [{"completion": text, "score": score, "prompt": prompt} for text, score in (("a", 1.0), ("b", 0.0))]})
+    given = [str(tmp_path / "one"), str(tmp_path / "two"), "--by", "reward", "--out", str(tmp_path / "out.parquet")]
+    assert main(["pair", *given]) == 2
+    err = capsys.readouterr().err
+    assert "out.parquet: the rows are no table: " in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out.parquet").exists()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from halo.errors import Place
 from halo.objective.feedback import SCORED
 from halo.scoring.rows import build_rows
 from halo.scoring.scorer import Scorer
-from halo.training.model.loading import load_model
+from halo.training.model.loading import load_model, load_tokenizer
 from halo.training.settings import Settings
 
 MODEL = os.environ.get("HALO_REAL_MODEL", "")
@@ -76,3 +77,32 @@ def test_a_killed_command_gives_the_same_bytes(tmp_path: Path) -> None:
     assert main(given) == 0
     for name in ("samples.jsonl", "prompts.jsonl", "left-out.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+TURNS = [
+    {"turns": ["Name three colours.", "Which of them is the darkest?"]},
+    {"turns": ["Who wrote Hamlet?", "Name another play of his.", "When was it written?"]},
+    {"turns": ["Count to five in German.", "Now backwards."]},
+]
+
+
+def asked_in_turns(folder: Path, *more: str, rows: list[dict[str, list[str]]], out: str) -> dict[tuple[str, int], dict[str, Any]]:
+    file = folder / f"{out}.prompts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["--model", MODEL, "--prompts", str(file), "--out", str(folder / out), "--max-new-tokens", "16", "--use-cpu", "--n", "2"]
+    assert main(["sample", *given, *more]) == 0
+    return {(row["prompt_id"], row["sample"]): row for row in map(json.loads, (folder / out / "samples.jsonl").read_text().splitlines())}
+
+
+def test_conversations_hold_the_same_promises(tmp_path: Path) -> None:
+    """Batch, order and other prompts change no turn, and the prompt of each is what the template writes of the conversation so far."""
+    one = asked_in_turns(tmp_path, "--batch-size", "12", rows=TURNS, out="one")
+    other = asked_in_turns(tmp_path, "--batch-size", "1", rows=[{"turns": ["Hello!", "And you?"]}, *TURNS[1:][::-1]], out="other")
+    shared = one.keys() & other.keys()
+    assert len(shared) == 2 * (3 + 2)
+    tokenizer = load_tokenizer(MODEL, Settings())
+    for key in shared:
+        assert one[key]["tokens"] == other[key]["tokens"]
+        text = tokenizer.apply_chat_template(one[key]["prompt"], tokenize=False, add_generation_prompt=True)
+        assert one[key]["prompt_tokens"] == tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert {tuple(row["earlier"]) for row in one.values() if row["turn"] > 1} >= {("length",)}

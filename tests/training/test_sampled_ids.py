@@ -165,3 +165,18 @@ def test_log_probs_of_the_sampler_reach_an_objective_that_reads_them(pairs: Path
     assert main(["train", str(file), *given]) == 0
     (record,) = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert record["loss"] == pytest.approx(0, abs=1e-4)  # 1 - 1 of every pair
+
+
+def test_parquet_trains_as_json_lines_do(pairs: Path, tmp_path: Path) -> None:
+    """The same feedback in the other file: the same losses, number for number."""
+    given = ["pair", str(pairs.parent / "samples"), "--by", "gold", "--keep-cut", "--out", str(tmp_path / "pairs.parquet")]
+    assert main(given) == 0
+    losses = []
+    for file in (pairs, tmp_path / "pairs.parquet"):
+        out = tmp_path / file.suffix[1:]
+        run = ["train", "dpo", "--data", str(file), "--max-steps", "2", "--logging-steps", "1", "--check", "false", "--use-cpu"]
+        assert main([*run, "--output-dir", str(out)]) == 0
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        losses.append([(row["step"], row["loss"]) for row in rows if "loss" in row])
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2

@@ -42,7 +42,7 @@ class Ids:
 
 def ids_of(row: Mapping[str, Any], sides: Sequence[str], place: Place) -> Ids | None:
     """Of a row with a completion on each side. None where it has no ids. Raises DataError for columns that are not what they should be."""
-    if PROMPT_IDS not in row or any(f"{side}_{WEIGHTS}" not in row for side in sides):
+    if row.get(PROMPT_IDS) is None or any(row.get(f"{side}_{WEIGHTS}") is None for side in sides):  # a table has null for what is not there
         return None
     each = [{name: row.get(f"{side}_{name}") for name in (TOKENS, FINISH, TEMPERATURE, WEIGHTS)} for side in sides]
     return _ids(row[PROMPT_IDS], each, place)
@@ -50,7 +50,7 @@ def ids_of(row: Mapping[str, Any], sides: Sequence[str], place: Place) -> Ids | 
 
 def ids_of_list(row: Mapping[str, Any], size: int, place: Place) -> Ids | None:
     """Of a row with a list of completions."""
-    if PROMPT_IDS not in row or f"completions_{WEIGHTS}" not in row:
+    if row.get(PROMPT_IDS) is None or row.get(f"completions_{WEIGHTS}") is None:
         return None
     columns = {name: row.get(f"completions_{name}") for name in (TOKENS, FINISH, TEMPERATURE, WEIGHTS)}
     for name, values in columns.items():
