@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from halo.cli.arguments import split
+from halo.cli.arguments import one_word, split
 from halo.cli.console import quieten, say
 from halo.cli.supplied import supplied_help
 from halo.errors import Place, SettingsError, nearest
@@ -12,6 +12,7 @@ from halo.evaluation.report import as_json
 from halo.evaluation.run import run_evaluation
 from halo.evaluation.settings import EvaluationSettings
 from halo.fields import described_flags, read_flags
+from halo.interop.lm_eval import LmEvalSettings, run_lm_eval
 from halo.options import described
 from halo.plugin.registry import collected
 from halo.tables.table import as_latex, as_markdown, as_text
@@ -25,11 +26,19 @@ A contestant is a folder of samples, a model or a run (sampled here, all with th
 Every number has its n, what it leaves out, and a 95 % interval by a bootstrap over prompts. FOLDER holds report.html, .json, .md and .tex,
 the samples and comparisons; killed and started again, it goes on. --format json, md or latex prints that in place of text.
 Exit code: 0; 1 if a disk is full or a scorer gave what is no score; 2 for bad input.
+halo eval lm-eval RUN --tasks TASK,... runs an installed lm-evaluation-harness on a model or a run.
+"""
+HARNESS = "lm-eval"
+HARNESS_HELP = """halo eval lm-eval MODEL_OR_RUN --tasks TASK,... [--limit N] [--out FOLDER]
+
+Runs the lm-evaluation-harness, where it is installed (pip install 'lm_eval[hf]'), on a model's folder, a run or an adapter; prints its command.
 """
 
 
 def run(arguments: list[str]) -> int:
     """Prints the tables, and where the page is."""
+    if arguments[:1] == [HARNESS]:
+        return _harness(arguments[1:])
     given = split(arguments, [*EvaluationSettings.model_fields, "format"], lambda name: name in ("trust_remote_code", "use_cpu"))
     if given.help:
         print(HELP + described_flags(EvaluationSettings) + "\n".join([*_evaluators(), *supplied_help("scorer", "scorer")]))
@@ -54,6 +63,18 @@ def run(arguments: list[str]) -> int:
     for warning in report.warnings:
         print(f"warning: {warning}")
     say(f"report in {Path(settings.out) / 'report.html'}")
+    return 0
+
+
+def _harness(arguments: list[str]) -> int:
+    """The lm-evaluation-harness on a model or a run."""
+    given = split(arguments, LmEvalSettings.model_fields, lambda name: name in ("chat_template", "trust_remote_code"))
+    if given.help:
+        print(HARNESS_HELP + described_flags(LmEvalSettings), end="")
+        return 0
+    model = one_word(given.words, "model or run")
+    folder = run_lm_eval(model, read_flags(LmEvalSettings, given.flags, {}, "eval lm-eval"), say)
+    say(f"results in {folder}")
     return 0
 
 

@@ -40,12 +40,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asked:
-    """A prompt and, for each contestant, its answers by index. `row`: what else the prompt's row holds, by column."""
+    """A prompt and, for each contestant, its answers by index.
+
+    row      what else the prompt's row holds, by column
+    prompts  each contestant's own, where they differ: a later turn of a conversation follows the contestant's own answers
+    unit     what the bootstrap draws: the prompt, or the conversation that it is a turn of; "" is the prompt itself
+    """
 
     key: str
     prompt: Any
     answers: tuple[tuple[Answer, ...], ...]
     row: Mapping[str, Any] = field(default_factory=dict)
+    prompts: tuple[Any, ...] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True)

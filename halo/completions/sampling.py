@@ -20,6 +20,7 @@ class Request:
     ids    the prompt's token ids, the template written once: what a completion follows in training
     noise  128 bits of seed, key and index
     row    what else the prompt's row holds, by column
+    prompt the text or the messages themselves, for what writes a template of its own, as a server does
     """
 
     key: str
@@ -27,6 +28,7 @@ class Request:
     ids: tuple[int, ...]
     noise: int
     row: Mapping[str, Any]
+    prompt: Any = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class SamplerContext:
     stop            texts that end a completion where they begin
     n               completions of each prompt
     options         the sampler's, as given or by default: an instance of its `Sampler.options`
+    say             a line for people
     """
 
     model: Callable[[], Any]
@@ -76,6 +79,7 @@ class SamplerContext:
     n: int
     device: Any
     options: Any
+    say: Callable[[str], None] = print
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Sampler:
     random       whether the seed matters
     temperature  option -> the temperature of the log-probs
     count        options, n -> how many completions each prompt gets
+    reaches_out  whether it runs code or talks to a service that its options name: a recipe may use it only where the command line repeats it
     """
 
     name: str
@@ -99,6 +104,7 @@ class Sampler:
     random: bool = True
     temperature: Callable[[Any], float] = lambda options: 1.0
     count: Callable[[Any, int], int] = lambda options, n: n
+    reaches_out: bool = False
 
     def with_options(self, given: Mapping[str, Any]) -> Options:
         """The options, validated. Raises SettingsError for an unknown name, or a value that is not as its option must be."""

@@ -70,6 +70,7 @@ class CompletionScorer:
     at_once   groups in one call
     relative  whether a score says how a completion stands among those of its group, as a judge's does: then scores of groups that were
               asked apart have no common scale. Either way the order of a group's completions does not matter
+    reaches_out  whether it runs code or talks to a service that its options name: a recipe may use it only where the command line repeats it
     """
 
     name: str
@@ -79,6 +80,7 @@ class CompletionScorer:
     about: Callable[[Any], Mapping[str, Any]] = lambda options: {}
     at_once: int = 16
     relative: bool = False
+    reaches_out: bool = False
 
     def with_options(self, given: Mapping[str, Any]) -> Options:
         """The options, validated. Raises SettingsError for an unknown name, or a value that is not as its option must be."""

@@ -29,20 +29,24 @@ class Answered:
 
 
 def read_answers(contestants: Sequence[Contestant]) -> Answered:
-    """In the order of the first contestant's prompts. Raises HaloError; DataError where there is no prompt in common."""
+    """Raises HaloError; DataError where there is no prompt in common."""
     answers = [_answers(one) for one in contestants]
-    prompts: dict[str, Mapping[str, Any]] = {}
-    for one in contestants:
-        for row in Lines(one.folder / PROMPTS):
-            prompts.setdefault(row["prompt_id"], row)
+    prompts = [{row["prompt_id"]: row for row in Lines(one.folder / PROMPTS)} for one in contestants]
+    asked: dict[str, Mapping[str, Any]] = {}
+    for rows in prompts:
+        for key, row in rows.items():
+            asked.setdefault(key, row)
     found = Answered()
-    for key, prompt in prompts.items():
+    for key, prompt in asked.items():
         missing = [one.name for one, own in zip(contestants, answers, strict=True) if not own.get(key)]
         if missing:
             found.left_out.append({"prompt_id": key, "prompt": prompt["prompt"], "reason": f"without an answer of {', '.join(missing)}"})
             continue
         each = tuple(tuple(own[key][index] for index in sorted(own[key])) for own in answers)
-        found.prompts.append(Asked(key, prompt["prompt"], each, prompt["columns"]))
+        own_prompts = tuple(own[key]["prompt"] for own in prompts)
+        same = all(one == own_prompts[0] for one in own_prompts)
+        unit = str(prompt.get("conversation", key))
+        found.prompts.append(Asked(key, own_prompts[0], each, prompt["columns"], () if same else own_prompts, unit))
         found.count = max(found.count, *map(len, each))
     if not found.prompts:
         names = " and ".join(one.name for one in contestants)

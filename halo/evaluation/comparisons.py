@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from halo.completions.evaluating import Asked
-from halo.completions.scoring import CompletionScorer, ScoreGroup, ScorerContext
+from halo.completions.scoring import Completed, CompletionScorer, ScoreGroup, ScorerContext
 from halo.evaluation.contestants import Contestant, score_name
 from halo.evaluation.settings import EvaluationSettings
 from halo.files.lines import Lines
@@ -41,7 +41,23 @@ def _groups(prompts: Sequence[Asked]) -> Iterator[ScoreGroup]:
     for asked in prompts:
         for index in range(min(map(len, asked.answers))):
             completions = tuple(answers[index].completed for answers in asked.answers)
-            yield ScoreGroup(f"{asked.key}/{index}", asked.prompt, completions, asked.row)
+            prompt: Any = asked.prompt
+            if asked.prompts:
+                prompt, completions = apart(asked.prompts, completions)
+            yield ScoreGroup(f"{asked.key}/{index}", prompt, completions, asked.row)
+
+
+def apart(prompts: Sequence[Any], completions: Sequence[Completed]) -> tuple[Any, tuple[Completed, ...]]:
+    """Of conversations that part: the messages that all have in common, and of each what follows them, down to its last answer, as a text."""
+    common = 0
+    while all(len(prompt) > common and prompt[common] == prompts[0][common] for prompt in prompts):
+        common += 1
+    found = []
+    for prompt, one in zip(prompts, completions, strict=True):
+        first, *rest = [*prompt[common:], {"role": "assistant", "content": one.text}]
+        told = [first["content"], *(f"{turn['role']}: {turn['content']}" for turn in rest)]
+        found.append(Completed("\n\n".join(told), one.finish))
+    return list(prompts[0][:common]), tuple(found)
 
 
 def _with_scores(asked: Asked, found: dict[tuple[str, int], dict[str, Any]]) -> Asked:

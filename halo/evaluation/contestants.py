@@ -15,7 +15,7 @@ from halo.grading.run import ScoringSettings, run_scoring
 from halo.options import parts
 from halo.sampling.run import run_sampling
 from halo.sampling.settings import DrawingSettings, SamplingSettings
-from halo.starter.defaults import POLICY
+from halo.starter.defaults import HELD_OUT, POLICY
 
 Say = Callable[[str], None]
 EMBEDDED = "embedded"
@@ -112,7 +112,8 @@ def _model(target: str) -> str:
 
 
 def _drawing(settings: EvaluationSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in DrawingSettings.model_fields}
+    drawing = {name: getattr(settings, name) for name in DrawingSettings.model_fields}
+    return {**drawing, "prompts": settings.prompts or str(HELD_OUT)}
 
 
 def _is_samples(folder: Path) -> bool:

@@ -46,32 +46,43 @@ def numbers(
     for measure in measures:
         values = [measure.of(asked) for asked in prompts]
         for group, inside in _groups(prompts, column):
-            found += list(_of(evaluator, measure, [values[place] for place in inside], names, baseline, group))
+            units = [prompts[place].unit or prompts[place].key for place in inside]
+            found += list(_of(evaluator, measure, [values[place] for place in inside], units, names, baseline, group))
     return found
 
 
 def _of(
-    evaluator: str, measure: Measure, values: Sequence[Sequence[Values | None]], names: Sequence[str], baseline: bool, group: str
+    evaluator: str,
+    measure: Measure,
+    values: Sequence[Sequence[Values | None]],
+    units: Sequence[str],
+    names: Sequence[str],
+    baseline: bool,
+    group: str,
 ) -> Iterator[Number]:
     for place, name in enumerate(names):
         own = [row[place] for row in values if row[place] is not None]
         if not own:
             continue
         statistic = measure.statistic or mean
-        found = estimate(_table(own), statistic, (0, 1) if measure.share else None)
+        there = [unit for row, unit in zip(values, units, strict=True) if row[place] is not None]
+        found = estimate(_table(own), statistic, (0, 1) if measure.share else None, there)
         if not math.isfinite(found.value):
             continue
         gap = None
         if baseline and place > 0 and measure.paired:
-            gap = _gap([(row[place], row[0]) for row in values], statistic, measure.share)
+            gap = _gap([(row[place], row[0]) for row in values], units, statistic, measure.share)
         yield Number(evaluator, measure, name, group, found, len(values) - len(own), gap)
 
 
-def _gap(rows: Sequence[tuple[Values | None, Values | None]], statistic: Statistic, share: bool) -> Estimate | None:
-    both = [(ours, theirs) for ours, theirs in rows if ours is not None and theirs is not None]
+def _gap(
+    rows: Sequence[tuple[Values | None, Values | None]], units: Sequence[str], statistic: Statistic, share: bool
+) -> Estimate | None:
+    both = [(*row, unit) for row, unit in zip(rows, units, strict=True) if row[0] is not None and row[1] is not None]
     if not both:
         return None
-    return difference(_table([ours for ours, _ in both]), _table([theirs for _, theirs in both]), statistic, (-1, 1) if share else None)
+    ours, theirs, there = zip(*both, strict=True)
+    return difference(_table(ours), _table(theirs), statistic, (-1, 1) if share else None, there)
 
 
 def _table(rows: Sequence[Values | None]) -> Any:

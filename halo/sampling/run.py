@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from halo.completions.sampling import Sampling
+from halo.completions.sampling import Request, Sampling
+from halo.errors import Place, SettingsError
 from halo.files.lines import Lines, as_line
 from halo.files.stage import unwritten
 from halo.sampling.job import Job, Say, Stage, job_of
@@ -70,9 +72,9 @@ def _fill_stage(job: Job, stage: Stage, loaded: _Loaded) -> None:
     """Every part of this process, to its end; waits for the others."""
     progress = _Progress(job, stage)
     for part in range(job.placement.rank, stage.plan.parts, job.placement.size):
-        lines = job.folder.part(stage.parts[part])
-        done = sum(1 for _ in lines)
-        for batch in stage.plan.batches(part):
+        lines, batches = job.folder.part(stage.parts[part]), stage.plan.batches(part)
+        done = _written(lines, batches)
+        for batch in batches:
             if done >= len(batch):
                 done -= len(batch)
                 continue
@@ -83,6 +85,17 @@ def _fill_stage(job: Job, stage: Stage, loaded: _Loaded) -> None:
             progress.add(rows[done:])
             done = 0
     job.placement.barrier()
+
+
+def _written(lines: Lines, batches: Sequence[Sequence[Request]]) -> int:
+    """How many rows a part holds, in the order in which they were asked for. Raises SettingsError where it holds others."""
+    asked, count = (request for batch in batches for request in batch), 0
+    for count, row in enumerate(lines, 1):
+        request = next(asked, None)
+        if request is None or (row.get("prompt_id"), row.get("sample")) != (request.key, request.index):
+            message = f"{lines.file} does not hold what was asked for in line {count}"
+            raise SettingsError("output-folder", message, place=Place("--out"), hint="something else wrote to it: remove the folder")
+    return count
 
 
 def _answers(job: Job, stage: Stage) -> dict[tuple[str, int], dict[str, Any]]:

@@ -14,6 +14,8 @@ FOLDER = Path(__file__).resolve().parent
 POLICY = FOLDER / "policy"
 FEEDBACK = FOLDER / "feedback.jsonl"
 LISTS = FOLDER / "lists.jsonl"
+PROMPTS = FOLDER / "prompts.jsonl"
+"""To sample from: of the feedback, so that none is held out."""
 HELD_OUT = FOLDER / "heldout.jsonl"
 CONTROL_FOR_GOOD = "desirable"
 

@@ -5,7 +5,8 @@ The starter lets every objective be tried in seconds and without a network.  It 
 * ``policy/``: a small causal language model in the layout of ``transformers``;
 * ``feedback.jsonl``: pairs ``{"prompt", "chosen", "rejected"}`` to train that policy on, each with a third text ``gold``;
 * ``lists.jsonl``: ``{"prompt", "completions", "scores"}``, four answers each, for objectives that rank or need scores;
-* ``heldout.jsonl``: rows ``{"prompt", "answer"}`` to measure it on.
+* ``heldout.jsonl``: rows ``{"prompt", "answer", "digits"}`` to measure it on; ``digits`` says how many there are to sort;
+* ``prompts.jsonl``: rows of the feedback ``{"prompt", "chosen", "rejected", "digits"}``, to sample from.
 
 The task is to sort digits (see ``halo.starter.gold``).  The policy is taught two habits for it, each to
 perfection, and a coin that does not depend on the prompt chooses between them: with probability ``GOOD_SHARE``
@@ -34,6 +35,7 @@ HERE = Path(__file__).parent
 DIGIT_COUNTS = (5, 6, 7)
 HELDOUT_PROMPTS = 400
 FEEDBACK_PAIRS = 2400
+SAMPLED_PROMPTS = 400
 LISTS = 1200
 PRETRAINING_PROMPTS = 60_000
 
@@ -208,6 +210,11 @@ def report(when: str, prompts: Sequence[str], answers: Sequence[str]) -> None:
     print(f"{when}: good habit {good:.3f}, bad habit {bad:.3f}, neither {1 - good - bad:.3f}")
 
 
+def digits(prompt: str) -> int:
+    """How many there are to sort."""
+    return len(right_answer(prompt))
+
+
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """One JSON object per line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -217,7 +224,12 @@ def rebuild(output: Path, seed: int) -> None:
     """Write the whole starter below ``output``; the same seed gives the same starter."""
     heldout, feedback, pretraining = split_prompts(seed)
     output.mkdir(parents=True, exist_ok=True)
-    write_rows(output / "heldout.jsonl", [{"prompt": p, "answer": right_answer(p)} for p in heldout])
+    write_rows(output / "heldout.jsonl", [{"prompt": p, "answer": right_answer(p), "digits": digits(p)} for p in heldout])
+    sampled = feedback[:SAMPLED_PROMPTS]
+    write_rows(
+        output / "prompts.jsonl",
+        [{"prompt": p, "chosen": right_answer(p), "rejected": wrong_answer(p), "digits": digits(p)} for p in sampled],
+    )
     write_rows(
         output / "feedback.jsonl",
         [{"prompt": p, "chosen": right_answer(p), "rejected": wrong_answer(p), "gold": right_answer(p)} for p in feedback],

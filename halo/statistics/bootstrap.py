@@ -1,6 +1,7 @@
 """A number of several prompts and its 95 % interval, by a bootstrap over prompts.
 
-Prompts are drawn, never rows: the answers to one prompt are alike, and rows would make an interval too narrow. The interval is that of
+Prompts are drawn, never rows: the answers to one prompt are alike, and rows would make an interval too narrow. So are the turns of one
+conversation, which is drawn as a whole (`units`). The interval is that of
 percentiles, expanded (Hesterberg, 2015, "What teachers should know about the bootstrap", section 3.3): the percentiles of n draws are too
 narrow by sqrt((n - 1) / n) and by the normal's quantile in place of Student's.
 """
@@ -8,7 +9,7 @@ narrow by sqrt((n - 1) / n) and by the normal's quantile in place of Student's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -31,7 +32,7 @@ AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number of n prompts and its 95 % interval, which is None of fewer than two prompts or where the number is none."""
+    """A number of n prompts, or units of several, and its 95 % interval, which is None of fewer than two or where the number is none."""
 
     value: float
     low: float | None
@@ -43,16 +44,16 @@ def estimate(
     values: Sequence[Sequence[float]],
     statistic: Statistic = mean,
     bounds: tuple[float, float] | None = None,
+    units: Sequence[Hashable] = (),
     seed: int = 0,
 ) -> Estimate:
-    """Of each prompt's values, all of one length. `bounds`: what the number cannot leave, as a share cannot leave 0 and 1."""
+    """Of each prompt's values, all of one length.
+
+    bounds  what the number cannot leave, as a share cannot leave 0 and 1
+    units   of each row what is drawn; left out: every row by itself
+    """
     table = np.asarray(values, dtype=np.float64)
-    size = len(table)
-    value = float(statistic(np.ones((1, size)), table)[0])
-    if size < 2 or not math.isfinite(value):
-        return Estimate(value, None, None, size)
-    drawn = np.concatenate([statistic(weights, table) for weights in _weights(size, seed)])
-    return _with_ends(value, drawn, size, bounds)
+    return _estimated(lambda weights: statistic(weights, table), _numbered(units, len(table)), bounds, seed)
 
 
 def difference(
@@ -60,15 +61,29 @@ def difference(
     theirs: Sequence[Sequence[float]],
     statistic: Statistic = mean,
     bounds: tuple[float, float] | None = None,
+    units: Sequence[Hashable] = (),
     seed: int = 0,
 ) -> Estimate:
     """Of ours less theirs on the same prompts in the same order: each draw takes the same prompts of both."""
     one, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    size, whole = len(one), np.ones((1, len(one)))
-    value = float(statistic(whole, one)[0] - statistic(whole, other)[0])
+    return _estimated(lambda weights: statistic(weights, one) - statistic(weights, other), _numbered(units, len(one)), bounds, seed)
+
+
+def _numbered(units: Sequence[Hashable], rows: int) -> NDArray[np.int64]:
+    """Of each row the number of its unit."""
+    known: dict[Hashable, int] = {}
+    return np.array([known.setdefault(unit, len(known)) for unit in (units or range(rows))], dtype=np.int64)
+
+
+def _estimated(
+    number: Callable[[Numbers], Numbers], unit: NDArray[np.int64], bounds: tuple[float, float] | None, seed: int
+) -> Estimate:
+    """Of a function of the rows' weights."""
+    size = int(unit.max()) + 1
+    value = float(number(np.ones((1, len(unit))))[0])
     if size < 2 or not math.isfinite(value):
         return Estimate(value, None, None, size)
-    drawn = np.concatenate([statistic(weights, one) - statistic(weights, other) for weights in _weights(size, seed)])
+    drawn = np.concatenate([number(weights[:, unit]) for weights in _weights(size, seed)])
     return _with_ends(value, drawn, size, bounds)
 
 

@@ -15,6 +15,7 @@ import halo
 from halo.cli.main import main
 from halo.completions.scoring import Completed, CompletionScorer, ScoreGroup, ScorerContext, Verdict
 from halo.evaluation import run as evaluation_run
+from halo.evaluation.comparisons import apart
 from halo.evaluation.report import Report
 from halo.grading.options import OfImplied
 from halo.plugin.registry import choose
@@ -150,6 +151,25 @@ def test_folders_without_a_common_prompt_are_refused(folders: Path, capsys: pyte
     assert "apart and ours have no prompt in common" in capsys.readouterr().err
 
 
+def test_a_win_that_is_length_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty comparisons in which the longer answer wins four times in five, and ours is longer in four of five."""
+    monkeypatch.chdir(tmp_path)
+    base, ours = dict[str, list[tuple[str, float | None]]](), dict[str, list[tuple[str, float | None]]]()
+    for place in range(60):
+        longer, longer_wins = place % 5 != 0, place % 4 != 0
+        base[f"prompt {place}"] = [("b" * 20, 0.0)]
+        ours[f"prompt {place}"] = [("o" * (30 if longer else 10), 1.0 if longer == longer_wins else -1.0)]
+    samples(tmp_path / "base", base)
+    samples(tmp_path / "ours", ours)
+    report = evaluated("win", "ours", against="base", by="reward")
+    raw, controlled = value(report, "win rate").found, value(report, "win rate, length-controlled").found
+    assert raw.low > 0.5
+    assert controlled.low < 0.5 < controlled.high
+    assert any("Longer answers are preferred" in said for said in report.warnings)
+    assert any("length explains the difference" in said for said in report.warnings)
+    assert "length explains the difference" in (tmp_path / "evaluation" / "report.html").read_text()
+
+
 # -- a scorer that compares ------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +213,30 @@ def test_a_scorer_that_compares_sees_the_answers_of_all_contestants(folders: Pat
     assert value(again, "win").left_out == 0
     assert value(again, "loss").found.value == pytest.approx((0 + 0.5 + 0) / 3)  # `7` against `77`
     assert value(again, "flips").found.value == pytest.approx(5 / 6)
+
+
+def test_conversations_that_part_are_shown_whole() -> None:
+    first = {"role": "user", "content": "q1"}
+    prompts = [[first, {"role": "assistant", "content": said}, {"role": "user", "content": "q2"}] for said in ("a", "b")]
+    shared, (one, other) = apart(prompts, [Completed("a2", "end"), Completed("b2", "length")])
+    assert shared == [first]
+    assert (one.text, other.text) == ("a\n\nuser: q2\n\nassistant: a2", "b\n\nuser: q2\n\nassistant: b2")
+    assert other.finish == "length"
+
+
+def test_the_turns_of_a_conversation_are_one_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: None) -> None:
+    monkeypatch.chdir(tmp_path)
+    Longest.fails = 0
+    Path("turns.jsonl").write_text("".join(json.dumps({"turns": [f"sort {n}", f"sort {n}1"]}) + "\n" for n in (21, 37, 95)))
+    for seed in ("0", "1"):
+        sampled = ["sample", "--prompts", "turns.jsonl", "--n", "2", "--max-new-tokens", "5", "--seed", seed, "--use-cpu"]
+        assert main([*sampled, "--out", f"seed-{seed}"]) == 0
+    report = evaluated("win+texts", "seed-1", against="seed-0", scorer="longest", column="turn")
+    assert len(report.prompts) == 3 + 3 * 2  # of the first turn two answers to a prompt, of the second one to each of two conversations
+    assert {value(report, "characters", "seed-1", group).found.n for group in ("", "1", "2")} == {3}
+    parted = [group for group in Longest.asked if any("user: sort" in one.text for one in group.completions)]
+    assert parted  # some first answers differ
+    assert all("user: sort" in one.text and len(group.prompt) == 1 for group in parted for one in group.completions)
 
 
 # -- models that write, and models that score --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from halo.starter.defaults import FEEDBACK, FOLDER, HELD_OUT, LISTS
+from halo.starter.defaults import FEEDBACK, FOLDER, HELD_OUT, LISTS, PROMPTS
 from halo.starter.gold import is_right
 from halo.starter.rebuild import wrong_answer
 
@@ -29,6 +29,11 @@ def test_feedback_prefers_the_good_habit_and_held_out_prompts_are_new() -> None:
     assert all(is_right(r["prompt"], r["chosen"]) and r["rejected"] == wrong_answer(r["prompt"]) != r["chosen"] for r in feedback)
     assert len(held_out) >= 300
     assert not {r["prompt"] for r in feedback} & {r["prompt"] for r in held_out}
+    sampled = [json.loads(line) for line in PROMPTS.read_text().splitlines()]
+    assert [(r["prompt"], r["chosen"], r["rejected"], r["digits"]) for r in sampled] == [
+        (r["prompt"], r["chosen"], r["rejected"], len(r["gold"])) for r in feedback[:400]
+    ]
+    assert all(r["digits"] == len(r["answer"]) for r in held_out)
 
 
 def test_lists_have_both_habits_and_two_slips() -> None:

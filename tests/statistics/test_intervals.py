@@ -68,6 +68,21 @@ def test_rows_in_place_of_prompts_would_be_too_sure() -> None:
     assert simulated(by_rows, 0.6, 16, seed=2) < 0.8
 
 
+def test_what_belongs_together_is_drawn_together() -> None:
+    """Three rows of a unit that are the same say no more than one."""
+    generator = np.random.default_rng(4)
+    values = generator.normal(size=(30, 1))
+    units = [place for place in range(30) for _ in range(3)]
+    found = estimate(np.repeat(values, 3, axis=0), units=units)
+    alone = estimate(values)
+    assert (found.n, found.value) == (30, pytest.approx(alone.value, abs=CLOSE))
+    assert (found.low, found.high) == (pytest.approx(alone.low, abs=CLOSE), pytest.approx(alone.high, abs=CLOSE))
+    by_row = estimate(np.repeat(values, 3, axis=0))
+    assert by_row.high is not None
+    assert found.high is not None
+    assert 1.5 * (by_row.high - by_row.value) < found.high - found.value
+
+
 def test_pairs_are_surer_than_two_numbers() -> None:
     generator = np.random.default_rng(3)
     easy = generator.normal(0, 5, size=60)

@@ -73,9 +73,10 @@ def _length_wins(pairs: Sequence[Pair]) -> Values | None:
 
 
 def _flips(pairs: Sequence[Pair]) -> Values | None:
-    """By a scorer that says them in its parts."""
+    """By a scorer that says them in its parts, of as many `comparisons` as it says, else of one."""
     told = [ours.parts for ours, _ in pairs if "flips" in ours.parts]
-    return (float(sum(parts["flips"] for parts in told)), float(len(told))) if told else None
+    asked = float(sum(parts.get("comparisons", 1) for parts in told))
+    return (float(sum(parts["flips"] for parts in told)), asked) if asked else None
 
 
 def _against(values: OfPairs) -> Callable[[Asked], list[Values | None]]:
