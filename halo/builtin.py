@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from halo.backends.interface import Backend
 from halo.backends.local import build_ddp, build_single
@@ -14,16 +13,14 @@ from halo.completions.sampling import Sampler, SamplerContext, Sampling
 from halo.completions.scoring import CompletionScorer, Judging, ScorerContext
 from halo.data.formats import FORMATS
 from halo.data.interface import DataFormat
-from halo.evaluation.evaluators import accuracy, divergence, perplexity, texts, win
-from halo.evaluation.evaluators.best_of import curve, passed
-from halo.evaluation.evaluators.options import OfPass
-from halo.evaluation.evaluators.scores import candidates, reward
+from halo.evaluation.evaluators.catalogue import EVALUATORS
 from halo.grading.command import Command
 from halo.grading.function import Function
 from halo.grading.gold import Gold
 from halo.grading.options import OfCommand, OfFunction, OfImplied, OfModel
 from halo.plugin.command import Command as PluginCommand
 from halo.plugin.objectives import shipped_folder
+from halo.plugin.recipes import shipped_recipes
 from halo.plugin.spec import hookimpl
 from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
@@ -77,37 +74,24 @@ def halo_scorers() -> list[CompletionScorer]:
             "implied", "the reward that a policy implies: beta (log pi - log ref), of a run", _implied, OfImplied, _both_weights
         ),
         CompletionScorer("reward-model", sees, _reward_model, OfModel, _weights),
-        CompletionScorer("function", "a Python function of yours", Function, OfFunction, at_once=1),
-        CompletionScorer("command", "a program of yours", Command, OfCommand, at_once=1),
+        CompletionScorer("function", "a Python function of yours", Function, OfFunction, at_once=1, reaches_out=True),
+        CompletionScorer("command", "a program of yours", Command, OfCommand, at_once=1, reaches_out=True),
     ]
 
 
 @hookimpl
 def halo_evaluators() -> list[Evaluator]:
-    scores: frozenset[Literal["scores", "baseline"]] = frozenset({"scores"})
-    return [
-        Evaluator(
-            "win",
-            "win, tie and loss against the baseline, rank, and what length has to do with it",
-            win.measures,
-            needs=scores | {"baseline"},
-        ),
-        Evaluator("reward", "the mean score", reward, needs=scores),
-        Evaluator("candidates", "mean, deviation and best score of a prompt's answers", candidates, needs=scores),
-        Evaluator("best-of-n", "the expected best score of n answers, and the KL that it costs", curve, needs=scores),
-        Evaluator("pass-at-k", "the chance that one of k answers is right", passed, OfPass, needs=scores),
-        Evaluator("accuracy", "pairs of the data whose better text has the higher score", accuracy.measures, needs=scores),
-        Evaluator("perplexity", "of texts under a model, over texts and over tokens", perplexity.measures, needs=scores),
-        Evaluator(
-            "kl", "KL from a reference on a policy's own samples: --scorer likelihood:model=REFERENCE", divergence.measures, needs=scores
-        ),
-        Evaluator("texts", "lengths, cut answers, distinct words, answers that did not change", texts.measures),
-    ]
+    return list(EVALUATORS)
 
 
 @hookimpl
 def halo_objective_folders() -> list[Path]:
     return [shipped_folder()]
+
+
+@hookimpl
+def halo_recipe_folders() -> list[Path]:
+    return [shipped_recipes()]
 
 
 @hookimpl

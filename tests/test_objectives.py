@@ -22,12 +22,14 @@ NAMES = find_objective.names()
 KINDS = ("random", "far_up", "far_down", "long", "sure", "impossible")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 F32, BOTH = (torch.float32,), (torch.float32, torch.float64)
+SAMPLED_RATIO = ("grpo", "grpo_trl", "dr_grpo", "dr_grpo_trl", "dapo", "dapo_trl", "gspo", "gspo_trl", "reinforce_pp")
 LEFT_OUT = (  # batches at which a formula, as the paper writes it, has no value in the type; with the reason
     (("chi_po",), ("far_up", "far_down"), F32, "exp(500) itself is in the reward"),
     (("f_dpo_forward_kl", "f_dpo_alpha"), ("impossible",), BOTH, "the rewards are exp(5000) and more: infinity - infinity"),
     (("f_dpo_forward_kl", "f_dpo_alpha", "alphapo"), ("far_up", "far_down"), F32, "the rewards are exp(125) to exp(500)"),
     (("f_dpo_forward_kl",), ("far_down",), BOTH, "beside a loss of exp(500) the gradient exp(-500) needs more than the oracle's digits"),
     (("grpo_offline",), ("far_up", "far_down"), F32, "the ratio of one token is exp(500)"),
+    (SAMPLED_RATIO, ("far_up", "far_down"), F32, "the ratio of one token, or of an answer of one, is exp(375)"),
     (("alpha_dpo",), ("impossible",), F32, "the spread of the batch is a difference of two gaps of ten thousand"),
 )
 LARGEST_TERM: dict[str, Callable[[Any], mpf]] = {

@@ -172,4 +172,3 @@ def _crossing(difference: Any, a: Fraction, b: Fraction, fa: float, fb: float) -
         else:
             b = middle
     return ((a + b) / 2).limit_denominator(1000)  # a readable number beside the kink: the steps around it span it
-

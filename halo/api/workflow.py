@@ -1,4 +1,7 @@
-"""`halo.sample`, `halo.score`, `halo.pair`, `halo.evaluate`: from prompts to judged models, each as its command does it. Torch is loaded when they are called."""
+"""`halo.sample`, `halo.score`, `halo.pair`, `halo.evaluate`: from prompts to what models are worth, each as its command does it.
+
+Torch is loaded when they are called.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from halo.evaluation.settings import EvaluationSettings
 from halo.fields import read_flags
 from halo.grading.run import ScoringSettings, run_scoring
 from halo.pairing.run import PairingSettings, run_pairing
@@ -48,7 +52,6 @@ def evaluate(which: str | Sequence[str], *contestants: Folder, say: Say = print,
     `tables()`, `to_json()`, `html()`; None on a process that only helped to sample. Raises HaloError.
     """
     from halo.evaluation.run import run_evaluation
-    from halo.evaluation.settings import EvaluationSettings
 
     names = which.split("+") if isinstance(which, str) else list(which)
     return run_evaluation(names, [os.fspath(one) for one in contestants], _settings(EvaluationSettings, settings), say)

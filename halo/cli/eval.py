@@ -31,7 +31,7 @@ halo eval lm-eval RUN --tasks TASK,... runs an installed lm-evaluation-harness o
 HARNESS = "lm-eval"
 HARNESS_HELP = """halo eval lm-eval MODEL_OR_RUN --tasks TASK,... [--limit N] [--out FOLDER]
 
-Runs the lm-evaluation-harness, where it is installed (pip install 'lm_eval[hf]'), on a model's folder, a run or an adapter; prints its command.
+Runs the lm-evaluation-harness, where it is installed (pip install "lm_eval[hf]"), on a model, a run or an adapter; prints its command.
 """
 
 

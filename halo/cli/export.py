@@ -79,6 +79,7 @@ def _whole(source: Path, dtype: str | None) -> tuple[Any, Any, str]:
     import torch
 
     from halo.training.model.loading import load_model, load_tokenizer
+
     settings = Settings.model_validate({"dtype": "float32"})
     model, tokenizer, base = load_model(str(source), settings), load_tokenizer(str(source), settings), ""
     if is_adapter(str(source)):

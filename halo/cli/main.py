@@ -26,6 +26,7 @@ COMMANDS = {
     "score": "a number for each completion: by a reward model, a likelihood, a function or a program",
     "pair": "feedback from scored completions: pairs, lists or labels",
     "eval": "what models' answers are worth beside one another, with intervals",
+    "loop": "a whole workflow from one file: sampling, scoring, pairing, training, evaluation, round by round",
     "check": "what can be proved or refuted about an objective, and whether it keeps what its file expects",
     "diff": "how two objectives are related: equal, scaled, a special case (with the substitution), or different (with numbers)",
     "show": "print an objective: as declared, as a graph, as torch source, as mathematics",

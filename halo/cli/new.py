@@ -19,7 +19,7 @@ from halo.objective.starting import SCHEMA_FILE, starting_text
 from halo.plugin.objectives import find_objective
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-KINDS = ("format", "reference", "backend", "objectives")
+KINDS = ("format", "reference", "backend", "sampler", "scorer", "evaluator", "objectives")
 """A folder of templates for each, in which my-KIND and my_KIND stand for the new name."""
 
 HELP = """halo new objective NAME [--from OBJECTIVE]
@@ -27,7 +27,7 @@ HELP = """halo new objective NAME [--from OBJECTIVE]
 Writes NAME.yaml into this folder: OBJECTIVE (default dpo) written out under the new name, a comment on every key, beside
 objective.schema.json, by which editors complete and check it. Then: halo check ./NAME.yaml
 
-halo new plugin NAME --kind format|reference|backend|objectives
+halo new plugin NAME --kind format|reference|backend|sampler|scorer|evaluator|objectives
 
 Writes the folder NAME, a package that works: pyproject.toml, a module with the hook and a small example of the kind, README and tests
 built on halo.testing. Then: pip install -e ./NAME, halo plugins, python -m pytest NAME. docs/plugins.md is the guide.

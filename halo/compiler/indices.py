@@ -15,6 +15,7 @@ from halo.compiler.graph import Node
 Key = tuple[int, ...]
 """One number for each axis of a node, in their order: which example, completion, other completion, token."""
 
+
 @dataclass(frozen=True)
 class Row:
     """One completion: a number for each scored token. Floats stand for their exact value.

@@ -92,7 +92,7 @@ class Sampler:
     random       whether the seed matters
     temperature  option -> the temperature of the log-probs
     count        options, n -> how many completions each prompt gets
-    reaches_out  whether it runs code or talks to a service that its options name: a recipe may use it only where the command line repeats it
+    reaches_out  whether it runs code or talks to a service: a recipe may use it only where the command line repeats it
     """
 
     name: str

@@ -70,7 +70,7 @@ class CompletionScorer:
     at_once   groups in one call
     relative  whether a score says how a completion stands among those of its group, as a judge's does: then scores of groups that were
               asked apart have no common scale. Either way the order of a group's completions does not matter
-    reaches_out  whether it runs code or talks to a service that its options name: a recipe may use it only where the command line repeats it
+    reaches_out  whether it runs code or talks to a service: a recipe may use it only where the command line repeats it
     """
 
     name: str

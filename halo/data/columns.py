@@ -133,4 +133,6 @@ def _given(value: Any, column: Wanted, key: str, example: Example) -> Any:
     if level != "example":
         where = f"{name} beside one completion, chosen_{name} and rejected_{name} in pairs, a list {name} in lists; "
     message, hint = f"the objective needs the column {key!r}, {EACH[level]}", f"{where}a `default` in the objective would stand for it"
+    if name == OLD_LOGP:
+        hint = "a sampler's log-probs: halo sample, halo score and halo pair write them (docs/sampling.md)"
     raise DataError("data-row", message, place=example.place, hint=hint)

@@ -272,9 +272,7 @@ def _row(template: Template, example: Example, completion: Text, control: str) -
     return TokenRow(ids, scored, first)
 
 
-def _shared(
-    example: Example, rows: Mapping[str, list[TokenRow]], flat: Sequence[TokenRow], beside: Mapping[str, Any]
-) -> TokenizedExample:
+def _shared(example: Example, rows: Mapping[str, list[TokenRow]], flat: Sequence[TokenRow], beside: Mapping[str, Any]) -> TokenizedExample:
     """Splits off the longest common prefix; its last token is repeated at the head of every tail."""
     limit = min(row.first for row in flat)
     common = next((i for i in range(limit) if len({tuple(row.ids[i : i + 1]) for row in flat}) > 1), limit)

@@ -1,4 +1,7 @@
-"""Scores of a scorer that compares: all contestants' answers to a prompt, index by index, are one group. A file beside the report."""
+"""Scores of a scorer that compares: each contestant's answer to a prompt against the baseline's of the same index.
+
+A contestant's score is its own less the baseline's in their comparison, and the baseline's is 0.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from halo.training.saving.published import shortened
 def compared(
     prompts: Sequence[Asked], contestants: Sequence[Contestant], scorer: CompletionScorer, settings: EvaluationSettings, say: Say
 ) -> list[Asked]:
-    """The prompts, every answer with its score among those of its index. Raises HaloError; what failed is asked again next time."""
+    """The prompts, every answer with its score; the first contestant is the baseline. Raises HaloError; what failed is asked again."""
     assert settings.scorer is not None
     options = scorer.with_options(parts(settings.scorer)[1])
     file = Path(settings.out) / "comparisons" / f"{score_name(settings)}.jsonl"
@@ -39,33 +42,40 @@ def compared(
 
 def _groups(prompts: Sequence[Asked]) -> Iterator[ScoreGroup]:
     for asked in prompts:
-        for index in range(min(map(len, asked.answers))):
-            completions = tuple(answers[index].completed for answers in asked.answers)
-            prompt: Any = asked.prompt
-            if asked.prompts:
-                prompt, completions = apart(asked.prompts, completions)
-            yield ScoreGroup(f"{asked.key}/{index}", prompt, completions, asked.row)
+        for place in range(1, len(asked.answers)):
+            for index, both in enumerate(zip(asked.answers[0], asked.answers[place], strict=False)):
+                prompt: Any = asked.prompt
+                completions = tuple(one.completed for one in both)
+                if asked.prompts:
+                    prompt, completions = apart((asked.prompts[0], asked.prompts[place]), completions)
+                yield ScoreGroup(_key(asked, index, place), prompt, completions, asked.row)
+
+
+def _key(asked: Asked, index: int, place: int) -> str:
+    return f"{asked.key}/{index}/{place}"
 
 
 def apart(prompts: Sequence[Any], completions: Sequence[Completed]) -> tuple[Any, tuple[Completed, ...]]:
-    """Of conversations that part: the messages that all have in common, and of each what follows them, down to its last answer, as a text."""
+    """Of conversations that part: the messages that all have in common, and of each what follows them, to its last answer, as a text."""
     common = 0
     while all(len(prompt) > common and prompt[common] == prompts[0][common] for prompt in prompts):
         common += 1
     found = []
     for prompt, one in zip(prompts, completions, strict=True):
-        first, *rest = [*prompt[common:], {"role": "assistant", "content": one.text}]
-        told = [first["content"], *(f"{turn['role']}: {turn['content']}" for turn in rest)]
+        turns: list[Any] = [*prompt[common:], {"role": "assistant", "content": one.text}]
+        told = [str(turns[0]["content"]), *(f"{turn['role']}: {turn['content']}" for turn in turns[1:])]
         found.append(Completed("\n\n".join(told), one.finish))
     return list(prompts[0][:common]), tuple(found)
 
 
 def _with_scores(asked: Asked, found: dict[tuple[str, int], dict[str, Any]]) -> Asked:
-    """Answers beyond what every contestant has were compared with nothing, and are left out."""
-    count = min(map(len, asked.answers))
-    each = []
-    for place, answers in enumerate(asked.answers):
-        rows = [found[(f"{asked.key}/{index}", place)] for index in range(count)]
-        told = zip(answers, rows, strict=False)
-        each.append(tuple(replace(one, score=row["score"], parts=row.get("parts", {})) for one, row in told))
+    """Answers that the baseline has nothing to set against are left out."""
+    each = [tuple(replace(one, score=0.0) for one in asked.answers[0])]
+    for place, answers in enumerate(asked.answers[1:], 1):
+        scored = []
+        for index, (_, one) in enumerate(zip(asked.answers[0], answers, strict=False)):
+            base, own = (found[(_key(asked, index, place), which)] for which in (0, 1))
+            known = base["score"] is not None and own["score"] is not None
+            scored.append(replace(one, score=own["score"] - base["score"] if known else None, parts=own.get("parts", {})))
+        each.append(tuple(scored))
     return replace(asked, answers=tuple(each))

@@ -75,9 +75,7 @@ def _of(
         yield Number(evaluator, measure, name, group, found, len(values) - len(own), gap)
 
 
-def _gap(
-    rows: Sequence[tuple[Values | None, Values | None]], units: Sequence[str], statistic: Statistic, share: bool
-) -> Estimate | None:
+def _gap(rows: Sequence[tuple[Values | None, Values | None]], units: Sequence[str], statistic: Statistic, share: bool) -> Estimate | None:
     both = [(*row, unit) for row, unit in zip(rows, units, strict=True) if row[0] is not None and row[1] is not None]
     if not both:
         return None

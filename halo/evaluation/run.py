@@ -1,4 +1,4 @@
-"""`halo eval` from its settings to a folder with a report: contestants sampled and scored, measured, written. What is done is not done again."""
+"""`halo eval` from its settings to a folder with a report: contestants sampled, scored, measured. What is done is not done again."""
 
 from __future__ import annotations
 
@@ -93,6 +93,9 @@ def _report(
     if settings.scorer is not None:
         scorer: CompletionScorer = choose("scorer", parts(settings.scorer)[0])
         relative = scorer if scorer.relative and columns is None else None
+    if relative is not None and not settings.against:
+        message = f"{relative.name} says how answers stand among one another: there must be a baseline"
+        raise SettingsError("missing-key", message, place=Place("--against"), hint="a model or folder of samples")
     contestants = _contestants(everyone, columns, relative is not None, settings, say)
     answered = read_answers(contestants)
     if settings.column is not None:

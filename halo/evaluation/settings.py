@@ -1,4 +1,4 @@
-"""What `halo eval` is told beside its contestants: evaluators, a scorer, how models that are named are sampled. Names are `halo sample`'s."""
+"""What `halo eval` is told beside its contestants: a scorer, how models that are named are sampled. Names are `halo sample`'s."""
 
 from __future__ import annotations
 

@@ -140,9 +140,7 @@ class LossInputs:
             desirable = desirable.bool()
         if weights is not None:
             weights = weights.to(next(iter(ready.values())).token_logps)
-        return LossInputs(
-            ready, desirable=desirable, ranks=self.ranks, columns=self.columns, vocab_size=self.vocab_size, weights=weights
-        )
+        return LossInputs(ready, desirable=desirable, ranks=self.ranks, columns=self.columns, vocab_size=self.vocab_size, weights=weights)
 
     @property
     def examples(self) -> int:

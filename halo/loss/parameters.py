@@ -15,9 +15,7 @@ Parameter = float | Tensor
 """A number; or a tensor, of no dimension or (B,), which may require a gradient."""
 
 
-def of_call(
-    compiled: CompiledObjective, given: Mapping[str, Parameter] | None, inputs: LossInputs
-) -> tuple[Variant, dict[str, Parameter]]:
+def of_call(compiled: CompiledObjective, given: Mapping[str, Parameter] | None, inputs: LossInputs) -> tuple[Variant, dict[str, Parameter]]:
     """Which variant of the code is called, and with which parameters: those `given` over the objective's own.
 
     Numbers are held against their domains; a tensor is taken as it is, since looking at its numbers would wait for the device.

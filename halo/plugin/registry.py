@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[str, type]] = {
     "scorer": ("halo_scorers", CompletionScorer),
     "evaluator": ("halo_evaluators", Evaluator),
     "objectives": ("halo_objective_folders", Path),
+    "recipes": ("halo_recipe_folders", Path),
     "command": ("halo_commands", Command),
 }
 """What can be supplied: by which hook, as what."""

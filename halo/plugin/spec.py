@@ -51,5 +51,9 @@ class Hooks:
         """Called when an objective is looked up by name: folders of YAML files."""
 
     @hookspec
+    def halo_recipe_folders(self) -> list[Path]:  # type: ignore[empty-body]
+        """Called when a recipe is looked up by name: folders of YAML files."""
+
+    @hookspec
     def halo_commands(self) -> list[Command]:  # type: ignore[empty-body]
         """Called for `halo --help`, and when the command line holds a word that is none of core's: words after `halo`."""

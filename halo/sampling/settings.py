@@ -15,7 +15,9 @@ class DrawingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    prompts: str | None = Field(None, min_length=1, description="file, folder or hub name; left out: the embedded ones, of which halo eval takes those that are held out")
+    prompts: str | None = Field(
+        None, min_length=1, description="file, folder or hub name; left out: the embedded ones (halo eval: held out)"
+    )
     data_format: Named | None = Field(None, description="a format's name, where there is no column `prompt`")
     data_columns: Renamed = Field({}, description="KNOWN=YOURS,...: which of your columns is read as which")
     data_split: str = Field("train", description="of a set with several")

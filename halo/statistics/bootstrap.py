@@ -75,9 +75,7 @@ def _numbered(units: Sequence[Hashable], rows: int) -> NDArray[np.int64]:
     return np.array([known.setdefault(unit, len(known)) for unit in (units or range(rows))], dtype=np.int64)
 
 
-def _estimated(
-    number: Callable[[Numbers], Numbers], unit: NDArray[np.int64], bounds: tuple[float, float] | None, seed: int
-) -> Estimate:
+def _estimated(number: Callable[[Numbers], Numbers], unit: NDArray[np.int64], bounds: tuple[float, float] | None, seed: int) -> Estimate:
     """Of a function of the rows' weights."""
     size = int(unit.max()) + 1
     value = float(number(np.ones((1, len(unit))))[0])

@@ -1,4 +1,4 @@
-"""How much of a win rate is length: the smallest model that says so (AlpacaEval's `length_controlled_minimal`, arXiv:2404.04475, section 3).
+"""How much of a win rate is length: the smallest model that says so (`length_controlled_minimal` of arXiv:2404.04475, section 3).
 
 logit p = a + b tanh(d / s) for each comparison: p is 1, 1/2 or 0, d the characters by which our answer is longer, s their deviation. The
 win rate at equal length is sigmoid(a). No penalty and no folds, and no difficulty of instructions, which only its own 805 prompts have.

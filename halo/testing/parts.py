@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from halo.compiler.pipeline import compile_source
 from halo.data.conversion import convert
@@ -41,12 +43,25 @@ CHAT = (
 """A chat template for every role; the embedded one knows two."""
 ROWS = 16
 """Of the embedded feedback, unless a short run is given other data."""
+Given = str | Mapping[str, Any]
+"""Options as typed, such as "every=1,mixup=0.5", or by name."""
 
 
 def require(condition: object, message: str) -> None:
     """Raises AssertionError with the message; unlike `assert`, also under `python -O`."""
     if not condition:
         raise AssertionError(message)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """On a model as small as the embedded one several threads of torch only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def policy(**settings: Any) -> Any:
@@ -92,16 +107,21 @@ class _Scored:
         return self.scorer.states(rows)
 
 
+def options_of(thing: Any, options: Given) -> Any:
+    """The options of what has `with_options`, validated. Raises SettingsError for what is none of them."""
+    return thing.with_options(parts(f"{thing.name}:{options}")[1] if isinstance(options, str) else options)
+
+
 def reference_context(strategy: ReferenceStrategy, options: str = "", model: Any = None) -> ReferenceContext:
     """What a run gives a strategy to build from, the embedded policy as `model`; `options` as typed after `--reference name:`."""
     start = policy() if model is None else model
-    given = strategy.with_options(parts(f"{strategy.name}:{options}")[1])
+    chosen = options_of(strategy, options)
 
     def scorer(wrapped: Any) -> _Scored:
         register(wrapped)
         return _Scored(Scorer(wrapped.eval(), "auto"))
 
-    context = ReferenceContext(policy, str(POLICY), scorer, start.get_output_embeddings().weight.shape[0], given)
+    context = ReferenceContext(policy, str(POLICY), scorer, start.get_output_embeddings().weight.shape[0], chosen)
     more = {"policy": scorer(start), "policy_model": start, "fingerprint": lambda: "the embedded policy", "numerics": "float32 on the CPU"}
     return replace(context, **more)
 

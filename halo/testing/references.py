@@ -122,9 +122,7 @@ def _scored(model: Any, rows: RowBatch) -> Tensor:
 def _check_starts(reference: Any, model: Any, say: _Say) -> None:
     rows = rows_of(tokenized(count=4), SLOTS)
     worst = float((reference.logps(rows) - _scored(model, rows)).abs().max())
-    say.unless(
-        worst <= NEAR, f"says 'starts_as_policy' and differs from the policy by {worst:.3g} nats in a token before the first step"
-    )
+    say.unless(worst <= NEAR, f"says 'starts_as_policy' and differs from the policy by {worst:.3g} nats in a token before the first step")
 
 
 def _check_states(reference: Any, model: Any, say: _Say) -> None:

@@ -19,10 +19,10 @@ from halo.plugin.objectives import find_objective
 
 
 def as_exact(rows: dict[str, Any]) -> ExactBatch:
-    """The oracle's batch; its `ref` serves as reference and as sampler."""
+    """The oracle's batch."""
 
     def row(own: dict[str, Any]) -> Row:
-        return Row(own["logp"], own["ref"], own["ref"], {key: value for key, value in own.items() if key not in ("logp", "ref")})
+        return Row(own["logp"], own["ref"], own["old"], {key: value for key, value in own.items() if key not in ("logp", "ref", "old")})
 
     made = {slot: [row(own) for own in rows[slot]] for slot in rows if slot not in ("lists", "ranks", "desirable", "columns")}
     if "lists" in rows:

@@ -13,21 +13,31 @@ import pytest
 import halo
 import halo.testing
 from halo.cli.main import main
+from halo.cli.new import KINDS
 from halo.compiler.pipeline import compile_source
 from halo.errors import CODES
 from halo.objective.schema import Declaration
 from halo.plugin import (
+    Answer,
+    Asked,
     Backend,
     BackendContext,
     Command,
     CompletionScorer,
     DataFormat,
+    EvaluationContext,
+    Evaluator,
     Example,
+    Measure,
     ReferenceContext,
     ReferenceStrategy,
+    Request,
+    Sample,
     Sampler,
     SamplerContext,
+    ScoreGroup,
     ScorerContext,
+    Verdict,
 )
 from halo.plugin.objectives import find_objective
 from halo.plugin.registry import given
@@ -76,7 +86,7 @@ QUOTED = re.findall(r"^`([\w/]+\.\w+)`\n\n```\w+\n(.*?)```", (ROOT / "docs/plugi
 
 def test_the_guide_has_an_example_of_each_kind() -> None:
     """What `halo new plugin` writes, which tests/cli/test_new_plugin.py installs and runs."""
-    assert {file.split("/")[0] for file, _ in QUOTED} == {"my_format", "my_reference", "my_backend", "my_objectives", "tests"}
+    assert {file.split("/")[0] for file, _ in QUOTED} == {*(f"my_{kind}" for kind in KINDS), "tests"}
 
 
 @pytest.mark.parametrize(("file", "text"), QUOTED, ids=[file for file, _ in QUOTED])
@@ -113,7 +123,7 @@ def test_every_error_code_has_its_heading_and_every_heading_its_code() -> None:
 
 
 FILLED_IN = [DataFormat, Example, ReferenceStrategy, ReferenceContext, Backend, BackendContext, Command, Sampler, SamplerContext]
-FILLED_IN += [CompletionScorer, ScorerContext]
+FILLED_IN += [Request, Sample, CompletionScorer, ScorerContext, ScoreGroup, Verdict, Evaluator, EvaluationContext, Measure, Asked, Answer]
 
 
 def test_every_hook_is_documented_with_its_signature() -> None:

@@ -23,7 +23,7 @@ def test_a_word_stands_once() -> None:
 
 
 def test_retired_words_do_not_come_back() -> None:
-    """Lines of code and pages that hold one, as a whole word. The glossary may, and decisions say what was; `judge` has a new meaning to come."""
+    """Lines of code and pages that hold one, as a whole word. The glossary may, and decisions say what was."""
     files = [*ROOT.glob("halo/**/*.py"), *ROOT.glob("plugins/*/halo_*/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]
     lines = [line for file in files if file.name != "glossary.md" for line in file.read_text().splitlines()]
     found = {}

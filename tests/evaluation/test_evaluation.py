@@ -202,7 +202,7 @@ def longest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation_run, "choose", lambda kind, name: scorer if name == "longest" else choose(kind, name))
 
 
-def test_a_scorer_that_compares_sees_the_answers_of_all_contestants(folders: Path, longest: None) -> None:
+def test_a_scorer_that_compares_sees_both_answers(folders: Path, longest: None) -> None:
     words: dict[str, Any] = {"against": "base", "scorer": "longest"}
     first = evaluated("win", "ours", **words)
     assert [len(group.completions) for group in Longest.asked] == [2] * 6  # three prompts, two answers each
@@ -213,6 +213,18 @@ def test_a_scorer_that_compares_sees_the_answers_of_all_contestants(folders: Pat
     assert value(again, "win").left_out == 0
     assert value(again, "loss").found.value == pytest.approx((0 + 0.5 + 0) / 3)  # `7` against `77`
     assert value(again, "flips").found.value == pytest.approx(5 / 6)
+
+
+def test_several_are_compared_with_the_baseline_one_by_one(folders: Path, longest: None, capsys: pytest.CaptureFixture[str]) -> None:
+    Longest.fails = 0
+    samples(folders / "third", {prompt: [("a long answer", 0), ("x", 0)] for prompt in OURS})
+    report = evaluated("win", "ours", "third", against="base", scorer="longest")
+    assert [len(group.completions) for group in Longest.asked] == [2] * 12  # three prompts, two answers, two comparisons
+    assert value(report, "win", "third").found.value == pytest.approx((0.5 + 0.5 + 0.5) / 3)
+    ranks = [1, 3, 1, 2.5, 1, 3]  # `x` loses to what the baseline says; against `77` ours loses too, and they share the last rank
+    assert value(report, "rank", "third").found.value == pytest.approx(sum(ranks) / 6)
+    assert main(["eval", "reward", "ours", "--scorer", "longest", "--out", "other"]) == 2
+    assert "there must be a baseline" in capsys.readouterr().err
 
 
 def test_conversations_that_part_are_shown_whole() -> None:

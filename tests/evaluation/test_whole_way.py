@@ -19,7 +19,14 @@ COMMANDS = (
     ["train", "simpo", "--data", "pairs.jsonl", "--output-dir", "run", "--max-steps", "6", "--learning-rate", "2e-4", "--use-cpu"],
     ["eval", "win+texts", "run", "--against", "embedded", "--prompts", "held-out.jsonl", "--scorer", "gold", "--n", "2", "--max-new-tokens", "8", "--use-cpu"],
 )  # fmt: skip
-KEPT = ("samples/samples.jsonl", "samples/scores/gold.jsonl", "pairs.jsonl", "run/model.safetensors", "evaluation/report.json", "evaluation/report.html")
+KEPT = (
+    "samples/samples.jsonl",
+    "samples/scores/gold.jsonl",
+    "pairs.jsonl",
+    "run/model.safetensors",
+    "evaluation/report.json",
+    "evaluation/report.html",
+)
 
 
 def walked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
@@ -32,6 +39,7 @@ def walked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in KEPT}
 
 
+@pytest.mark.workflow
 def test_the_whole_way_gives_the_same_bytes_and_a_better_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (walked(tmp_path / name, monkeypatch) for name in ("one", "other"))
     assert first == second

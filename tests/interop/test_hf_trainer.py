@@ -196,7 +196,13 @@ def part(inputs: LossInputs, at: slice) -> LossInputs:
         return None if x is None else x[at]
 
     roles = {
-        slot: Completions(mask=c.mask[at], token_logps=c.logp[at], ref_token_logps=cut(c.ref_logp), columns={k: v[at] for k, v in c.columns.items()})
+        slot: Completions(
+            mask=c.mask[at],
+            token_logps=c.token_logps[at],
+            ref_token_logps=cut(c.ref_token_logps),
+            old_token_logps=cut(c.old_token_logps),
+            columns={k: v[at] for k, v in c.columns.items()},
+        )
         for slot, c in inputs.completions.items()
     }
     columns = {name: x[at] for name, x in inputs.columns.items()}

@@ -81,7 +81,9 @@ def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
     roles = {}
     for slot in loss.needs.slots:
         logp, ref = (-torch.rand(shape, generator=generator) * 2 - 0.05 for _ in range(2))
-        roles[slot] = Completions(mask=mask, token_logps=logp.to(dtype).requires_grad_(), ref_token_logps=ref.to(dtype))
+        old = (logp + ref) / 2
+        leaf = logp.to(dtype).requires_grad_()
+        roles[slot] = Completions(mask=mask, token_logps=leaf, ref_token_logps=ref.to(dtype), old_token_logps=old.to(dtype))
         roles[slot].columns = columns_for(loss, "completion", shape[:-1]) | columns_for(loss, "token", shape)
         roles[slot].columns |= {word: torch.full(shape, -0.5 if word == "log_sum_sq_probs" else 0.5) for word in loss.needs.words}
         if loss.feedback.has_scores:
@@ -89,6 +91,14 @@ def inputs_for(loss: Any, dtype: torch.dtype) -> LossInputs:
     ranks = torch.tensor([[1, 2, 2]] * 4) if lists else None
     desirable = torch.tensor([True, False, True, True]) if loss.feedback.labels else None
     return LossInputs(roles, desirable=desirable, ranks=ranks, columns=columns_for(loss, "example", (4,)), vocab_size=50)
+
+
+def in_single(c: Completions) -> Completions:
+    """The same log-probs in float32."""
+    assert c.ref_token_logps is not None
+    assert c.old_token_logps is not None
+    ref, old = c.ref_token_logps.float(), c.old_token_logps.float()
+    return Completions(mask=c.mask, token_logps=c.token_logps.float(), ref_token_logps=ref, old_token_logps=old, columns=c.columns)
 
 
 def columns_for(loss: Any, level: str, shape: tuple[int, ...]) -> dict[str, torch.Tensor]:
@@ -101,7 +111,7 @@ def test_bfloat16_is_computed_in_float32_and_parts_add_up(name: str) -> None:
     loss = halo.compile_objective(name, validate=False)  # test_validation.py does that, for all of them
     low, same = inputs_for(loss, torch.bfloat16), inputs_for(loss, torch.bfloat16)
     wide = LossInputs(
-        {k: Completions(mask=c.mask, token_logps=c.logp.float(), ref_token_logps=c.ref_logp.float(), columns=c.columns) for k, c in same.completions.items()},
+        {k: in_single(c) for k, c in same.completions.items()},
         desirable=same.desirable,
         ranks=same.ranks,
         columns=same.columns,

@@ -50,7 +50,7 @@ NOT_COMPARED = {  # kinks, numbers beyond float64, slopes that are compared for 
     "alphapo": (0, 8, 11), "f_dpo_alpha": (0, 10, 11), "f_dpo_forward_kl": (0, 10, 11),  # rewards of exp(2500) and more
     "discopop_aqfl": (2, 0, 11), "discopop_padll": (2, 0, 11), "dpop": (2, 0, 11),  # a kink or jump where policy = reference
     "kto_pair": (2, 4, 11),  # both
-    "grpo_offline": (0, 13, 11),  # a token's ratio of exp(2500)
+    **dict.fromkeys(("grpo_offline", "grpo", "grpo_trl"), (0, 13, 11)),  # a token's ratio of exp(2500)
 }  # fmt: skip
 
 

@@ -83,6 +83,9 @@ class Both:
             logp, ref, mask = (x.reshape(*shape[:-1], logp.shape[-1]) for x in (logp.to(dtype), ref.to(dtype), mask))
             self.leaves[role] = logp.clone().requires_grad_()
             rounded = [exact_row(row, grid) for row in flat]
+            old = between(logp, ref, grid)
+            for exact, x, m in zip(rounded, old.double().flatten(0, -2).tolist(), mask.flatten(0, -2).sum(-1).tolist(), strict=True):
+                exact["old"] = [mpf(t) for t in x[:m]]
             own: dict[str, Tensor] = {}
             for name, column in by_level["completion"].items():
                 own[name] = tensor([inside(column, rng) for _ in flat])
@@ -98,7 +101,7 @@ class Both:
                 own["score"] = tensor(scores)
                 for exact, x in zip(rounded, own["score"].double().flatten().tolist(), strict=True):
                     exact["score"] = mpf(x)
-            roles[role] = Completions(mask=mask, token_logps=self.leaves[role], ref_token_logps=ref, columns=own)
+            roles[role] = Completions(mask=mask, token_logps=self.leaves[role], ref_token_logps=ref, old_token_logps=old, columns=own)
             if ranks and role == "completion":
                 size = len(role_rows[0])
                 self.exact["lists"] = [rounded[i : i + size] for i in range(0, len(rounded), size)]
@@ -112,6 +115,11 @@ class Both:
         self.exact["columns"] = {name: [mpf(x) for x in values.double().tolist()] for name, values in examples.items()}
         desirable = torch.tensor(labels) if labels is not None else None
         self.inputs = LossInputs(roles, desirable=desirable, ranks=torch.tensor(ranks) if ranks is not None else None, columns=examples, vocab_size=VOCAB_SIZE)
+
+
+def between(logp: Tensor, ref: Tensor, grid: torch.dtype) -> Tensor:
+    """The sampler's log-probs: a quarter of the way from the reference's to the policy's, so that no two of the three differ by the same."""
+    return (ref.double() + (logp.double() - ref.double()) / 4).to(grid).to(logp.dtype)
 
 
 def inside(column: Column, rng: random.Random) -> float:

@@ -1,6 +1,6 @@
 """The papers' formulas, written out in 450 digits, with nothing of halo's.
 
-A batch is a dict of roles; a role is a list of rows; a row has `logp` and `ref`, lists of exact numbers (one per token).
+A batch is a dict of roles; a role is a list of rows; a row has `logp`, `ref` and `old` (the sampler's), lists of exact numbers (one per token).
 Ranked rows are lists of such rows beside a list of ranks. Numbers that the data supplies stand in `columns` by name (one
 for each example) or in the row. Every function returns the loss of the batch.
 
@@ -197,5 +197,6 @@ def ppo_offline(b: Batch, epsilon: mpf) -> mpf:
     return -surrogate / tokens
 
 
+from oracle_groups import *  # noqa: E402, F403
 from oracle_others import *  # noqa: E402, F403
 from oracle_pairs import *  # noqa: E402, F403

@@ -249,11 +249,24 @@ class Loss:
     def _listed(self, formula: Formula, i: int, site: Site, more: dict[str, mpf]) -> list[Any]:
         """One value for each member of the population that is named inside."""
         ranks = [c["rank"] for c in self.batch[i]["completion"]]
-        population = next(name.role for name in self._names(formula) if name.role in LISTS)
+        population = self._population(formula)
+        assert population is not None
         own = site.place
         holds = {"all": lambda m: True, "others": lambda m: m != own, "better": lambda m: ranks[m] < ranks[own], "worse": lambda m: ranks[m] > ranks[own],
                  "suffix": lambda m: ranks[m] >= ranks[own]}[population]  # fmt: skip
         return [self.value(formula, i, site._replace(member=m), more) for m in range(len(ranks)) if holds(m)]
+
+    def _population(self, formula: Formula) -> str | None:
+        """The population that is named inside, lets opened, but for the list words that stand inside, which have their own."""
+        if isinstance(formula, Name):
+            inner = self.file.get("reward") if formula.name == "reward" else (self.file.get("let") or {}).get(formula.name)
+            if formula.role in LISTS or inner is None or formula.role is not None:
+                return formula.role if formula.role in LISTS else None
+            texts = inner.values() if isinstance(inner, dict) else [inner]
+            return next(filter(None, (self._population(parse(text)) for text in texts)), None)
+        if isinstance(formula, Number) or formula.function.startswith(("list_", "batch_")):
+            return None
+        return next(filter(None, map(self._population, formula.arguments)), None)
 
     def _placed(self, formula: Call, i: int, site: Site, more: dict[str, mpf]) -> Any:
         places = range(len(self.batch[i]["completion"]))

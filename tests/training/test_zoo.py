@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def rows_for(loss: LossFunction) -> list[dict[str, Any]]:
         return [inside(column, rng) for _ in range(len(tokenizer(text, add_special_tokens=False).input_ids) + 1)]  # and the end
 
     for row in rows:
+        if loss.needs.sampler:
+            row["old_logp"] = [[-1.0] * (len(tokenizer(text, add_special_tokens=False).input_ids) + 1) for text in row["completions"]]
         for name, column in declared.columns.items():
             if column.level == "example":
                 row[name] = inside(column, rng)
@@ -73,6 +76,17 @@ def examples_for(loss: LossFunction, folder: Path) -> list[TokenizedExample]:
     assert not left_out
     converted, _ = convert(read, loss.feedback)
     return prepare(converted, Preparation.of(loss.compiled, tiny.template(), None, 0))[0][:SIZE]
+
+
+def as_sampled(examples: list[TokenizedExample], step: Step) -> list[TokenizedExample]:
+    """The same examples, as the policy itself would have sampled them: its log-probs are the sampler's."""
+    scored = step.run([examples], train=False).inputs.completions["completion"]
+    sampled = []
+    for example, logp, mask in zip(examples, scored.token_logps.tolist(), scored.mask.sum(-1).tolist(), strict=True):
+        own = example.own["completion"]
+        numbers = [{**one, "old_logp": tuple(logp[k][: mask[k]])} for k, one in enumerate(own)]
+        sampled.append(replace(example, own={"completion": tuple(numbers)}))
+    return sampled
 
 
 def leaves_of(inputs: LossInputs) -> LossInputs:
@@ -95,12 +109,23 @@ def unfelt(loss: LossFunction, stepped: StepOutput) -> list[str]:
 
 
 def falling(loss: LossFunction, before: LossInputs, after: LossInputs) -> bool:
-    """Whether the steps lowered the loss. AlphaDPO's margin runs ahead of the gap that it asks for: there the gap must rise."""
+    """Whether the steps lowered the loss. AlphaDPO's margin runs ahead of the gap that it asks for: there the gap must rise.
+
+    CISPO's weights move with the policy and have no gradient: there the loss must fall with the weights held where they were, at 1.
+    """
+    if loss.compiled.graph.name.startswith("cispo"):
+        after = with_weights_of_one(after)
     first, last = loss(before), loss(after)
     if loss.compiled.graph.name != "alpha_dpo":
         return bool(last.loss < first.loss)
     gaps = [(output.rewards["chosen"] - output.rewards["rejected"]).mean() for output in (first, last)]
     return bool(gaps[1] > gaps[0])
+
+
+def with_weights_of_one(inputs: LossInputs) -> LossInputs:
+    """The same batch, as if the policy at hand had sampled it."""
+    sampled = {slot: replace(c, old_token_logps=c.token_logps.detach()) for slot, c in inputs.completions.items()}
+    return replace(inputs, completions=sampled)
 
 
 @pytest.mark.parametrize("name", find_objective.names())
@@ -109,6 +134,8 @@ def test_six_steps(name: str, tmp_path: Path) -> None:
     examples = examples_for(loss, tmp_path)
     model = tiny.policy()
     step = Step(loss, Scorer(model), tiny.Start(), torch.device("cpu"), vocab_size=model.get_output_embeddings().weight.shape[0])
+    if loss.needs.sampler:
+        examples = as_sampled(examples, step)
     optimizer = torch.optim.Adam(model.parameters(), lr=SLOWER.get(name, RATE))
     seen = []
     for _ in range(MORE_STEPS.get(name, STEPS)):

@@ -20,7 +20,6 @@ Terms = Mapping[tuple[int, ...], Fraction]
 """Coefficient by powers, one power for each variable."""
 
 
-
 class Spent(Exception):
     """The budget is used up: what is still open stays undecided."""
 

@@ -200,6 +200,7 @@ class Exclusion(Evidence):
         gap = self.s.call("sub", a.right, self.s.call("mul", ratio, b.right))
         return strict_sign(self.s, gap, {**self.box, ratio: around(a.left / b.left)}, by_algebra) is not None
 
+
 def _exponentials(*nodes: Node) -> int:
     """How many different exponentials an algebra would meet."""
     words = {word for word, row in FUNCTIONS.items() if "exp(" in row.definition} | {"exp", "pow", "max", "min", "where"}

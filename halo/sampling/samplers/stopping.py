@@ -8,9 +8,7 @@ from halo.completions.sampling import Sample, SamplerContext
 from halo.data.tokenized import Finish
 
 
-def cut(
-    tokenizer: Any, ids: tuple[int, ...], logps: tuple[float, ...], kept: tuple[float, ...] | None, context: SamplerContext
-) -> Sample:
+def cut(tokenizer: Any, ids: tuple[int, ...], logps: tuple[float, ...], kept: tuple[float, ...] | None, context: SamplerContext) -> Sample:
     """The sample of ids up to their end token: without what a stop text begins with, so that its text is exactly its ids decoded."""
     finish: Finish = "end" if ids and ids[-1] in context.end else "length"
     said = ids[:-1] if finish == "end" else ids

@@ -161,4 +161,3 @@ def _scorer(model: Any, settings: Settings, train: list[TokenizedExample], slots
     path = choose_path(scorer, rows, settings.packing, torch.float16 if quantised else getattr(torch, settings.dtype))
     say(f"scoring    log-probs agree with the model's own logits; {path}")
     return scorer
-

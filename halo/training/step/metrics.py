@@ -16,9 +16,7 @@ Sums = dict[str, tuple[float, float]]
 
 
 @torch.no_grad()
-def measure(
-    output: LossOutput, inputs: LossInputs, feedback: Feedback, sources: Sequence[str] = (), rounds: Sequence[int] = ()
-) -> Sums:
+def measure(output: LossOutput, inputs: LossInputs, feedback: Feedback, sources: Sequence[str] = (), rounds: Sequence[int] = ()) -> Sums:
     """The metrics of one effective batch, in which an example counts as often as its weight says. Which there are depends on the
     objective only, never on the batch.
 

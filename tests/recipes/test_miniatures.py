@@ -1,0 +1,120 @@
+"""Every shipped recipe runs on the embedded policy, equals its commands typed by hand, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo.cli.main import main
+from halo.plugin.recipes import find_recipe
+from halo.recipes import run as recipe_run
+from halo.starter.defaults import HELD_OUT, PROMPTS
+
+pytestmark = pytest.mark.workflow
+NUMBERS = ("samples.jsonl", "report.json", "report.html", "model.safetensors")
+"""Of a stage's folder the files that hold no time of day."""
+
+
+@pytest.fixture
+def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Flags that name 96 prompts and 60 that are held out."""
+    monkeypatch.chdir(tmp_path)
+    for name, source, count in (("prompts.jsonl", PROMPTS, 96), ("held-out.jsonl", HELD_OUT, 60)):
+        (tmp_path / name).write_text("".join(source.read_text().splitlines(keepends=True)[:count]))
+    return ["--prompts", "prompts.jsonl", "--held-out", "held-out.jsonl"]
+
+
+def reports(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in sorted(folder.rglob("report.json"))]
+
+
+@pytest.mark.parametrize("name", find_recipe.names())
+def test_a_recipe_makes_the_embedded_policy_better(name: str, prompts: list[str], tmp_path: Path) -> None:
+    assert main(["loop", name, *prompts, "--out", "loop"]) == 0
+    rates = [one for report in reports(tmp_path / "loop") for one in report["numbers"] if one["measure"] == "win rate" and not one["group"]]
+    assert rates
+    assert max(one["low"] for one in rates) > 0.5
+    assert {one["n"] for one in rates} == {60}
+    assert main(["loop", name, *prompts, "--out", "loop"]) == 0  # again: nothing is left to do
+    lines = (tmp_path / "loop" / "loop.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["out"] for line in lines}) == len(lines)
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    wanted = [file for file in folder.rglob("*") if file.name in NUMBERS or file.suffix == ".jsonl"]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in wanted if file.name not in ("loop.jsonl", "metrics.jsonl")}
+
+
+def commands(prompts: list[str], capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    capsys.readouterr()
+    assert main(["loop", "rrhf", *prompts, "--out", "loop", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return [shlex.split(line.partition("halo ")[2]) for line in lines]
+
+
+def test_a_recipe_is_its_commands_typed_by_hand(prompts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = commands(prompts, capsys)
+    assert main(["loop", "rrhf", *prompts, "--out", "loop"]) == 0
+    by_recipe = kept(tmp_path / "loop")
+    shutil.rmtree(tmp_path / "loop")
+    for words in typed:
+        assert main(words) == 0, words
+    assert kept(tmp_path / "loop") == by_recipe
+
+
+def test_killed_after_every_stage_it_ends_with_the_same_bytes(prompts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time one stage is done and recorded, the next one done and not recorded, and a line is left torn."""
+    words = ["loop", "iterative_dpo", *prompts, "--out", "loop"]
+    assert main(words) == 0
+    whole = kept(tmp_path / "loop")
+    shutil.rmtree(tmp_path / "loop")
+    runs, kills = dict(recipe_run.RUNS), 0
+    while True:
+        done = list[str]()
+        monkeypatch.setattr(recipe_run, "RUNS", {kind: dying(call, done) for kind, call in runs.items()})
+        try:
+            assert main(words) == 0
+        except Killed:
+            kills += 1
+            with (tmp_path / "loop" / "loop.jsonl").open("a") as stream:
+                stream.write('{"key": "12')
+        else:
+            break
+    assert kills >= 8
+    assert kept(tmp_path / "loop") == whole
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+def dying(call: Any, done: list[str]) -> Any:
+    """A stage that ends with the process, if it is the second one."""
+
+    def at_work(step: Any, say: Any) -> None:
+        call(step, say)
+        done.append(step.name)
+        if len(done) == 2:
+            raise Killed
+
+    return at_work
+
+
+def test_a_change_runs_what_it_has_an_effect_on(prompts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["loop", "kto_thumbs", *prompts, "--out", "loop"]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main([*words, "--set", "policy.learning_rate=1e-4"]) == 0
+    said = capsys.readouterr().out
+    assert [stage for stage in ("drawn", "reward", "thumbs", "policy", "judged") if f"{stage}: done before" in said] == [
+        "drawn",
+        "reward",
+        "thumbs",
+    ]
+    assert main([*words, "--status"]) == 0
+    assert capsys.readouterr().out.count("done") == 5
