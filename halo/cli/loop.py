@@ -11,8 +11,8 @@ from halo.errors import Place, SettingsError
 from halo.plugin.recipes import find_recipe
 from halo.recipes.loading import load_recipe, read_change
 
-KNOWN = ("model", "prompts", "held_out", "seed", "rounds", "out", "allow", "dry_run", "status", "json", "list")
-BARE = ("dry_run", "status", "json", "list")
+KNOWN = ("model", "prompts", "held_out", "seed", "rounds", "out", "allow", "dry_run", "plan", "status", "json", "list")
+BARE = ("dry_run", "plan", "status", "json", "list")
 FROM_FLAGS = ("model", "prompts", "held_out", "seed", "rounds")
 HELP = """halo loop RECIPE [--model MODEL] [--prompts FILE] [--held-out FILE] [--out FOLDER] [--set STAGE.OPTION=VALUE ...]
 
@@ -23,7 +23,9 @@ policy, with what its `miniature` says.
   --set     STAGE.OPTION=VALUE or KEY=VALUE, as often as you like: --set drawn.n=8 --set rounds=3
   --seed, --rounds  as in the file
   --allow   what the recipe would run or talk to and may, in its words, several with `;`: a scorer of your own, an endpoint
-  --dry-run prints the commands and runs nothing; --status says what is done; --json either for a program
+  --plan    prints the commands and runs nothing; --status says which are done
+  --dry-run prints them with rows, tokens, steps, seconds and bytes, from a probe of a few prompts and two steps that leaves nothing behind;
+            what asks a service is counted and not asked. --json prints any of the three for a program
 Exit code: 0; 1 if a stage failed; 2 for bad input.
 """
 
@@ -43,7 +45,9 @@ def run(arguments: list[str]) -> int:
     name = one_word(given.words, "recipe")
     loaded = load_recipe(name, changes, embedded=not changes.get("model"))
     out = Path(flags.get("out") or Path("loops") / loaded.recipe.recipe)
-    if {"dry_run", "status", "json"} & set(flags):
+    if "dry_run" in flags:
+        return _probed(loaded, out, "json" in flags)
+    if {"plan", "status", "json"} & set(flags):
         return _shown(loaded, out, flags)
     quieten()
     from halo.recipes.run import run_loop
@@ -51,6 +55,16 @@ def run(arguments: list[str]) -> int:
     steps = run_loop(loaded, out, _several(flags.get("allow")), say)
     reports = [step.out / "report.html" for step in steps if step.kind == "eval"]
     say(f"loop       all {len(steps)} commands are done; " + (f"reports: {', '.join(map(str, reports))}" if reports else f"in {out}"))
+    return 0
+
+
+def _probed(loaded: Any, out: Path, as_json: bool) -> int:
+    """The plan with what it costs."""
+    quieten()
+    from halo.recipes import probe
+
+    costs = probe.probed(loaded, out)
+    print(probe.as_json(costs) if as_json else probe.as_text(costs), end="")
     return 0
 
 
@@ -63,7 +77,7 @@ def _shown(loaded: Any, out: Path, flags: dict[str, Any]) -> int:
         print(as_json(steps), end="")
         return 0
     for step, done in steps:
-        print(f"{'done' if done else 'to do':<6} {step.command}")
+        print(step.command if "plan" in flags else f"{'done' if done else 'to do':<6} {step.command}")
     return 0
 
 

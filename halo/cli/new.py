@@ -1,4 +1,4 @@
-"""`halo new objective NAME` and `halo new plugin NAME`: something complete to start from, which halo reads and whose tests pass."""
+"""`halo new objective NAME`, `halo new recipe NAME`, `halo new plugin NAME`: something complete to start from, which halo reads and whose tests pass."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from halo.objective.loading import load
 from halo.objective.schema import json_schema
 from halo.objective.starting import SCHEMA_FILE, starting_text
 from halo.plugin.objectives import find_objective
+from halo.plugin.recipes import find_recipe
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 KINDS = ("format", "reference", "backend", "sampler", "scorer", "evaluator", "objectives")
@@ -26,6 +27,10 @@ HELP = """halo new objective NAME [--from OBJECTIVE]
 
 Writes NAME.yaml into this folder: OBJECTIVE (default dpo) written out under the new name, a comment on every key, beside
 objective.schema.json, by which editors complete and check it. Then: halo check ./NAME.yaml
+
+halo new recipe NAME [--from RECIPE]
+
+Writes NAME.yaml into this folder: RECIPE (default simpo_on_policy) under the new name. Then: halo loop ./NAME.yaml --plan
 
 halo new plugin NAME --kind format|reference|backend|sampler|scorer|evaluator|objectives
 
@@ -40,7 +45,7 @@ def run(arguments: list[str]) -> int:
     if given.help:
         print(HELP, end="")
         return 0
-    makers = {"objective": (_objective, "--kind"), "plugin": (_plugin, "--from")}
+    makers = {"objective": (_objective, "--kind"), "plugin": (_plugin, "--from"), "recipe": (_recipe, "--kind")}
     if len(given.words) != 2 or given.words[0] not in makers:
         hint = "halo new objective my_loss, or halo new plugin my-format --kind format"
         if given.words and given.words[0] not in makers:
@@ -66,6 +71,21 @@ def _objective(name: str, given: Arguments) -> str:
         Path(SCHEMA_FILE).write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
     file.write_text(text, encoding="utf-8")
     return f"{file} and {SCHEMA_FILE} written; next: halo check ./{file}"
+
+
+def _recipe(name: str, given: Arguments) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise SettingsError("wrong-value", f"{name!r} is no name for a recipe", hint="lower case letters, digits and _, such as my_loop")
+    file, base = Path(f"{name}.yaml"), given.flags.get("--from") or "simpo_on_policy"
+    if file.exists():
+        raise SettingsError("output-folder", "there is such a file already", place=Place(str(file)), hint="choose another name")
+    source = find_recipe(base)
+    if source is None:
+        hint = nearest(base, find_recipe.names())
+        raise SettingsError("not-found", f"there is no recipe named {base!r}", place=Place("--from"), hint=hint)
+    text = re.sub(rf"^recipe: {base}$", f"recipe: {name}", source.read_text(encoding="utf-8"), flags=re.M)
+    file.write_text(text, encoding="utf-8")
+    return f"{file} written; next: halo loop ./{file} --plan"
 
 
 def _plugin(name: str, given: Arguments) -> str:

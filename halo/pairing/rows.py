@@ -20,10 +20,16 @@ def pair_row(group: Group, better: Candidate, worse: Candidate, made: Made) -> d
     return row | _sampled({"chosen": better, "rejected": worse}, made)
 
 
+def completion_row(group: Group, candidate: Candidate, made: Made) -> dict[str, Any]:
+    """`prompt, completion`."""
+    row: dict[str, Any] = {"prompt": group.prompt, "completion": candidate.text}
+    return row | {"score": candidate.score, "prompt_id": group.key} | _sampled({"completion": candidate}, made)
+
+
 def label_row(group: Group, candidate: Candidate, desirable: bool, made: Made) -> dict[str, Any]:
     """`prompt, completion, label`."""
-    row: dict[str, Any] = {"prompt": group.prompt, "completion": candidate.text, "label": desirable}
-    return row | {"score": candidate.score, "prompt_id": group.key} | _sampled({"completion": candidate}, made)
+    row = completion_row(group, candidate, made)
+    return {"prompt": row.pop("prompt"), "completion": row.pop("completion"), "label": desirable, **row}
 
 
 def list_row(group: Group, candidates: Sequence[Candidate], made: Made) -> dict[str, Any]:

@@ -53,7 +53,7 @@ PAIRS: Mapping[str, Callable[[Sequence[Candidate], Choice], list[Pair]]] = {
     "all": every,
 }
 """Rules that give pairs. `candidates` come best first, and are at least two."""
-LIST, GROUP, THRESHOLD = "list", "group", "threshold"
+LIST, GROUP, THRESHOLD, BEST = "list", "group", "threshold", "best"
 """All of a prompt with their scores, each text once (RRHF); the same as they were sampled, a text as often as it came (GRPO); each by
-itself, desirable from a score on (KTO)."""
-RULES = (*PAIRS, LIST, GROUP, THRESHOLD)
+itself, desirable from a score on (KTO); the best alone, as a demonstration (best-of-n distillation)."""
+RULES = (*PAIRS, LIST, GROUP, THRESHOLD, BEST)

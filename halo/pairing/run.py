@@ -18,8 +18,8 @@ from halo.files.parquet import PARQUET, write_parquet
 from halo.files.stage import check_finished
 from halo.files.whole import whole, write_text
 from halo.pairing.candidates import Group, Wanted, read_groups
-from halo.pairing.rows import label_row, list_row, pair_row
-from halo.pairing.rules import GROUP, LIST, PAIRS, RULES, THRESHOLD, Choice
+from halo.pairing.rows import completion_row, label_row, list_row, pair_row
+from halo.pairing.rules import BEST, GROUP, LIST, PAIRS, RULES, THRESHOLD, Choice
 from halo.sampling.rows import with_prompts_alike
 
 Say = Callable[[str], None]
@@ -116,6 +116,10 @@ def _rows(group: Group, made: dict[str, dict[str, Any]], settings: PairingSettin
         for one in ordered:
             if abs(one.score - limit) >= settings.gap:
                 yield label_row(group, one, one.score >= limit, made)
+        return
+    if settings.rule == BEST and ordered:
+        if not settings.gap or ordered[0].score - ordered[-1].score > settings.gap:
+            yield completion_row(group, ordered[0], made)
         return
     if len(ordered) < 2:
         return

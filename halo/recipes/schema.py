@@ -37,16 +37,22 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 Options = dict[str, Any]
 
 
+def _of_kind(kind: str, description: str) -> Any:
+    """The field of a kind: an editor knows its options by name."""
+    known: dict[str, Any] = {"propertyNames": {"enum": sorted(OPTIONS[kind])}}
+    return Field(None, description=description, json_schema_extra=known)
+
+
 class Stage(BaseModel):
     """One command. Exactly one of the keys stands."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sample: Options | None = Field(None, description="completions for the prompts: the flags of halo sample")
-    score: Options | None = Field(None, description="a number for each: the flags of halo score")
-    pair: Options | None = Field(None, description="feedback from them: the flags of halo pair")
-    train: Options | None = Field(None, description="a model: an objective and the settings of halo train")
-    eval: Options | None = Field(None, description="what models are worth: the flags of halo eval")
+    sample: Options | None = _of_kind("sample", "completions for the prompts: the flags of halo sample")
+    score: Options | None = _of_kind("score", "a number for each: the flags of halo score")
+    pair: Options | None = _of_kind("pair", "feedback from them: the flags of halo pair")
+    train: Options | None = _of_kind("train", "a model: an objective and the settings of halo train")
+    eval: Options | None = _of_kind("eval", "what models are worth: the flags of halo eval")
 
     @property
     def kind(self) -> str:

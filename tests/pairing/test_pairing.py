@@ -86,6 +86,14 @@ def test_groups_are_as_they_were_sampled(home: Path) -> None:
     assert [row["prompt"] for row in paired(home, "--rule", "group", "--gap", "0.1")] == ["one", "odd"]
 
 
+def test_the_best_alone(home: Path) -> None:
+    rows = paired(home, "--rule", "best")
+    told = {row["prompt"]: (row["completion"], row["score"]) for row in rows}
+    assert told == {"one": ("b", 3.0), "tied": told["tied"], "odd": ("a", 5.0), "alone": ("a", 1.0)}
+    assert told["tied"] in {("a", 1.0), ("b", 1.0)}  # no better than the other, and good enough to learn
+    assert {row["prompt"] for row in paired(home, "--rule", "best", "--gap", "0.1")} == {"one", "odd"}
+
+
 def test_labels(home: Path) -> None:
     rows = paired(home, "--rule", "threshold", "--threshold", "2.5")
     assert [(row["prompt"], row["completion"], row["label"]) for row in rows][:3] == [

@@ -52,7 +52,7 @@ def kept(folder: Path) -> dict[str, bytes]:
 
 def commands(prompts: list[str], capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     capsys.readouterr()
-    assert main(["loop", "rrhf", *prompts, "--out", "loop", "--dry-run"]) == 0
+    assert main(["loop", "rrhf", *prompts, "--out", "loop", "--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     return [shlex.split(line.partition("halo ")[2]) for line in lines]
 
@@ -118,3 +118,30 @@ def test_a_change_runs_what_it_has_an_effect_on(prompts: list[str], tmp_path: Pa
     ]
     assert main([*words, "--status"]) == 0
     assert capsys.readouterr().out.count("done") == 5
+
+
+def test_a_dry_run_counts_what_the_loop_then_takes(prompts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["loop", "rrhf", *prompts, "--out", "loop"]
+    capsys.readouterr()
+    assert main([*words, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert not (tmp_path / "loop").exists()
+    assert main(words) == 0
+    done = [json.loads(line) for line in (tmp_path / "loop" / "loop.jsonl").read_text().splitlines()]
+    assert [row["command"] for row in told] == [row["command"] for row in done]
+    drawn, scored, trained = told[0], told[2], told[5]
+    folder = tmp_path / "loop" / done[0]["out"]
+    assert drawn["rows"] == len((folder / "samples.jsonl").read_text().splitlines())
+    assert drawn["tokens"] == pytest.approx(sum(len(json.loads(line)["tokens"]) for line in (folder / "samples.jsonl").read_text().splitlines()), rel=0.1)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert drawn["bytes"] == pytest.approx(size, rel=0.5)  # a manifest of one size, whatever the number of rows
+    assert (scored["rows"], trained["steps"]) == (drawn["rows"], 30)
+
+
+def test_a_dry_run_asks_no_service(prompts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change = ["--set", "reward.scorer=command:run=touch canary", "--set", "judged.scorer=command:run=touch canary"]
+    capsys.readouterr()
+    assert main(["loop", "simpo_on_policy", *prompts, *change, "--dry-run", "--json"]) == 0
+    asked = {row["stage"]: row["asks"] for row in json.loads(capsys.readouterr().out)}
+    assert asked == {"drawn": 0, "reward": 96 * 5, "pairs": 0, "policy": 0, "judged": 60 * 2}
+    assert not (tmp_path / "canary").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ WRONG = {
 def test_a_mistake_is_one_message_with_its_place(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(f"recipe: wrong\n{text}\n")
-    assert main(["loop", str(file), "--dry-run"]) == 2
+    assert main(["loop", str(file), "--plan"]) == 2
     err = capsys.readouterr().err
     assert WRONG[text] in err
     assert "wrong.yaml:2" in err
@@ -145,7 +146,7 @@ def test_a_mistake_is_one_message_with_its_place(text: str, tmp_path: Path, caps
     ],
 )
 def test_a_change_that_cannot_be_is_one_message(change: str, said: str, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["loop", str(mine), "--dry-run", "--set", change]) == 2
+    assert main(["loop", str(mine), "--plan", "--set", change]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -173,3 +174,23 @@ def test_remote_code_must_be_repeated_too(mine: Path) -> None:
     with pytest.raises(SettingsError, match="runs code that a model's folder holds"):
         check_allowed(steps, [])
     check_allowed(steps, ["trust_remote_code"])
+
+
+def test_a_recipe_of_ones_own_begins_as_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "recipe", "my_loop", "--from", "rrhf_bp"]) == 0
+    assert plan("./my_loop.yaml")[0].key == plan("rrhf_bp")[0].key
+    assert main(["new", "recipe", "my_loop"]) == 2
+    assert main(["new", "recipe", "other", "--from", "rrhff"]) == 2
+    assert "did you mean 'rrhf'" in capsys.readouterr().err
+
+
+def test_an_editor_knows_the_options_of_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "recipe"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    stage = schema["$defs"]["Stage"]["properties"]
+    assert {"n", "sampler", "model"} <= set(stage["sample"]["propertyNames"]["enum"])
+    assert {"objective", "learning_rate", "set"} <= set(stage["train"]["propertyNames"]["enum"])
+    assert "output_dir" not in stage["train"]["propertyNames"]["enum"]

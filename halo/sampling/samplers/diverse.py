@@ -5,6 +5,7 @@ transformers had it until 4.x and has it no longer; RRHF's policy DP is four gro
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -114,6 +115,8 @@ class _Cached:
 
     def __init__(self, model: Any, prompt: tuple[int, ...], device: Any) -> None:
         self.model, self.prompt, self.device, self.cache = model, prompt, device, None
+        # transformers calls it `cache` of late; the older name goes in 5.40
+        self.argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
     def __call__(self, rows: list[tuple[int, ...]], came_from: list[int]) -> Tensor:
         if self.cache is None:
@@ -121,7 +124,7 @@ class _Cached:
         else:
             self.cache.reorder_cache(torch.tensor(came_from, device=self.device))
             ids = torch.tensor([[row[-1]] for row in rows], device=self.device)
-        out = self.model(ids, past_key_values=self.cache, use_cache=True)
+        out = self.model(ids, use_cache=True, **{self.argument: self.cache})
         self.cache = out.past_key_values
         found: Tensor = out.logits[:, -1].float().log_softmax(-1)
         return found

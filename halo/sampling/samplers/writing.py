@@ -114,12 +114,13 @@ def written(model: Any, tokenizer: Any, ids: Tensor, mask: Tensor, context: Samp
 
     own = model.generation_config
     model.generation_config = GenerationConfig()
+    stops = {"stop_strings": list(context.stop)} if context.stop else {}
     config = GenerationConfig(
         max_new_tokens=context.max_new_tokens, do_sample=False, use_cache=True, eos_token_id=list(context.end), pad_token_id=context.end[0],
-        **more,
+        **stops, **more,
     )  # fmt: skip
-    stops = {"stop_strings": list(context.stop), "tokenizer": tokenizer} if context.stop else {}
+    read = {"tokenizer": tokenizer} if context.stop else {}
     try:
-        return model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList(processors), **stops)
+        return model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList(processors), **read)
     finally:
         model.generation_config = own
