@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
+from halo.progress import as_clock
 from halo.visible import visible
 
 SHOWN = {
@@ -35,8 +36,7 @@ def summary(step: int, total: int, record: Mapping[str, float], left: float | No
             value = f"{record[key]:,.0f}" if name == "tok/s" else f"{record[key]:.3f}"
             parts.append(f"{name} {value}")
     if left is not None:
-        minutes, seconds = divmod(round(left), 60)
-        parts.append(f"left {minutes}:{seconds:02d}")
+        parts.append(f"left {as_clock(left)}")
     return "  ".join(parts)
 
 

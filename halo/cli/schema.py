@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 
 from pydantic import BaseModel
@@ -27,7 +28,11 @@ def run(arguments: list[str]) -> int:
         print(HELP, end="")
         return 0
     which = one_word(given.words, "kind of file (objective, settings or recipe)")
-    schemas = {"objective": json_schema, "settings": partial(_of, Settings), "recipe": partial(_of, Recipe)}
+    schemas: dict[str, Callable[[], dict[str, object]]] = {
+        "objective": json_schema,
+        "settings": partial(_of, Settings),
+        "recipe": partial(_of, Recipe),
+    }
     if which not in schemas:
         raise SettingsError("wrong-value", f"there is no schema {which!r}", hint=nearest(which, schemas))
     print(json.dumps(schemas[which](), indent=1))

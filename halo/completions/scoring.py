@@ -45,7 +45,8 @@ class Verdict:
 
 class Judging(Protocol):
     """A scorer at work. One that has `prepare(groups, say)` too is told all groups that are left before the first is scored, once:
-    it counts and prices what it is about to ask, and may ask it then. `say` takes a line for people.
+    it counts and prices what it is about to ask, and may ask it then. `say` takes a line for people. One that has `close()` is told
+    when nothing comes any more.
     """
 
     def score(self, groups: Sequence[ScoreGroup]) -> Sequence[Verdict]:

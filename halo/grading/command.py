@@ -6,11 +6,15 @@ import json
 import shlex
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from halo.completions.scoring import ScoreGroup, ScorerContext, Verdict
 from halo.errors import Place, RunFailed, SettingsError
 from halo.grading.function import checked
+
+SECONDS = 10
+"""That a program has to end once there are no more lines."""
 
 
 class Command:
@@ -29,6 +33,19 @@ class Command:
 
     def score(self, groups: Sequence[ScoreGroup]) -> list[Verdict]:
         return [self._of(group) for group in groups]
+
+    def close(self) -> None:
+        """The program is told that nothing comes any more, and is waited for."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        try:
+            self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def _of(self, group: ScoreGroup) -> Verdict:
         asked = {"prompt": group.prompt, "completions": [one.text for one in group.completions], "columns": dict(group.row)}

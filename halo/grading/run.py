@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,11 +20,11 @@ from halo.files.stage import check_finished, unwritten
 from halo.files.whole import write_text
 from halo.options import Named, parts
 from halo.plugin.registry import choose
+from halo.progress import Pace
 from halo.sampling.rows import PROMPTS, SAMPLES, SCORES
 from halo.training.saving.published import shortened
 
 Say = Callable[[str], None]
-EVERY = 10.0
 
 
 class ScoringSettings(BaseModel):
@@ -93,19 +92,30 @@ def fill(file: Path, groups: Iterable[ScoreGroup], scorer: CompletionScorer, con
     if not left:
         say(f"score      {file}: nothing is left to do")
         return
-    judging, begun, said, failed = scorer.build(context), time.monotonic(), time.monotonic(), Counter[str]()
-    prepare = getattr(judging, "prepare", None)
-    if prepare is not None:
-        prepare(left, say)
+    judging, failed = scorer.build(context), Counter[str]()
+    try:
+        if prepare := getattr(judging, "prepare", None):
+            prepare(left, say)
+        pace = Pace(len(left), say)
+        for rows, finished in _by_batch(left, judging, scorer):
+            lines.add_all([row for row in rows if (row["prompt_id"], row["sample"]) not in done])
+            failed.update(row["reason"] for row in rows if row["score"] is None)
+            pace.at(finished, f"score      {finished:,} of {len(left):,} prompts")
+    finally:
+        if close := getattr(judging, "close", None):
+            close()
+    _said(lines, failed, say)
+
+
+def _by_batch(left: list[ScoreGroup], judging: Judging, scorer: CompletionScorer) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """The rows of each call, and how many groups are done with it."""
     for start in range(0, len(left), scorer.at_once):
         batch = left[start : start + scorer.at_once]
-        rows = list(_rows(batch, judging, scorer.name))
-        lines.add_all([row for row in rows if (row["prompt_id"], row["sample"]) not in done])
-        failed.update(row["reason"] for row in rows if row["score"] is None)
-        if time.monotonic() - said >= EVERY:
-            said, finished = time.monotonic(), start + len(batch)
-            minutes, seconds = divmod(round((said - begun) / finished * (len(left) - finished)), 60)
-            say(f"score      {finished:,} of {len(left):,} prompts, left {minutes}:{seconds:02d}")
+        yield list(_rows(batch, judging, scorer.name)), start + len(batch)
+
+
+def _said(lines: Lines, failed: Counter[str], say: Say) -> None:
+    """What all scores are like, and why some are missing."""
     scores = [row["score"] for row in {(row["prompt_id"], row["sample"]): row for row in lines}.values() if row["score"] is not None]
     if scores:
         say(f"score      {len(scores):,} completions: mean {sum(scores) / len(scores):.4g}, from {min(scores):.4g} to {max(scores):.4g}")

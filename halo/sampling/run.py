@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,13 +12,12 @@ from halo.completions.sampling import Request, Sampling
 from halo.errors import Place, SettingsError
 from halo.files.lines import Lines, as_line
 from halo.files.stage import unwritten
+from halo.progress import Pace
 from halo.sampling.job import Job, Say, Stage, job_of
 from halo.sampling.plan import Prompt
 from halo.sampling.rows import LEFT_OUT, PROMPTS, SAMPLES, as_row, order, turn_columns
 from halo.sampling.settings import SamplingSettings
 
-EVERY = 10.0
-"""Seconds between lines of progress."""
 FOLLOWED = ("prompt", "completion", "finish", "earlier")
 """What of a row the next turn is made of."""
 
@@ -142,27 +140,23 @@ def _prompt_row(prompt: Prompt) -> dict[str, Any]:
 
 
 class _Progress:
-    """A line now and then: how many, how fast, how long."""
+    """How many completions a process has of its share, and how fast."""
 
     def __init__(self, job: Job, stage: Stage) -> None:
-        self.say, self.size = job.say, job.placement.size
+        self.size = job.placement.size
         self.total = len(stage.plan.prompts) * stage.plan.count // self.size
         self.what = f"turn {stage.turn}: " if job.prompts.turns > 1 else ""
-        self.begun = self.said = 0.0
+        self.pace: Pace | None = None
+        self.say = job.say
         self.rows = self.tokens = 0
 
     def start(self) -> None:
         """The model is loaded, or was already."""
-        self.begun = self.begun or time.monotonic()
-        self.said = self.said or self.begun
+        self.pace = self.pace or Pace(self.total, self.say)
 
     def add(self, rows: list[dict[str, Any]]) -> None:
+        assert self.pace is not None, "started before the first rows"
         self.rows += len(rows)
         self.tokens += sum(len(row.get("tokens", ())) for row in rows)
-        now = time.monotonic()
-        if now - self.said < EVERY:
-            return
-        self.said, spent = now, now - self.begun
-        minutes, seconds = divmod(round(spent / self.rows * max(0, self.total - self.rows)), 60)
-        done, speed = f"{self.rows * self.size:,} of {self.total * self.size:,}", self.tokens * self.size / spent
-        self.say(f"sample     {self.what}about {done}, {speed:,.0f} tokens/s, left {minutes}:{seconds:02d}")
+        done, speed = f"{self.rows * self.size:,} of {self.total * self.size:,}", self.tokens * self.size / max(self.pace.spent, 1e-9)
+        self.pace.at(self.rows, f"sample     {self.what}about {done}, {speed:,.0f} tokens/s")
