@@ -26,6 +26,7 @@ from halo.reference.fingerprint import weights_fingerprint
 from halo.reference.interface import Reference, ReferenceContext, ReferenceStrategy
 from halo.sampling.samplers.given import Given, GivenCompletions
 from halo.sampling.samplers.options import Diverse, Drawn, Searched
+from halo.starter.defaults import model_named
 
 FROZEN = "a frozen copy of the model that the policy starts from"
 
@@ -152,11 +153,11 @@ def _reward_model(context: ScorerContext) -> Judging:
 
 
 def _weights(options: OfModel) -> dict[str, str]:
-    return {"weights": weights_fingerprint(options.model)} if options.model else {}
+    return {"weights": weights_fingerprint(model_named(options.model))} if options.model else {}
 
 
 def _both_weights(options: OfImplied) -> dict[str, str]:
-    return _weights(options) | ({"reference_weights": weights_fingerprint(options.reference)} if options.reference else {})
+    return _weights(options) | ({"reference_weights": weights_fingerprint(model_named(options.reference))} if options.reference else {})
 
 
 def _uniform(context: ReferenceContext) -> Reference:

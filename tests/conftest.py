@@ -73,6 +73,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(OnlyFast())
 
 
+PAGES = "docs"
+"""What runs the pages: their examples, their commands, what is generated. `pytest -m pages`; CI does it after the suite."""
+
+
+def is_page(file: Path) -> bool:
+    return file.is_relative_to(TESTS / PAGES) and not is_fast(file)
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
+    if is_page(item.path):
+        item.add_marker("pages")
     if is_fast(item.path, getattr(item, "originalname", item.name)) and item.get_closest_marker("slow") is None:
         item.add_marker("fast")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from halo.cli.arguments import one_word, split
@@ -51,7 +53,8 @@ def run(arguments: list[str]) -> int:
     settings = read_flags(EvaluationSettings, given.flags, {}, "eval")
     quieten()
     which, *targets = given.words
-    report = run_evaluation(which.split("+"), targets, settings, say if form == "text" else _silent)
+    with nullcontext() if form == "text" else redirect_stdout(sys.stderr):  # a scorer of somebody's own may print
+        report = run_evaluation(which.split("+"), targets, settings, say if form == "text" else _silent)
     if report is None:
         return 0
     if form == "json":

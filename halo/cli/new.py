@@ -1,4 +1,4 @@
-"""`halo new objective NAME`, `halo new recipe NAME`, `halo new plugin NAME`: something complete to start from, which halo reads and whose tests pass."""
+"""`halo new objective|recipe|plugin NAME`: something complete to start from, which halo reads and whose tests pass."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from halo.pairing.run import PairingSettings, run_pairing
 HELP = """halo pair FOLDER... --by SCORE [--rule RULE] [--gap G] [--without NAME,...] [--out FILE]
 
 Feedback from the completions in one folder of samples or several, by scores of `halo score`, or by columns of the data for completions
-that it gives: good_SCORE beside good. Rules: best-worst, best-random, adjacent, all (pairs); list, group (ranked); threshold (labels); best.
+that it gives: good_SCORE beside good. Rules: best-worst, best-random, adjacent, all (pairs); list, group (ranked); threshold (labels);
+best (the best alone).
 Equal scores give no pair, equal texts stand once, empty and cut completions are left out; beside the file stand FILE.left-out.jsonl with a
 reason for each, and FILE.manifest.json. Where completions were sampled, their ids stand in the rows, and halo trains on these.
 --without leaves single sources out, a folder or a given column, as if it had not been there. --out FILE.parquet writes parquet.

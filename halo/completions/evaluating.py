@@ -45,6 +45,7 @@ class Asked:
     row      what else the prompt's row holds, by column
     prompts  each contestant's own, where they differ: a later turn of a conversation follows the contestant's own answers
     unit     what the bootstrap draws: the prompt, or the conversation that it is a turn of; "" is the prompt itself
+    share    what it counts within its unit: of the prompts of one turn of a conversation together 1
     """
 
     key: str
@@ -53,6 +54,7 @@ class Asked:
     row: Mapping[str, Any] = field(default_factory=dict)
     prompts: tuple[Any, ...] = ()
     unit: str = ""
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Measure:
     statistic  weights (B, n) of prompts, values (n, k) -> B numbers; None: the weighted mean of the only value. `halo.statistics.combining`
                has others
     share      whether it is a share, between 0 and 1: shown in percent, its interval never outside
+    bounds     what else it cannot leave, as a rank cannot leave 1 and the number of contestants
     paired     whether differences from the baseline say something that the number itself does not
     curve      the curve that the number is a point of, and where: best of n, at n
     """
@@ -73,6 +76,7 @@ class Measure:
     statistic: Callable[[Any, Any], Any] | None = None
     share: bool = False
     paired: bool = True
+    bounds: tuple[float, float] | None = None
     curve: tuple[str, float] | None = None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from halo.evaluation.contestants import Contestant
 from halo.files.lines import Lines
 from halo.files.stage import check_finished
 from halo.pairing.candidates import read_scores
-from halo.sampling.rows import PROMPTS, SAMPLES, SCORES
+from halo.sampling.rows import LEFT_OUT, PROMPTS, SAMPLES
+from halo.sampling.scored import read_score_rows, score_file
 
 Key = tuple[str, int]
 
@@ -46,12 +49,30 @@ def read_answers(contestants: Sequence[Contestant]) -> Answered:
         own_prompts = tuple(own[key]["prompt"] for own in prompts)
         same = all(one == own_prompts[0] for one in own_prompts)
         unit = str(prompt.get("conversation", key))
-        found.prompts.append(Asked(key, own_prompts[0], each, prompt["columns"], () if same else own_prompts, unit))
+        row = {name: value for one in reversed(prompts) for name, value in one[key]["columns"].items()}
+        found.prompts.append(Asked(key, own_prompts[0], each, row, () if same else own_prompts, unit))
         found.count = max(found.count, *map(len, each))
+    found.prompts = _with_shares(found.prompts)
+    found.left_out += _never_asked(contestants)
     if not found.prompts:
         names = " and ".join(one.name for one in contestants)
         raise DataError("no-rows", f"{names} have no prompt in common", hint="sample them from the same prompts")
     return found
+
+
+def _with_shares(prompts: Sequence[Asked]) -> list[Asked]:
+    """Of a conversation all prompts of one turn count as one, however many answers were drawn."""
+    counts = Counter((asked.unit, asked.row.get("turn")) for asked in prompts)
+    return [replace(asked, share=1 / counts[asked.unit, asked.row.get("turn")]) for asked in prompts]
+
+
+def _never_asked(contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
+    """Rows of the data that were left out before anybody was asked, each once."""
+    found: dict[str, dict[str, Any]] = {}
+    for folder in dict.fromkeys(one.folder for one in contestants):
+        for row in Lines(folder / LEFT_OUT):
+            found.setdefault(json.dumps(row, sort_keys=True, default=str), row)
+    return list(found.values())
 
 
 def _answers(one: Contestant) -> dict[str, dict[int, Answer]]:
@@ -79,14 +100,14 @@ def drawn_logp(row: Mapping[str, Any], made: Mapping[str, Any]) -> float | None:
 
 def read_parts(folder: Path, name: str) -> dict[Key, Mapping[str, float]]:
     """What a scorer said of each number beside it."""
-    file = folder / SCORES / f"{name}.jsonl"
-    if not name or not file.is_file():
+    if not name or not (file := score_file(folder, name)).is_file():
         return {}
-    return {(row["prompt_id"], row["sample"]): row.get("parts", {}) for row in Lines(file)}
+    return {key: row.get("parts", {}) for key, row in read_score_rows(file).items()}
 
 
 def check_column(found: Answered, column: str) -> None:
     """Raises DataError where no prompt's row has the column that numbers are to be parted by."""
     if not any(column in asked.row for asked in found.prompts):
         known = sorted({name for asked in found.prompts for name in asked.row})
-        raise DataError("data-format", f"no prompt has a column {column!r}", place=Place("--column"), hint=f"there are {', '.join(known)}")
+        hint = f"there are {', '.join(known)}" if known else "the prompts have no further column"
+        raise DataError("data-format", f"no prompt has a column {column!r}", place=Place("--column"), hint=hint)

@@ -14,11 +14,11 @@ from halo.completions.evaluating import Asked
 from halo.completions.scoring import Completed, CompletionScorer, ScoreGroup, ScorerContext
 from halo.evaluation.contestants import Contestant, score_name
 from halo.evaluation.settings import EvaluationSettings
-from halo.files.lines import Lines
 from halo.files.manifest import digest
-from halo.grading.run import Say, ScoringSettings, claim, device_of, fill
+from halo.grading.run import Say, ScoringSettings, check_claim, device_of, fill
 from halo.options import parts
 from halo.sampling.rows import SAMPLES
+from halo.sampling.scored import read_score_rows
 from halo.training.saving.published import shortened
 
 
@@ -32,11 +32,11 @@ def compared(
     file.parent.mkdir(exist_ok=True)
     shown = {key: shortened(value) for key, value in options.model_dump().items()}
     told: dict[str, Any] = {"kind": "comparisons", "scorer": scorer.name, "options": shown, **scorer.about(options)}
-    told["samples"] = {one.name: digest(one.folder / SAMPLES) for one in contestants}
-    claim(file, told)
+    told["of"] = {one.name: digest(one.folder / SAMPLES) for one in contestants}
+    check_claim(file, told)
     asked = ScoringSettings(scorer=settings.scorer, name=None, trust_remote_code=settings.trust_remote_code, use_cpu=settings.use_cpu)
-    fill(file, _groups(prompts), scorer, ScorerContext(options, device_of(asked), settings.trust_remote_code), say)
-    found = {(row["prompt_id"], row["sample"]): row for row in Lines(file)}
+    fill(file, _groups(prompts), scorer, ScorerContext(options, device_of(asked), settings.trust_remote_code), told, say)
+    found = read_score_rows(file)
     return [_with_scores(one, found) for one in prompts]
 
 

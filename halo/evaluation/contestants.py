@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,11 @@ from halo.grading.run import ScoringSettings, run_scoring
 from halo.options import parts
 from halo.sampling.run import run_sampling
 from halo.sampling.settings import DrawingSettings, SamplingSettings
-from halo.starter.defaults import HELD_OUT, POLICY
+from halo.starter.defaults import EMBEDDED as EMBEDDED
+from halo.starter.defaults import HELD_OUT, model_named
 
 Say = Callable[[str], None]
-EMBEDDED = "embedded"
-"""The word for the embedded policy as a contestant."""
-FILES = (".jsonl", ".json", ".parquet", ".csv", ".arrow")
+FILES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".jsonl.zst", ".parquet", ".csv", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ def named(targets: Sequence[str]) -> list[str]:
 def writing(targets: Sequence[str], settings: EvaluationSettings, say: Say) -> list[Contestant]:
     """Every target with a folder of samples, and its scores. Models are sampled, with the same noise. Raises HaloError."""
     found = []
+    if settings.prompts and all(_is_samples(Path(target)) for target in targets):
+        say("eval       --prompts is of nobody: all contestants are folders of samples")
     for name, target in zip(named(targets), targets, strict=True):
         folder = Path(target)
         if _is_samples(folder):
@@ -73,10 +75,10 @@ def scoring(targets: Sequence[str], columns: str, settings: EvaluationSettings, 
     run_sampling(asked, say)
     scorers: list[tuple[str, str | dict[str, Any]]] = []
     for name, target in zip(named(targets), targets, strict=True) if targets else ():
-        model = _model(target)
+        model = model_named(target)
         scorers.append((name, {"name": "likelihood", "model": model}))
         if settings.reference:
-            scorers.append((f"{name} implied", {"name": "implied", "model": model, "reference": _model(settings.reference)}))
+            scorers.append((f"{name} implied", {"name": "implied", "model": model, "reference": model_named(settings.reference)}))
     if settings.scorer is not None:
         scorers.append((score_name(settings), settings.scorer))
     found = []
@@ -86,12 +88,20 @@ def scoring(targets: Sequence[str], columns: str, settings: EvaluationSettings, 
         found.append(Contestant(name, folder, file))
     if settings.by:
         found.append(Contestant(settings.by, folder, settings.by))
+    twice = next((one.name for one in found if [other.name for other in found].count(one.name) > 1), None)
+    if twice is not None:
+        message = f"two contestants are called {twice}"
+        raise SettingsError(
+            "wrong-value", message, place=Place("halo eval"), hint="--name calls the scorer's scores; give a path otherwise"
+        )
     return found
 
 
 def score_name(settings: EvaluationSettings) -> str:
     """What the scorer's scores are called."""
-    return settings.name or parts(settings.scorer)[0] if settings.scorer is not None else settings.by or ""
+    if settings.scorer is None:
+        return settings.by or ""
+    return settings.name or parts(settings.scorer)[0]
 
 
 def _scoring(scorer: str | dict[str, Any], name: str, settings: EvaluationSettings) -> ScoringSettings:
@@ -99,16 +109,15 @@ def _scoring(scorer: str | dict[str, Any], name: str, settings: EvaluationSettin
 
 
 def _sampled(target: str, folder: Path, settings: EvaluationSettings) -> SamplingSettings:
-    path, _, column = target.partition(":")
-    file = Path(path)
-    if file.suffix in FILES and file.is_file():
+    path, _, column = (target, "", "") if Path(target).is_file() else target.partition(":")
+    if path.endswith(FILES) and Path(path).is_file():
         given = {"name": "given", "columns": column or "completion"}
         return SamplingSettings(**{**_drawing(settings), "prompts": path, "sampler": given, "out": str(folder)})
-    return SamplingSettings(**{**_drawing(settings), "model": _model(target), "out": str(folder)})
-
-
-def _model(target: str) -> str:
-    return str(POLICY) if target == EMBEDDED and not Path(target).exists() else target
+    if path.endswith(FILES) and not Path(target).is_dir():
+        raise SettingsError(
+            "not-found", f"there is no file {path}", place=Place("halo eval"), hint="a file of answers is FILE or FILE:COLUMN"
+        )
+    return SamplingSettings(**{**_drawing(settings), "model": model_named(target), "out": str(folder)})
 
 
 def _drawing(settings: EvaluationSettings) -> dict[str, Any]:
@@ -124,5 +133,6 @@ def _is_samples(folder: Path) -> bool:
 
 
 def _safe(name: str) -> str:
-    """As a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name).strip("-.") or "one"
+    """As a file's name: with digits of its hash where that is another, so that no two share one."""
+    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in name).strip("-.") or "one"
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"

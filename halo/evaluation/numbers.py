@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from halo.statistics.combining import mean
 class Number:
     """A measure of a contestant.
 
-    group     a value of the column that numbers are parted by; "" for all prompts
+    group     a value of the column that numbers are parted by, as text; None for all prompts
     left_out  prompts without it
     gap       the number less the baseline's, on the prompts that have both; None of the baseline and where it says nothing
     """
@@ -26,7 +27,7 @@ class Number:
     evaluator: str
     measure: Measure
     contestant: str
-    group: str
+    group: str | None
     found: Estimate
     left_out: int
     gap: Estimate | None = None
@@ -46,8 +47,8 @@ def numbers(
     for measure in measures:
         values = [measure.of(asked) for asked in prompts]
         for group, inside in _groups(prompts, column):
-            units = [prompts[place].unit or prompts[place].key for place in inside]
-            found += list(_of(evaluator, measure, [values[place] for place in inside], units, names, baseline, group))
+            drawn = _Drawn([prompts[place] for place in inside])
+            found += list(_of(evaluator, measure, [values[place] for place in inside], drawn, names, baseline, group))
     return found
 
 
@@ -55,32 +56,47 @@ def _of(
     evaluator: str,
     measure: Measure,
     values: Sequence[Sequence[Values | None]],
-    units: Sequence[str],
+    drawn: _Drawn,
     names: Sequence[str],
     baseline: bool,
-    group: str,
+    group: str | None,
 ) -> Iterator[Number]:
     for place, name in enumerate(names):
-        own = [row[place] for row in values if row[place] is not None]
-        if not own:
+        there = [number for number, row in enumerate(values) if row[place] is not None]
+        if not there:
             continue
         statistic = measure.statistic or mean
-        there = [unit for row, unit in zip(values, units, strict=True) if row[place] is not None]
-        found = estimate(_table(own), statistic, (0, 1) if measure.share else None, there)
+        bounds = (0.0, 1.0) if measure.share else measure.bounds
+        found = estimate(_table([values[number][place] for number in there]), statistic, bounds, *drawn.of(there))
         if not math.isfinite(found.value):
             continue
         gap = None
         if baseline and place > 0 and measure.paired:
-            gap = _gap([(row[place], row[0]) for row in values], units, statistic, measure.share)
-        yield Number(evaluator, measure, name, group, found, len(values) - len(own), gap)
+            gap = _gap([(row[place], row[0]) for row in values], drawn, statistic, bounds)
+        yield Number(evaluator, measure, name, group, found, len(values) - len(there), gap)
 
 
-def _gap(rows: Sequence[tuple[Values | None, Values | None]], units: Sequence[str], statistic: Statistic, share: bool) -> Estimate | None:
-    both = [(*row, unit) for row, unit in zip(rows, units, strict=True) if row[0] is not None and row[1] is not None]
-    if not both:
+def _gap(
+    rows: Sequence[tuple[Values | None, Values | None]], drawn: _Drawn, statistic: Statistic, bounds: tuple[float, float] | None
+) -> Estimate | None:
+    there = [number for number, row in enumerate(rows) if row[0] is not None and row[1] is not None]
+    if not there:
         return None
-    ours, theirs, there = zip(*both, strict=True)
-    return difference(_table(ours), _table(theirs), statistic, (-1, 1) if share else None, there)
+    ours, theirs = (_table([rows[number][side] for number in there]) for side in (0, 1))
+    widest = (bounds[0] - bounds[1], bounds[1] - bounds[0]) if bounds else None
+    return difference(ours, theirs, statistic, widest, *drawn.of(there))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Prompts as the bootstrap sees them."""
+
+    prompts: Sequence[Asked]
+
+    def of(self, places: Sequence[int]) -> tuple[list[str], list[float]]:
+        """Of these prompts what is drawn, and what each counts in it."""
+        found = [self.prompts[place] for place in places]
+        return [asked.unit or asked.key for asked in found], [asked.share for asked in found]
 
 
 def _table(rows: Sequence[Values | None]) -> Any:
@@ -93,18 +109,43 @@ def _table(rows: Sequence[Values | None]) -> Any:
     return table
 
 
-def _groups(prompts: Sequence[Asked], column: str | None) -> list[tuple[str, list[int]]]:
+def _groups(prompts: Sequence[Asked], column: str | None) -> list[tuple[str | None, list[int]]]:
     """All prompts, and those of each value of the column, by its value."""
     found: dict[str, list[int]] = {}
     if column is not None:
         for place, asked in enumerate(prompts):
-            found.setdefault(str(asked.row.get(column, "(none)")), []).append(place)
-    return [("", list(range(len(prompts)))), *sorted(found.items())]
+            found.setdefault(_as_text(asked.row, column), []).append(place)
+    return [(None, list(range(len(prompts)))), *sorted(found.items())]
+
+
+def _as_text(row: Mapping[str, Any], column: str) -> str:
+    """A value of the column, so that no two of them look the same: a text as it is, unless it reads as something else."""
+    if column not in row:
+        return "(no such column)"
+    value = row[column]
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value if value.strip() and value != ALL and not value.startswith("(") else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
+
+
+ALL = "(all)"
+"""How all prompts together stand in a table that is parted by a column."""
+
+
+def missing(evaluator: str, found: Sequence[Number], names: Sequence[str], needs_baseline: bool) -> Iterator[str]:
+    """Contestants of whom an evaluator measured nothing at all."""
+    for name in names[1:] if needs_baseline else names:
+        if not any(one.evaluator == evaluator and one.contestant == name for one in found):
+            yield f"{evaluator} has no number of {name}: no prompt has what it needs of every answer, such as a score."
 
 
 def warnings(found: Sequence[Number], prompts: int) -> Iterator[str]:
     """What a reader should know before they believe a number."""
-    by_name = {(one.measure.name, one.contestant): one.found for one in found if not one.group}
+    by_name = {(one.measure.name, one.contestant): one.found for one in found if one.group is None}
     for (name, contestant), raw in by_name.items():
         if name == "win rate":
             yield from _of_length(contestant, raw, by_name)
@@ -119,7 +160,10 @@ FEW = 12
 def _of_length(contestant: str, raw: Estimate, by_name: dict[tuple[str, str], Estimate]) -> Iterator[str]:
     """Where length is preferred, and where it explains the win."""
     weight, controlled = by_name.get(("length coefficient", contestant)), by_name.get(("win rate, length-controlled", contestant))
-    if weight is None or controlled is None or weight.low is None or weight.high is None:
+    if weight is None or controlled is None:
+        yield f"What length has to do with the wins of {contestant} cannot be said: all are won or lost, or length alone parts them."
+        return
+    if weight.low is None or weight.high is None:
         return
     if weight.low > 0 or weight.high < 0:
         which = "Longer" if weight.low > 0 else "Shorter"

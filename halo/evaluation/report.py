@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from halo.completions.evaluating import Asked, Measure
-from halo.evaluation.numbers import Number
+from halo.evaluation.numbers import ALL, Number
 from halo.statistics.bootstrap import Estimate
 from halo.tables.figures import Figure, Point, colours_of, curves, intervals
 from halo.tables.page import Beside, Page
@@ -33,10 +33,15 @@ class Report:
     left_out: int
     warnings: tuple[str, ...]
 
+    @property
+    def units(self) -> int:
+        """How many prompts there are, all turns of a conversation being one."""
+        return len({asked.unit or asked.key for asked in self.prompts})
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         told: dict[str, Any] = {"contestants": list(self.names), "baseline": self.names[0] if self.baseline else None, "score": self.score}
-        told |= {"column": self.column, "prompts": len(self.prompts), "left_out": self.left_out, "warnings": list(self.warnings)}
+        told |= {"column": self.column, "prompts": self.units, "left_out": self.left_out, "warnings": list(self.warnings)}
         return told | {"numbers": [one.to_json() for one in self.numbers]}
 
     def tables(self) -> list[Table]:
@@ -57,7 +62,9 @@ class Report:
         names = [name for name in names if any(name == one.contestant for one in own)]
         rows = []
         for measure, group in dict.fromkeys((one.measure.name, one.group) for one in own):
-            label = (measure, group or "all") if self.column else (measure,)
+            label = [measure]
+            if self.column:
+                label.append(ALL if group is None else group)
             rows.append((*label, *(_cell(cells.get((measure, group, name))) for name in names)))
         head = ("measure", self.column) if self.column else ("measure",)
         return Table(title, (*head, *names), tuple(rows), notes)
@@ -66,7 +73,7 @@ class Report:
 
     def html(self) -> str:
         """The page, with figures and answers."""
-        facts = [f"{len(self.prompts):,} prompts that all contestants answered; {self.left_out:,} left out."]
+        facts = [f"{self.units:,} prompts that all contestants answered; {self.left_out:,} left out."]
         if self.baseline:
             facts.append(f"The baseline is {self.names[0]}.")
         said = f"{min(SHOWN, len(self.prompts))} of {len(self.prompts)} prompts, chosen by a hash; the first answer of each."
@@ -75,7 +82,7 @@ class Report:
 
     def figures(self) -> list[Figure]:
         """Intervals of every measure that several contestants have, or of one against the middle; curves."""
-        found, own = list[Figure](), [one for one in self.numbers if not one.group]
+        found, own = list[Figure](), [one for one in self.numbers if one.group is None]
         for place, measure in enumerate(_measures(own)):
             rows = {one.contestant: _point(one, 0) for one in own if one.measure.name == measure.name}
             middle = 50 if measure.name.startswith("win rate") else None
@@ -142,13 +149,13 @@ def _shown(found: Estimate, measure: Measure) -> str:
 
 def _left_out(own: Sequence[Number]) -> Iterator[str]:
     """Of how many prompts each number is, once where all are the same."""
-    told = {(one.found.n, one.left_out) for one in own if not one.group}
+    told = {(one.found.n, one.left_out) for one in own if one.group is None}
     if len(told) == 1:
         n, left = told.pop()
         yield f"Of {n:,} prompts, {left:,} left out."
         return
     for measure in _measures(own):
-        each = {(one.found.n, one.left_out) for one in own if not one.group and one.measure.name == measure.name}
+        each = {(one.found.n, one.left_out) for one in own if one.group is None and one.measure.name == measure.name}
         yield f"{measure.name}: of {' and '.join(f'{n:,} prompts, {left:,} left out' for n, left in sorted(each))}."
 
 

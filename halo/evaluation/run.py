@@ -8,22 +8,21 @@ from typing import Any
 
 from halo.completions.evaluating import EvaluationContext, Evaluator
 from halo.completions.scoring import CompletionScorer
-from halo.errors import Place, SettingsError
+from halo.errors import DataError, Place, SettingsError
 from halo.evaluation.answers import Answered, check_column, read_answers
 from halo.evaluation.comparisons import compared
 from halo.evaluation.contestants import Contestant, named, score_name, scored, scoring, writing
-from halo.evaluation.numbers import Number, numbers, warnings
+from halo.evaluation.numbers import Number, missing, numbers, warnings
 from halo.evaluation.report import Report, as_json
 from halo.evaluation.settings import GIVEN, EvaluationSettings
 from halo.files.lines import as_line
 from halo.files.stage import STAGE, StageFolder, unwritten
 from halo.files.whole import write_text
-from halo.options import as_text, parts
+from halo.options import parts
 from halo.plugin.registry import choose
 from halo.tables.table import as_latex, as_markdown
 from halo.training.run.identity import versions
 from halo.training.saving.folder import is_main_process
-from halo.training.saving.published import shortened
 
 Say = Callable[[str], None]
 Chosen = tuple[Evaluator, Any]
@@ -36,18 +35,21 @@ def run_evaluation(which: Sequence[str], targets: Sequence[str], settings: Evalu
     everyone = [*([settings.against] if settings.against else []), *targets]
     columns = settings.given or (GIVEN if any(one.name == "accuracy" for one, _ in chosen) else None)
     _check(chosen, everyone, columns, settings)
-    folder = StageFolder(Path(settings.out), _made_with(which, everyone, columns, settings), {"versions": versions()})
+    folder = StageFolder(Path(settings.out), _made_with(everyone, columns, settings), {"versions": versions()})
     if not is_main_process():
         if columns is None:
             writing(everyone, settings, say)
         return None
     folder.take()
+    report = None
     try:
         report = _report(chosen, everyone, columns, settings, say)
         _write(folder, report)
     except OSError as problem:
         raise unwritten(folder.path, problem) from None
     finally:
+        if report is None:
+            folder.forget()
         folder.give_back()
     return report[0]
 
@@ -71,18 +73,20 @@ def _check(chosen: Sequence[Chosen], everyone: Sequence[str], columns: str | Non
             raise SettingsError(
                 "missing-key", f"{evaluator.name} needs a baseline", place=Place("--against"), hint="a model or folder of samples"
             )
+    if settings.name and not settings.scorer:
+        raise SettingsError("wrong-value", "it names the scores of a scorer", place=Place("--name"), hint="give --scorer too")
     if settings.scorer and settings.by:
         raise SettingsError("wrong-value", "scores are made or taken", place=Place("--by"), hint="give --scorer or --by, not both")
     if columns is None and settings.reference:
         raise SettingsError("wrong-value", "it is of texts that contestants score", place=Place("--reference"), hint="give --given too")
 
 
-def _made_with(which: Sequence[str], everyone: Sequence[str], columns: str | None, settings: EvaluationSettings) -> dict[str, Any]:
-    """What is compared, and how: a folder holds one evaluation. Samples and scores have manifests of their own."""
-    told: dict[str, Any] = {"kind": "evaluation", "evaluators": list(which), "contestants": named(everyone) if everyone else []}
-    told |= {"against": bool(settings.against), "given": columns, "column": settings.column, "by": settings.by}
-    told["scorer"] = as_text(settings.scorer) if settings.scorer else None
-    return {key: shortened(value) if isinstance(value, str) else value for key, value in told.items()}
+def _made_with(everyone: Sequence[str], columns: str | None, settings: EvaluationSettings) -> dict[str, Any]:
+    """Who is compared: other evaluators and scorers find the samples there and write another report. Samples, scores and comparisons
+    have manifests of their own.
+    """
+    told: dict[str, Any] = {"kind": "evaluation", "contestants": named(everyone) if everyone else []}
+    return told | {"against": bool(settings.against), "given": columns}
 
 
 def _report(
@@ -109,8 +113,12 @@ def _report(
     for evaluator, options in chosen:
         context = EvaluationContext(names, baseline, answered.count, score or "score", relative is not None, options)
         found += numbers(evaluator.name, evaluator.measures(context), prompts, names, baseline, settings.column)
-    told = tuple(warnings(found, len(prompts)))
-    report = Report(names, baseline, score, settings.column, tuple(found), tuple(prompts), len(answered.left_out), told)
+    told = [said for evaluator, _ in chosen for said in missing(evaluator.name, found, names, "baseline" in evaluator.needs)]
+    if not found:
+        raise DataError("no-rows", f"nothing could be measured: {told[0]}", hint="look at the scores and their reasons")
+    units = len({asked.unit or asked.key for asked in prompts})
+    told += warnings(found, units)
+    report = Report(names, baseline, score, settings.column, tuple(found), tuple(prompts), len(answered.left_out), tuple(told))
     return report, answered
 
 

@@ -7,6 +7,7 @@ it is refused, and the difference named: what was made with two kinds of options
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,6 +54,16 @@ class StageFolder:
                 raise unwritten(self.path, problem) from None
             message = f"{self.path} cannot be written: {problem.strerror or problem}"
             raise SettingsError("output-folder", message, place=Place("--out"), hint="choose another") from None
+
+    def forget(self) -> None:
+        """What the folder was to be made with is forgotten, unless something was made: a mistyped option binds nobody."""
+        held = [entry for entry in self.path.rglob("*") if entry.is_file() and not entry.name.startswith(".")]
+        if any(entry.name != MANIFEST for entry in held):
+            return
+        (self.path / MANIFEST).unlink(missing_ok=True)
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
 
     def give_back(self) -> None:
         """Lets the folder go."""
@@ -124,6 +135,8 @@ def check_finished(folder: Path) -> dict[str, Any]:
         raise SettingsError("not-found", f"{folder} is no folder of samples", hint="halo sample writes one")
     try:
         files = json.loads(read_regular(folder / STAGE))["files"]
+        if not isinstance(files, dict) or not all(isinstance(told, dict) and {"bytes", "sha256"} <= set(told) for told in files.values()):
+            raise ValueError(STAGE)
     except (OSError, ValueError, KeyError, TypeError):
         raise SettingsError("output-folder", f"{folder} is not finished", hint="run the command that makes it again: it goes on") from None
     try:

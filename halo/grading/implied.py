@@ -15,7 +15,7 @@ from halo.grading.model import named_model
 from halo.grading.options import OfImplied
 from halo.objective.loading import load
 from halo.plugin.objectives import find_objective
-from halo.starter.defaults import POLICY
+from halo.starter.defaults import POLICY, model_named
 from halo.training.model.loading import check_same_vocabulary, load_model
 
 HERE = Place("--scorer")
@@ -30,7 +30,7 @@ class Implied:
         reference = reference_of(options)
         check_same_vocabulary(self.template.tokenizer, reference, settings)
         self.beta = beta_of(options)
-        self.policy = Summing(load_model(options.model, settings), context)
+        self.policy = Summing(load_model(str(settings.model_name_or_path), settings), context)
         self.reference = Summing(load_model(reference, settings), context)
 
     def score(self, groups: Sequence[ScoreGroup]) -> list[Verdict]:
@@ -54,7 +54,7 @@ class Implied:
 def reference_of(options: OfImplied) -> str:
     """The reference that the options name, or that the run was trained against. Raises SettingsError."""
     if options.reference:
-        return options.reference
+        return model_named(options.reference)
     hint = "implied:model=RUN,reference=FOLDER_OR_HUB_NAME"
     file = Path(options.model) / "settings.yaml"
     if not file.is_file():

@@ -20,6 +20,8 @@ from halo.scoring.rows import build_rows, scored_counts
 from halo.scoring.scorer import Scorer
 from halo.training.model.loading import load_model
 
+EMPTY = "with an empty completion"
+"""As it is said of a text, so of ids of which a stop text left none."""
 Told = list[list[TokenizedExample | str]]
 """Of every group and completion the ids, or why there are none."""
 
@@ -69,6 +71,8 @@ def examples_of(groups: Sequence[ScoreGroup], template: Template) -> Told:
 
 def _example(group: ScoreGroup, place: int, template: Template) -> TokenizedExample | str:
     one, where = group.completions[place], Place(f"prompt {group.key}")
+    if one.ids is not None and not one.ids:
+        return EMPTY
     if one.ids is not None and group.prompt_ids:
         return from_ids(DEMONSTRATIONS, group.prompt_ids, [Sampled(one.ids, one.finish)], where)
     example = Example(DEMONSTRATIONS, as_text(group.prompt), (one.text,), where)

@@ -7,13 +7,14 @@ from typing import Any
 from halo.completions.scoring import ScorerContext
 from halo.data.text.template import Template
 from halo.errors import Place, SettingsError
+from halo.starter.defaults import model_named
 from halo.training.model.loading import load_tokenizer
 from halo.training.settings import Settings
 
 
 def named_model(context: ScorerContext, scorer: str) -> tuple[Settings, Template]:
     """How the model that the options name is loaded, and its template. Raises SettingsError where they name none, ModelError."""
-    name = str(context.options.model)
+    name = model_named(str(context.options.model))
     if not name:
         raise SettingsError("wrong-value", f"{scorer} names no model", place=Place("--scorer"), hint=f"{scorer}:model=FOLDER")
     settings = Settings.model_validate({"model_name_or_path": name, "trust_remote_code": context.trust_remote_code})

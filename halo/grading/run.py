@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from halo.errors import Place, RunFailed, SettingsError
 from halo.files.lines import Lines
 from halo.files.lock import Held, Lock
 from halo.files.manifest import digest
-from halo.files.regular import read_regular
 from halo.files.stage import check_finished, unwritten
 from halo.files.whole import write_text
 from halo.options import Named, parts
 from halo.plugin.registry import choose
 from halo.progress import Pace
-from halo.sampling.rows import PROMPTS, SAMPLES, SCORES
+from halo.sampling.rows import PROMPTS, SAMPLES
+from halo.sampling.scored import read_claim, read_score_rows, score_file
 from halo.training.saving.published import shortened
 
 Say = Callable[[str], None]
@@ -45,15 +46,16 @@ def run_scoring(folder: Path, settings: ScoringSettings, say: Say) -> Path:
     scorer: CompletionScorer = choose("scorer", chosen)
     options = scorer.with_options(given)
     name = settings.name or scorer.name
-    file = folder / SCORES / f"{name}.jsonl"
+    file = score_file(folder, name)
     shown = {key: shortened(value) for key, value in options.model_dump().items()}
     told = {"kind": "scores", "scorer": scorer.name, "options": shown, "samples": digest(folder / SAMPLES), **scorer.about(options)}
     try:
         file.parent.mkdir(exist_ok=True)
         lock = Lock.take(file.parent)
         try:
-            claim(file, told)
-            fill(file, groups_of(folder), scorer, ScorerContext(options, device_of(settings), settings.trust_remote_code), say)
+            check_claim(file, told)
+            context = ScorerContext(options, device_of(settings), settings.trust_remote_code)
+            fill(file, groups_of(folder), scorer, context, told, say)
         finally:
             lock.release()
     except Held as problem:
@@ -70,29 +72,31 @@ def device_of(settings: ScoringSettings) -> Any:
     return torch.device("cuda" if torch.cuda.is_available() and not settings.use_cpu else "cpu")
 
 
-def claim(file: Path, told: dict[str, Any]) -> None:
-    """The manifest of the scores, written or compared. Raises SettingsError for scores of this name that were made otherwise."""
-    manifest = file.with_suffix(".manifest.json")
-    if not manifest.exists():
-        write_text(manifest, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        return
-    before = json.loads(read_regular(manifest))
+def check_claim(file: Path, told: dict[str, Any]) -> None:
+    """Raises SettingsError for scores of this name that were made otherwise."""
+    before = read_claim(file)
     for key, now in told.items():
-        if before.get(key) != now:
+        if before and before.get(key) != now:
             message = f"{file} was made with {key} {json.dumps(before.get(key))[:80]}, and you ask for {json.dumps(now)[:80]}"
             raise SettingsError("output-folder", message, place=Place("--scorer"), hint="ask for the same, or give another --name")
 
 
-def fill(file: Path, groups: Iterable[ScoreGroup], scorer: CompletionScorer, context: ScorerContext, say: Say) -> None:
-    """A row for each completion that has no number in the file yet. Raises RunFailed for what is no score."""
+def fill(
+    file: Path, groups: Iterable[ScoreGroup], scorer: CompletionScorer, context: ScorerContext, told: Mapping[str, Any], say: Say
+) -> None:
+    """A row for each completion that has no number in the file yet. `told`: what the manifest says, once the scorer works.
+
+    Raises RunFailed for what is no score.
+    """
     lines = Lines(file)
     lines.mend()
-    done = {(row["prompt_id"], row["sample"]) for row in lines if row["score"] is not None}
+    done = {key for key, row in read_score_rows(file).items() if row["score"] is not None}
     left = [group for group in groups if any((group.key, k) not in done for k in range(len(group.completions)))]
     if not left:
         say(f"score      {file}: nothing is left to do")
         return
     judging, failed = scorer.build(context), Counter[str]()
+    write_text(file.with_suffix(".manifest.json"), json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     try:
         if prepare := getattr(judging, "prepare", None):
             prepare(left, say)
@@ -144,7 +148,7 @@ def _check(verdict: Verdict, group: ScoreGroup, name: str) -> None:
         message = f"{name} gave {len(verdict.parts)} parts for {len(group.completions)} completions"
         raise RunFailed("plugin", message, hint="one for each, or none at all")
     for score in verdict.scores:
-        if score is not None and not abs(score) <= 1.8e308:
+        if score is not None and not abs(score) <= sys.float_info.max:
             message = f"{name} gave {score} for a completion of the prompt {group.key}"
             raise RunFailed("non-finite", message, hint="None says that there is none")
 

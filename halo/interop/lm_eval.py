@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from halo.errors import ModelError, Place, RunFailed, SettingsError
+from halo.starter.defaults import model_named
 from halo.training.model.loading import load_tokenizer
 from halo.training.model.lora import base_of, is_adapter
 from halo.training.settings import Settings
@@ -50,6 +51,7 @@ def lm_eval_arguments(model: str, settings: LmEvalSettings) -> list[str]:
 
     Raises ModelError for an adapter without a base, SettingsError for a name that the harness would take apart.
     """
+    model = model_named(model)
     told = {"pretrained": model, "dtype": settings.dtype}
     if is_adapter(model):
         told = {"pretrained": base_of(model), "peft": model, "tokenizer": model, "dtype": settings.dtype}

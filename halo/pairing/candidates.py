@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from halo.errors import DataError, Place, SettingsError, nearest
 from halo.files.lines import Lines
 from halo.files.stage import check_finished
 from halo.sampling.rows import PROMPTS, SAMPLES, SCORES
+from halo.sampling.scored import read_score_rows, score_file
 
 
 @dataclass(frozen=True)
@@ -170,9 +172,9 @@ def _left(row: Mapping[str, Any], reason: str, place: Place | None) -> dict[str,
 
 def read_scores(folder: Path, name: str) -> dict[tuple[str, int], float | None]:
     """By prompt and index, of a file of scores, or of a column of the prompts' rows. Raises SettingsError where there is neither."""
-    file = folder / SCORES / f"{name}.jsonl"
+    file = score_file(folder, name)
     if file.is_file():
-        return {(row["prompt_id"], row["sample"]): row["score"] for row in Lines(file)}
+        return {key: row["score"] for key, row in read_score_rows(file).items()}
     columns, found = _given_columns(folder), dict[tuple[str, int], float | None]()
     for prompt in Lines(folder / PROMPTS):
         for index, keys in enumerate(_keys(name, columns)):
@@ -198,6 +200,6 @@ def _keys(name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _number(value: Any, name: str, folder: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1.8e308:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise DataError("data-row", f"{name} is {json.dumps(value)}, not a finite number", place=Place(str(folder / PROMPTS)))
     return float(value)

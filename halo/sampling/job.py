@@ -27,7 +27,7 @@ from halo.sampling.prompts import Prompts, read_prompts
 from halo.sampling.rows import Made
 from halo.sampling.settings import SamplingSettings
 from halo.sampling.turns import Answers, next_turn
-from halo.starter.defaults import POLICY, PROMPTS
+from halo.starter.defaults import EMBEDDED, POLICY, PROMPTS
 from halo.training.model.loading import load_model, load_tokenizer
 from halo.training.run.identity import versions
 from halo.training.saving.published import shortened
@@ -126,7 +126,7 @@ def job_of(settings: SamplingSettings, say: Say) -> Job:
     path = settings.prompts or str(PROMPTS)
     source = Source.model_validate({"path": path, "columns": settings.data_columns, "format": settings.data_format})
     formats = [item.thing for item in supplied("format")]
-    prompts = read_prompts(source, formats, template, limit, say, settings.data_split)
+    prompts = read_prompts(source, formats, template, limit, say, settings.data_split, given=not sampler.writes and not sampler.random)
     count = sampler.count(options, settings.n)
     _check_turns(sampler, prompts)
     placement = _placement(settings)
@@ -142,7 +142,8 @@ def job_of(settings: SamplingSettings, say: Say) -> Job:
     if sampler.random:
         made_with["seed"] = settings.seed
     numerics = " ".join(filter(None, [settings.dtype, settings.attn_implementation, placement.device.type]))
-    beside = {"batch_size": settings.batch_size, "processes": placement.size, "versions": versions(), "numerics": numerics}
+    named = {"model": shortened(model) or EMBEDDED} if template is not None else {}
+    beside = {**named, "batch_size": settings.batch_size, "processes": placement.size, "versions": versions(), "numerics": numerics}
     folder = StageFolder(Path(settings.out or "samples"), made_with, beside)
     what = f"{len(prompts.kept):,} prompts"
     if prompts.conversations:
@@ -196,7 +197,6 @@ def _written_with(settings: SamplingSettings, template: Template, model: str, en
     """What a model's completions depend on beside the sampler. Names are of no path of this machine."""
     tokenizer = template.tokenizer
     return {
-        "model": shortened(model) or "the embedded policy",
         "weights": weights_fingerprint(model),
         "dtype": settings.dtype,
         "max_new_tokens": longest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,15 +39,22 @@ class Prompts:
 
 
 def read_prompts(
-    source: Source, formats: Any, template: Template | None, limit: int | None, say: Callable[[str], None], split: str = "train"
+    source: Source,
+    formats: Any,
+    template: Template | None,
+    limit: int | None,
+    say: Callable[[str], None],
+    split: str = "train",
+    given: bool = False,
 ) -> Prompts:
     """Of a set in any format, or of rows with a `prompt` or with `turns`. Raises DataError for a row that is built wrongly, and if none
     can be used.
 
     template  None: the prompts are not made ids, since no model reads them
     limit     ids that a prompt may have, beside what is written behind it
+    given     the rows hold the completions: a prompt that stands again with others is kept, under a key of its own
     """
-    found = _Reading(template, limit)
+    found = _Reading(template, limit, given)
     reader = Reader(formats, source.format, source.columns, source.name)
     for row, place in counted(rows_of(source, split), f"{source.label}: prompts read", say):
         try:
@@ -68,19 +76,32 @@ def read_prompts(
 class _Reading:
     """What was read so far: a prompt that stands twice is asked once, and so are equal beginnings of conversations."""
 
-    def __init__(self, template: Template | None, limit: int | None) -> None:
-        self.template, self.limit = template, limit
+    def __init__(self, template: Template | None, limit: int | None, given: bool = False) -> None:
+        self.template, self.limit, self.given = template, limit, given
+        self.same: dict[str, set[str]] = {}  # of given completions, by prompt the rows that were read
         self.prompts, self.seen, self.rows = Prompts(), dict[str, Place](), 0
 
     def enter(self, prompt: Text, tools: Tools, row: Mapping[str, Any], place: Place) -> None:
         """A prompt that is asked by itself."""
-        key = prompt_key(prompt, tools)
+        key = self._key(prompt, tools, row)
         if key in self.seen:
             self.leave_out(prompt, f"the same prompt as {self.seen[key]}", place)
         elif (ids := self.fitting(prompt, tools, place)) is not None:
             self.rows += 1
             self.seen[key] = place
             self.prompts.kept.append(Prompt(key, prompt, ids, self.rows, dict(row)))
+
+    def _key(self, prompt: Text, tools: Tools, row: Mapping[str, Any]) -> str:
+        """Of the prompt; where it stands again with other completions that are given, of how often it stood before too."""
+        key = prompt_key(prompt, tools)
+        if not self.given:
+            return key
+        rows, told = self.same.setdefault(key, set()), json.dumps(row, sort_keys=True, default=str)
+        if told in rows or not rows:
+            rows.add(told)
+            return key
+        rows.add(told)
+        return prompt_key([key, len(rows)], tools)
 
     def enter_conversation(self, questions: tuple[str, ...], tools: Tools, row: Mapping[str, Any], place: Place) -> None:
         """A conversation, and its first question unless that is asked already."""

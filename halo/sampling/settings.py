@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -24,7 +25,7 @@ class DrawingSettings(BaseModel):
     sampler: Named = Field("sample", description="how completions are drawn: NAME or NAME:OPTION=VALUE,...")
     n: int = Field(1, ge=1, le=10_000, description="completions of each prompt")
     max_new_tokens: int | None = Field(None, ge=1, description="after which one is cut; left out: 256, or half of what the model reads")
-    stop: list[str] = Field([], description="TEXT,...: a completion ends where one of them begins; \\n is a new line")
+    stop: list[str] = Field([], description="TEXT,... or a JSON list: a completion ends where one of them begins; \\n is a new line")
     seed: int = Field(0, description="of the noise; the same seed gives the same completions")
     batch_size: int = Field(16, ge=1, description="completions that are written at once, by each process; changes none of them")
     dtype: Literal["float32", "bfloat16", "float64"] = Field("float32", description="type of the weights")
@@ -37,7 +38,9 @@ class DrawingSettings(BaseModel):
     @field_validator("stop", mode="before")
     @classmethod
     def _as_texts(cls, value: Any) -> Any:
-        if isinstance(value, str):
+        if isinstance(value, str) and value.startswith("["):
+            value = json.loads(value)
+        elif isinstance(value, str):
             value = [part.replace("\\n", "\n") for part in value.split(",")]
         if isinstance(value, list) and not all(value):
             raise ValueError("a stop text is empty")

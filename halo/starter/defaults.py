@@ -17,7 +17,14 @@ LISTS = FOLDER / "lists.jsonl"
 PROMPTS = FOLDER / "prompts.jsonl"
 """To sample from: of the feedback, so that none is held out."""
 HELD_OUT = FOLDER / "heldout.jsonl"
+EMBEDDED = "embedded"
+"""The word for the embedded policy where a model is named."""
 CONTROL_FOR_GOOD = "desirable"
+
+
+def model_named(name: str) -> str:
+    """The folder of the embedded policy for its word, unless there is a folder of that name; any other name as it is."""
+    return str(POLICY) if name == EMBEDDED and not Path(name).exists() else name
 
 
 def starter_settings() -> dict[str, Any]:

@@ -26,6 +26,8 @@ Statistic = Callable[[Numbers, Numbers], Numbers]
 LEVEL = 0.95
 DRAWS = 2000
 """Of the bootstrap: at 2,000 an end of the interval moves by about a fiftieth of its width when they are drawn again."""
+ROUNDING = 1e-12
+"""Relative: by how much means of equal numbers differ in float64."""
 AT_ONCE = 4_000_000
 """Weights that are held in memory at once."""
 
@@ -45,15 +47,17 @@ def estimate(
     statistic: Statistic = mean,
     bounds: tuple[float, float] | None = None,
     units: Sequence[Hashable] = (),
+    shares: Sequence[float] = (),
     seed: int = 0,
 ) -> Estimate:
     """Of each prompt's values, all of one length.
 
     bounds  what the number cannot leave, as a share cannot leave 0 and 1
     units   of each row what is drawn; left out: every row by itself
+    shares  what each row counts within its unit; left out: 1
     """
     table = np.asarray(values, dtype=np.float64)
-    return _estimated(lambda weights: statistic(weights, table), _numbered(units, len(table)), bounds, seed)
+    return _estimated(lambda weights: statistic(weights, table), _numbered(units, len(table)), shares, bounds, seed)
 
 
 def difference(
@@ -62,11 +66,13 @@ def difference(
     statistic: Statistic = mean,
     bounds: tuple[float, float] | None = None,
     units: Sequence[Hashable] = (),
+    shares: Sequence[float] = (),
     seed: int = 0,
 ) -> Estimate:
     """Of ours less theirs on the same prompts in the same order: each draw takes the same prompts of both."""
     one, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    return _estimated(lambda weights: statistic(weights, one) - statistic(weights, other), _numbered(units, len(one)), bounds, seed)
+    unit = _numbered(units, len(one))
+    return _estimated(lambda weights: statistic(weights, one) - statistic(weights, other), unit, shares, bounds, seed)
 
 
 def _numbered(units: Sequence[Hashable], rows: int) -> NDArray[np.int64]:
@@ -75,13 +81,19 @@ def _numbered(units: Sequence[Hashable], rows: int) -> NDArray[np.int64]:
     return np.array([known.setdefault(unit, len(known)) for unit in (units or range(rows))], dtype=np.int64)
 
 
-def _estimated(number: Callable[[Numbers], Numbers], unit: NDArray[np.int64], bounds: tuple[float, float] | None, seed: int) -> Estimate:
+def _estimated(
+    number: Callable[[Numbers], Numbers],
+    unit: NDArray[np.int64],
+    shares: Sequence[float],
+    bounds: tuple[float, float] | None,
+    seed: int,
+) -> Estimate:
     """Of a function of the rows' weights."""
-    size = int(unit.max()) + 1
-    value = float(number(np.ones((1, len(unit))))[0])
+    size, share = int(unit.max()) + 1, np.asarray(shares or np.ones(len(unit)), dtype=np.float64)
+    value = float(number(share[None, :])[0])
     if size < 2 or not math.isfinite(value):
         return Estimate(value, None, None, size)
-    drawn = np.concatenate([number(weights[:, unit]) for weights in _weights(size, seed)])
+    drawn = np.concatenate([number(weights[:, unit] * share) for weights in _weights(size, seed)])
     return _with_ends(value, drawn, size, bounds)
 
 
@@ -89,7 +101,7 @@ def _with_ends(value: float, drawn: Numbers, size: int, bounds: tuple[float, flo
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) == 0:
         return Estimate(value, None, None, size)
-    if bounds is not None and np.ptp(drawn) == 0:
+    if bounds is not None and np.ptp(drawn) <= ROUNDING * max(1.0, abs(value)):
         return Estimate(value, *_unseen(value, size, bounds), size)
     tail = _tail(size)
     low, high = (float(end) for end in np.quantile(drawn, [tail, 1 - tail]))

@@ -10,19 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-STEPS, FLAT = 25, 1e-6
-"""Newton's steps, and what is added to the curvature: where length parts all wins from all losses, b has no finite best value."""
-FARTHEST = 30.0
-"""Of a and b: sigmoid(30) is 1 to twelve digits."""
+STEPS, FLAT = 40, 1e-6
+"""Newton's steps, and what is added to the curvature, which may be 0."""
+FARTHEST = 15.0
+"""Of a and b: a fit that goes there has no end, since the odds would be three millions to one."""
 
 
 def controlled_rate(weights: Numbers, values: Numbers) -> Numbers:
-    """The win rate at equal length. Values of a prompt: p and d of its comparisons in turn, NaN behind the last."""
+    """The win rate at equal length. Values of a prompt: p and d of its comparisons in turn, NaN behind the last.
+
+    NaN where the fit has no finite best value: all is won, or length parts all wins from all losses.
+    """
     return 1 / (1 + np.exp(-_fitted(weights, values)[:, 0]))
 
 
 def length_coefficient(weights: Numbers, values: Numbers) -> Numbers:
-    """b: what a far longer answer adds to the log odds of winning."""
+    """b: what a far longer answer adds to the log odds of winning. NaN as above."""
     return _fitted(weights, values)[:, 1]
 
 
@@ -43,4 +46,6 @@ def _fitted(weights: Numbers, values: Numbers) -> Numbers:
         area = curve[:, 0] * curve[:, 2] - curve[:, 1] ** 2
         step = np.stack([curve[:, 2] * slope[:, 0] - curve[:, 1] * slope[:, 1], curve[:, 0] * slope[:, 1] - curve[:, 1] * slope[:, 0]], 1)
         fitted = np.clip(fitted + np.clip(step / area[:, None], -4, 4), -FARTHEST, FARTHEST)
+    endless = (np.abs(fitted) > FARTHEST - 1).any(1)
+    fitted[endless] = np.nan
     return fitted

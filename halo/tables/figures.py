@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from halo.figures.inline import inlined
 from halo.figures.panels import COLOURS
 from halo.figures.plot import STYLE, svg_text
+from halo.tables.table import plain
 
+FONTS = ["STIXGeneral", "DejaVu Sans"]
+"""The second has letters that the first has not; both come with matplotlib."""
 WIDTH, ROW, EDGE = 7.34, 0.32, 0.8  # inches: of a page, of a row of intervals, of axis and title
 
 
@@ -79,7 +83,7 @@ def curves(title: str, x: str, found: Mapping[str, Sequence[Point]], colours: Ma
 
 
 def _figure(title: str, draw: Callable[[Any], None], height: float, name: str, words: str) -> Figure:
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context({**STYLE, "font.family": FONTS}):
         page = Drawn(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasAgg(page)
         axes = page.subplots()
@@ -87,10 +91,12 @@ def _figure(title: str, draw: Callable[[Any], None], height: float, name: str, w
         axes.set_axisbelow(True)
         draw(axes)
         axes.set_title(_plain(title), loc="left")
-        drawing = svg_text(page)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box stands for it
+            drawing = svg_text(page)
     return Figure(words, Markup(inlined(drawing, name, title, words)))
 
 
 def _plain(text: str) -> str:
-    """Matplotlib reads $ as mathematics."""
-    return text.replace("$", r"\$")
+    """Matplotlib reads $ as mathematics, and draws no control characters."""
+    return plain(text).replace("$", r"\$")

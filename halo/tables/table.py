@@ -19,9 +19,19 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
+def plain(word: str) -> str:
+    """On one line, without characters that a terminal or TeX would obey."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(word.split()))
+
+
+def _plainly(table: Table) -> Table:
+    rows = tuple(tuple(map(plain, row)) for row in table.rows)
+    return Table(plain(table.title), tuple(map(plain, table.head)), rows, tuple(map(plain, table.notes)))
+
+
 def as_text(tables: Sequence[Table]) -> str:
     """Columns side by side, as wide as they must be."""
-    return "\n\n".join(_text(table) for table in tables) + "\n"
+    return "\n\n".join(_text(_plainly(table)) for table in tables) + "\n"
 
 
 def _text(table: Table) -> str:
@@ -50,7 +60,7 @@ def _md(row: Sequence[str], plain: bool = False) -> str:
 def as_latex(tables: Sequence[Table]) -> str:
     """A tabular of booktabs for each, the notes as comments."""
     lines = [r"% \usepackage{booktabs}"]
-    for table in tables:
+    for table in map(_plainly, tables):
         lines += ["", rf"% {table.title}", rf"\begin{{tabular}}{{{'l' * len(table.head)}}}", r"\toprule", _tex(table.head), r"\midrule"]
         lines += [*map(_tex, table.rows), r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in table.notes)]
     return "\n".join(lines) + "\n"

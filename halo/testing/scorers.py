@@ -191,7 +191,7 @@ def _check_filled(case: _Case, groups: Sequence[ScoreGroup]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scores.jsonl"
         keyed = [replace(group, key=f"{number:016x}") for number, group in enumerate(groups)]
-        fill(file, keyed, case.scorer, case.context, lines.append)
+        fill(file, keyed, case.scorer, case.context, {}, lines.append)
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     wanted = sum(len(group.completions) for group in groups)
     case.unless(len(rows) == wanted, f"halo score wrote {len(rows)} rows for {wanted} completions")

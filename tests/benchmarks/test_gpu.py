@@ -76,6 +76,7 @@ def test_the_bound_counts_each_prompt_once(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("stages", [["machine", "halo", "trl"], pytest.param(["machine", "halo", "trl", "head", "attention"], marks=pytest.mark.slow)], ids=len)
+@pytest.mark.workflow
 def test_the_stages_run_without_a_gpu(stages: list[str], tmp_path: Path) -> None:
     """Both sides; losses of halo's variants and of TRL agree with halo's in float32. The others time what the tests above compare."""
     pytest.importorskip("trl")

@@ -53,7 +53,7 @@ def evaluated(*words: str, **settings: Any) -> Report:
     return report
 
 
-def value(report: Report, measure: str, contestant: str = "ours", group: str = "") -> Any:
+def value(report: Report, measure: str, contestant: str = "ours", group: str | None = None) -> Any:
     (found,) = [one for one in report.numbers if (one.measure.name, one.contestant, one.group) == (measure, contestant, group)]
     return found
 
@@ -68,7 +68,7 @@ def test_a_win_rate_is_of_the_prompts_that_both_answered(folders: Path) -> None:
     assert [(row["prompt"], row["reason"]) for row in left] == [
         ("alone", "without an answer of ours"), ("other", "without an answer of base"),
     ]  # fmt: skip
-    assert any("3 prompts" in warning for warning in report.warnings)
+    assert any("There are 3 prompts" in warning for warning in report.warnings)
 
 
 def test_numbers_are_parted_by_a_column(folders: Path) -> None:
@@ -245,7 +245,7 @@ def test_the_turns_of_a_conversation_are_one_unit(tmp_path: Path, monkeypatch: p
         assert main([*sampled, "--out", f"seed-{seed}"]) == 0
     report = evaluated("win+texts", "seed-1", against="seed-0", scorer="longest", column="turn")
     assert len(report.prompts) == 3 + 3 * 2  # of the first turn two answers to a prompt, of the second one to each of two conversations
-    assert {value(report, "characters", "seed-1", group).found.n for group in ("", "1", "2")} == {3}
+    assert {value(report, "characters", "seed-1", group).found.n for group in (None, "1", "2")} == {3}
     parted = [group for group in Longest.asked if any("user: sort" in one.text for one in group.completions)]
     assert parted  # some first answers differ
     assert all("user: sort" in one.text and len(group.prompt) == 1 for group in parted for one in group.completions)
@@ -345,3 +345,107 @@ def test_a_file_of_answers_is_a_contestant(prompts: Path, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     report = evaluated("win", f"{prompts}:chosen", against=f"{prompts}:rejected", scorer="gold")
     assert value(report, "win rate", report.names[1]).found.value == pytest.approx(0.875)  # three are sorted, 55 is as it was
+
+
+# -- what was attacked -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"prompt_id": "KEY", "sample": 0, "score": NaN}', "score is NaN, not a finite number"),
+        ('{"prompt_id": "KEY", "sample": 0, "score": 1e999}', "score is Infinity, not a finite number"),
+        ('{"prompt_id": "KEY", "sample": 0, "score": true}', "score is true, not a finite number"),
+        ('{"prompt_id": "KEY", "sample": "0", "score": 1}', 'sample is "0", not a whole number'),
+        ('{"prompt_id": ["KEY"], "sample": 0, "score": 1}', "a score without a prompt_id"),
+        ('{"prompt_id": "KEY", "sample": 0}', "a row without a score"),
+    ],
+)
+def test_what_is_no_score_is_refused_where_it_is_read(row: str, said: str, folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (folders / "ours" / "scores" / "reward.jsonl").open("a") as stream:
+        stream.write(row + "\n")
+    for command in (["eval", "reward", "ours", "--by", "reward"], ["pair", "ours", "--by", "reward"]):
+        assert main(command) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert "reward.jsonl:9" in err
+
+
+def test_scores_of_other_samples_are_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "ours", "--scorer", "gold"]) == 0
+    shutil.copy(folders / "ours" / "scores" / "gold.jsonl", folders / "base" / "scores")
+    shutil.copy(folders / "ours" / "scores" / "gold.manifest.json", folders / "base" / "scores")
+    assert main(["eval", "reward", "base", "--by", "gold"]) == 2
+    assert "has scores of other samples" in capsys.readouterr().err
+    assert main(["eval", "reward", "base", "--by", "../../ours/scores/gold"]) == 2
+    assert "is no name of scores" in capsys.readouterr().err
+
+
+def test_values_of_a_column_are_told_apart_from_all_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kinds = ["", "(all)", "1", 1, None, "None"]
+    rows = {f"prompt {place}": [{"completion": "a", "score": float(place)}] for place in range(len(kinds))}
+    folder_of(tmp_path / "ours", rows, {f"prompt {place}": {"kind": kind} for place, kind in enumerate(kinds)})
+    report = evaluated("reward", "ours", by="reward", column="kind")
+    assert value(report, "mean score").found.value == 2.5
+    labels = [row[1] for row in report.tables()[0].rows]
+    assert sorted(labels) == sorted(["(all)", '""', '"(all)"', '"1"', "1", "null", "None"])
+
+
+def test_control_characters_of_the_data_reach_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "a\nb}\\input{z}%"
+    told = {"one": [{"completion": "a", "score": 1.0}]}
+    folder_of(tmp_path / name, told, {"one": {"kind": "\x1b]0;owned\x07\x1b[2J"}})
+    assert main(["eval", "reward", name, "--by", "reward", "--column", "kind"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    tex = (tmp_path / "evaluation" / "report.tex").read_text()
+    assert not [line for line in tex.splitlines() if line.startswith("b}")]
+    assert "\x1b" not in tex
+
+
+def test_other_evaluators_find_the_samples_of_an_evaluation(folders: Path) -> None:
+    evaluated("win", "ours", against="base", by="reward")
+    report = evaluated("texts", "ours", against="base")
+    assert {one.evaluator for one in report.numbers} == {"texts"}
+
+
+def test_a_mistyped_option_binds_nobody(prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["eval", "accuracy", "--prompts", str(prompts), "--scorer", "gold", "--out", "out"]
+    assert main([*words, "--given", "chozen+rejected"]) == 2
+    assert main([*words, "--given", "chosen+rejected"]) == 0
+    assert main(["score", "out/texts", "--scorer", "function:name=nope.f", "--name", "mine"]) == 2
+    assert main(["score", "out/texts", "--scorer", "gold", "--name", "mine"]) == 0
+
+
+def test_two_pairs_of_one_prompt_are_two_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [("sort 21", "12", "21"), ("sort 21", "12", "22"), ("sort 21", "21", "12"), ("sort 21", "12", "21")]
+    text = "".join(json.dumps({"prompt": prompt, "chosen": good, "rejected": bad}) + "\n" for prompt, good, bad in rows)
+    Path("pairs.jsonl").write_text(text)
+    report = evaluated("accuracy", prompts="pairs.jsonl", scorer="gold")
+    found = value(report, "accuracy", "gold").found
+    assert (found.n, found.value) == (3, pytest.approx(2 / 3))
+    assert report.left_out == 1  # the last row is the first once more
+
+
+def test_what_measures_nothing_says_so(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples(folders / "mute", {prompt: [("a", None)] for prompt in OURS})
+    assert main(["eval", "reward", "mute", "--by", "reward", "--out", "one"]) == 2
+    assert "nothing could be measured: reward has no number of mute" in capsys.readouterr().err
+    report = evaluated("reward", "mute", "ours", by="reward", out="two")
+    assert any("reward has no number of mute" in said for said in report.warnings)
+
+
+def test_json_stands_alone_whatever_a_scorer_prints(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders / "loud_scores.py").write_text(
+        "def f(prompts, completions, **more):\n    print('hello')\n    return [1.0] * len(completions)\n"
+    )
+    monkeypatch.syspath_prepend(folders)
+    assert main(["eval", "reward", "ours", "--scorer", "function:name=loud_scores.f", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["numbers"]

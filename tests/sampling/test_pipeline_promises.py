@@ -1,17 +1,17 @@
 """What holds from prompts to feedback, whichever commands stand between. Each of these has a test of its own:
 
-1. Killed anywhere and run again: the same bytes. `test_sampling.py`, `test_turns.py` (killed), `test_disk_that_fills.py` (stopped),
+1. Killed anywhere and run again: the same bytes. `test_sampling.py`, `test_conversations.py` (killed), `test_disk_that_fills.py` (stopped),
    `grading/test_grading.py` (a score file cut at any byte); feedback is whole or absent (`files/test_on_the_disk.py`).
-2. A sample is a function of weights, template, options, seed, prompt, index and turn: `test_sampling.py`, `test_turns.py`,
+2. A sample is a function of weights, template, options, seed, prompt, index and turn: `test_sampling.py`, `test_conversations.py`,
    `test_real_model.py` (batch, order, other prompts, n, processes), `test_drawing.py` (each token is a draw).
 3. What was made with other options is named and never mixed: `test_sampling.py` (a finished folder ...), `grading/test_grading.py`
    (scores of one name ...), `pairing/test_pairing.py` (a file that is there ...).
 4. What is scored is what is trained on: here, by hash.
-5. Nothing is lost without a word: here, and `pairing/test_pairing.py`, `test_turns.py` (left out with its reason).
+5. Nothing is lost without a word: here, and `pairing/test_pairing.py`, `test_conversations.py` (left out with its reason).
 6. Ties are ties, and no order decides: `pairing/test_pairing.py`.
 7. On-policy is measured: `training/test_sampled_ids.py`.
 8. The template is applied once, as in training, with one BOS; a cut answer is taught no end: `test_sampling.py` (a row says what it is),
-   `test_turns.py` (the prompt of a turn), `training/test_sampled_ids.py`, `grading/test_grading.py` (a reward model sees the end).
+   `test_conversations.py` (the prompt of a turn), `training/test_sampled_ids.py`, `grading/test_grading.py` (a reward model sees the end).
 9. Every number has its n and interval: `halo.evaluation` and `halo.statistics`, in their tests.
 10. Nothing but files that any tool reads, with their making in each row: here.
 11. A loop is a plan: where recipes are.

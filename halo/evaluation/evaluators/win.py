@@ -24,7 +24,7 @@ def measures(context: EvaluationContext) -> list[Measure]:
         _share("win", "a higher score than the baseline's answer of the same index", _mean(lambda pair: won(pair) == 1)),
         _share("tie", "the same score", _mean(lambda pair: won(pair) == 0.5)),
         _share("loss", "a lower score", _mean(lambda pair: won(pair) == 0)),
-        Measure("rank", "mean rank among all contestants, 1 for the best; equal ones share it", _ranks),
+        Measure("rank", "mean rank among all contestants, 1 for the best; equal ones share it", _ranks, bounds=(1, len(context.names))),
         Measure("longer by", "characters by which an answer is longer than the baseline's", _against(_mean(longer)), paired=False),
         _share("longer wins", "of decided comparisons, those that the longer answer won", _length_wins, ratio),
     ]

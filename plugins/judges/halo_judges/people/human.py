@@ -14,7 +14,7 @@ from typing import Any
 from halo.plugin import DataError, Place, ScoreGroup, ScorerContext, SettingsError, Verdict
 from halo_judges.contest import LOSS, TIE, WIN, Pair, ordered, standing
 from halo_judges.options import Human
-from halo_judges.people.sheet import COLUMNS, key_of
+from halo_judges.people.sheet import COLUMNS, as_cell, key_of
 from halo_judges.templates import written
 
 POINTS = {"1": WIN, "1.0": WIN, "2": LOSS, "2.0": LOSS, "tie": TIE, "": None}
@@ -99,13 +99,20 @@ def _number(line: Line) -> int:
 def _check_texts(line: Line, told: dict[str, Any]) -> None:
     """Where one column was sorted, verdicts would be on other answers. Letters and digits are compared: programs change the rest."""
     for column, text in zip(COLUMNS[1:4], (told["prompt"], *told["answers"]), strict=True):
-        if _letters(line.cells[column]) != _letters(text):
+        if not _same(line.cells[column], text):
             hint = "sort whole rows only, change nothing but better, and save as CSV in UTF-8"
             raise DataError("data-row", f"{column} of row {_number(line)} is not what was written there", place=line.place, hint=hint)
 
 
+def _same(cell: str, text: str) -> bool:
+    """White space and the apostrophe before a formula aside. Where a program saved `?` for letters that it has not, the others count."""
+    one, other = ("".join(given.split()).lstrip("'") for given in (cell, as_cell(text)))
+    lost = "?" in cell or "\N{REPLACEMENT CHARACTER}" in cell
+    return one == other or (lost and _letters(one) == _letters(other))
+
+
 def _letters(text: str) -> str:
-    return "".join(letter for letter in text if letter.isalnum())
+    return "".join(letter for letter in text if letter.isascii() and letter.isalnum())
 
 
 def _lines(sheet: Path) -> list[Line]:

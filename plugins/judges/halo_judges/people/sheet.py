@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -102,12 +103,25 @@ def write(entries: Sequence[Entry], sheet: Path, seed: int) -> Path:
             message = f"{file} is there already, and may hold verdicts"
             raise SettingsError("output-folder", message, place=Place("--out"), hint="choose another")
     rows = [{"row": number, "prompt": one.prompt, "answers": one.texts, "whose": one.whose} for number, one in enumerate(entries, 1)]
-    handle = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(json.dumps({"kind": "sheet", "seed": seed, "rows": rows}, indent=1) + "\n")
-    with sheet.open("x", encoding="utf-8", newline="") as stream:
-        stream.write(as_csv([(number, one.prompt, *one.texts, "") for number, one in enumerate(entries, 1)]))
+    told = json.dumps({"kind": "sheet", "seed": seed, "rows": rows}, indent=1) + "\n"
+    table = as_csv([(number, one.prompt, *one.texts, "") for number, one in enumerate(entries, 1)])
+    _placed([(key, told, 0o600), (sheet, table, 0o666)])
     return key
+
+
+def _placed(files: Sequence[tuple[Path, str, int]]) -> None:
+    """Both files whole, or none of them."""
+    drafts = [file.with_name(f".{file.name}.draft") for file, _, _ in files]
+    try:
+        for draft, (_, text, mode) in zip(drafts, files, strict=True):
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+        for draft, (file, _, _) in zip(drafts, files, strict=True):
+            draft.replace(file)
+    finally:
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
 
 
 def key_of(sheet: Path) -> Path:
@@ -120,11 +134,12 @@ def as_csv(rows: Iterable[Sequence[Any]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
-    writer.writerows([[_safe(cell) for cell in row] for row in rows])
+    writer.writerows([[as_cell(cell) for cell in row] for row in rows])
     return "\ufeff" + stream.getvalue()
 
 
-def _safe(cell: Any) -> str:
+def as_cell(cell: Any) -> str:
     """A text that a spreadsheet would compute becomes one by an apostrophe; what no cell can hold goes."""
     text = "".join(letter for letter in str(cell) if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cs"))
+    text = re.sub(r"([;\t])(?=[=+\-@])", r"\1 ", text)  # where `;` parts cells, what follows it begins one
     return f"'{text}" if text.startswith(FORMULA) else text

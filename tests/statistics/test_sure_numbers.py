@@ -222,6 +222,30 @@ def test_without_any_length_the_rate_is_the_win_rate() -> None:
     assert controlled_rate(np.ones((1, 4)), values)[0] == pytest.approx(0.625, abs=1e-5)
 
 
-def test_length_that_parts_wins_from_losses_stays_finite() -> None:
-    values = np.array([[1.0, 10.0], [1.0, 30.0], [0.0, -10.0], [0.0, -20.0]])
-    assert np.isfinite(length_coefficient(np.ones((1, 4)), values)).all()
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1.0, 10.0], [1.0, 30.0], [0.0, -10.0], [0.0, -20.0]],
+        [[1.0, place] for place in range(-4, 5)],
+        [[0.0, place] for place in range(-4, 5)],
+    ],
+    ids=["length parts wins from losses", "all are won", "all are lost"],
+)
+def test_a_fit_without_an_end_gives_no_number(values: list[list[float]]) -> None:
+    whole, table = np.ones((1, len(values))), np.array(values)
+    assert np.isnan(length_coefficient(whole, table)).all()
+    assert np.isnan(controlled_rate(whole, table)).all()
+
+
+@pytest.mark.parametrize(("share", "prompts"), [(2 / 3, 30), (0.1, 12), (0.7, 12), (1 / 3, 45)])
+def test_rounding_does_not_hide_that_all_agree(share: float, prompts: int) -> None:
+    found = estimate([[share]] * prompts, bounds=(0, 1))
+    unseen = 1 - 0.025 ** (1 / prompts)
+    assert (found.low, found.high) == (pytest.approx(share * (1 - unseen)), pytest.approx(share + (1 - share) * unseen))
+
+
+def test_rows_of_a_unit_count_by_their_shares() -> None:
+    """Of two units the one has a row and three that together count as one."""
+    values, units, shares = [[1.0], [0.0], [3.0], [6.0], [5.0]], ["a", "a", "a", "a", "b"], [1, 1 / 3, 1 / 3, 1 / 3, 1]
+    found = estimate(values, units=units, shares=shares)
+    assert (found.n, found.value) == (2, pytest.approx((1 + 3 + 5) / 3))
