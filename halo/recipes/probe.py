@@ -19,6 +19,7 @@ from halo.data.reading import Source, rows_of
 from halo.files.lines import Lines, as_line
 from halo.options import parts
 from halo.plugin.registry import choose
+from halo.recipes.checks import checked
 from halo.recipes.loading import Loaded, merged
 from halo.recipes.plan import Step, planned
 from halo.recipes.run import RUNS
@@ -54,7 +55,7 @@ class Cost:
 
 def probed(loaded: Loaded, out: Path) -> list[Cost]:
     """Of every command of the plan, in order; a further round costs what the first does. Raises HaloError, as the loop would."""
-    steps = planned(loaded, out)
+    steps = checked(loaded, out)
     with tempfile.TemporaryDirectory(prefix="halo-probe-") as folder:
         small, counts = _small(loaded, Path(folder))
         found: dict[str, list[Cost]] = {}
@@ -87,7 +88,7 @@ def _small(loaded: Loaded, folder: Path) -> tuple[Loaded, _Counts]:
         if stage.train is not None:
             values = merged(values, {"stages": {name: {"train": {"max_steps": STEPS, "save_steps": "none"}}}})
     small = Recipe.model_validate({**values, **changed, "rounds": 1})
-    return Loaded(small, loaded.marks, loaded.file), _Counts(*counts)
+    return replace(loaded, recipe=small), _Counts(*counts)
 
 
 @dataclass
@@ -131,7 +132,7 @@ class _Probe:
         if step.kind != "score":
             return Cost(step, asks=round(self.counts.held_out[0] * (1 + len(step.words[1:]))))
         rows = list(Lines(Path(step.words[0]) / SAMPLES))
-        step.out.parent.mkdir(exist_ok=True)
+        step.out.parent.mkdir(parents=True, exist_ok=True)
         for row in rows:
             Lines(step.out).add({"prompt_id": row["prompt_id"], "sample": row["sample"], "score": float(row["sample"])})
         return Cost(step, rows=round(len(rows) * factor), asks=round(len(rows) * factor))

@@ -10,43 +10,39 @@ from pathlib import Path
 from typing import Any
 
 from halo.api.running import train
-from halo.errors import Place, SettingsError
+from halo.errors import DataError, HaloError, Place, SettingsError
 from halo.evaluation.run import run_evaluation
 from halo.evaluation.settings import EvaluationSettings
 from halo.fields import read_flags
 from halo.files.lines import Lines
 from halo.files.lock import Held, Lock
-from halo.files.stage import unwritten
+from halo.files.manifest import digest
+from halo.files.stage import FULL, check_finished, unwritten
 from halo.grading.run import ScoringSettings, run_scoring
-from halo.options import as_text, parts
 from halo.pairing.run import PairingSettings, run_pairing
-from halo.plugin.registry import choose
+from halo.recipes.checks import check_allowed, checked, numbers_of
 from halo.recipes.loading import Loaded
-from halo.recipes.plan import Step, planned
+from halo.recipes.plan import Step
 from halo.sampling.run import run_sampling
 from halo.sampling.settings import SamplingSettings
 from halo.training.saving.checkpoints import checkpoints
 
 Say = Callable[[str], None]
 DONE = "loop.jsonl"
-"""A line for each command that has ended well: its key, its place, its seconds, and the command."""
+"""A line for each command that has ended well: its key, its place, its seconds, the command, and of a file that it made the sha256."""
+FOLDERS = ("sample", "eval")
+"""Kinds of stages whose folders say themselves what they hold."""
 
 
 def run_loop(loaded: Loaded, out: Path, allowed: Sequence[str], say: Say) -> list[Step]:
     """Runs what is not done; returns all steps. Raises HaloError, and the same command goes on from there."""
-    steps = planned(loaded, out)
+    steps = checked(loaded, out)
     check_allowed(steps, allowed)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = Lock.take(out)
-    except Held as problem:
-        raise SettingsError("output-folder", f"{out} is in use: {problem}", place=Place("--out"), hint="wait for it") from None
-    except OSError as problem:
-        raise unwritten(out, problem) from None
+    lock = _taken(out)
     try:
         lines = Lines(out / DONE)
         lines.mend()
-        done = {(row["key"], row["out"]) for row in lines}
+        done = _done(out)
         for number, step in enumerate(steps, 1):
             head = f"{number}/{len(steps)} {step.name}"
             if _is_done(step, out, done):
@@ -56,39 +52,81 @@ def run_loop(loaded: Loaded, out: Path, allowed: Sequence[str], say: Say) -> lis
             begun = time.monotonic()
             RUNS[step.kind](step, say)
             seconds = round(time.monotonic() - begun, 1)
-            lines.add({"key": step.key, "out": _place(step, out), "seconds": seconds, "command": step.command}, durable=True)
+            told = {"key": step.key, "out": _place(step, out), "seconds": seconds, "command": step.command}
+            lines.add(told | ({"sha256": digest(step.out)} if step.out.is_file() else {}), durable=True)
     finally:
         lock.release()
     return steps
 
 
 def status(loaded: Loaded, out: Path) -> list[tuple[Step, bool]]:
-    """Every step, and whether it is done."""
-    done = {(row["key"], row["out"]) for row in Lines(out / DONE)}
-    return [(step, _is_done(step, out, done)) for step in planned(loaded, out)]
+    """Every step, and whether it is done. Raises HaloError, as the loop would."""
+    steps = checked(loaded, out)
+    _check_folder(out)
+    done = _done(out)
+    return [(step, _is_done(step, out, done)) for step in steps]
 
 
-def _is_done(step: Step, out: Path, done: set[tuple[str, str]]) -> bool:
-    return (step.key, _place(step, out)) in done and step.out.exists()
+def _taken(out: Path) -> Lock:
+    """The loop's folder, made and held. Raises HaloError."""
+    _check_folder(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return Lock.take(out)
+    except Held as problem:
+        raise SettingsError("output-folder", f"{out} is in use: {problem}", place=Place("--out"), hint="wait for it") from None
+    except OSError as problem:
+        if problem.errno in FULL:
+            raise unwritten(out, problem) from None
+        message = f"{out} cannot be written: {problem.strerror or problem}"
+        raise SettingsError("output-folder", message, place=Place("--out"), hint="choose another") from None
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise SettingsError("output-folder", f"{out} is no folder", place=Place("--out"), hint="choose another")
+
+
+def _done(out: Path) -> dict[tuple[str, str], str | None]:
+    """By key and place what is done, with the sha256 of what is a file. Raises DataError for a line that no loop wrote."""
+    found = dict[tuple[str, str], str | None]()
+    for number, row in enumerate(Lines(out / DONE), 1):
+        key, place, told = row.get("key"), row.get("out"), row.get("sha256")
+        if not (isinstance(key, str) and isinstance(place, str) and isinstance(told, str | None)):
+            hint = "something else wrote to it; take the line out"
+            raise DataError("data-row", "a line that is of no command", place=Place(str(out / DONE), number), hint=hint)
+        found[(key, place)] = told
+    return found
+
+
+def _is_done(step: Step, out: Path, done: Mapping[tuple[str, str], str | None]) -> bool:
+    """Whether it is recorded and there. Raises SettingsError for what is there and not as it was made."""
+    key = (step.key, _place(step, out))
+    if key not in done or not step.out.exists():
+        return False
+    message = ""
+    if done[key] is not None and not (step.out.is_file() and digest(step.out) == done[key]):
+        message = f"{step.out} is not as it was made"
+    elif step.kind in FOLDERS:
+        message = _damage(step.out)
+    if message:
+        hint = f"remove {step.out}, and it is made again, or run with another --out"
+        raise SettingsError("output-folder", f"{step.name}: {message}", place=Place("--out"), hint=hint)
+    return True
+
+
+def _damage(folder: Path) -> str:
+    """What of a finished folder is not as it was."""
+    try:
+        check_finished(folder)
+    except HaloError as problem:
+        return problem.message
+    return ""
 
 
 def _place(step: Step, out: Path) -> str:
     """Within the loop's folder, which may be moved."""
     return str(step.out.relative_to(out))
-
-
-def check_allowed(steps: Sequence[Step], allowed: Sequence[str]) -> None:
-    """A recipe is data: what runs code or talks to a service must be repeated on the command line. Raises SettingsError."""
-    for step in steps:
-        for name in ("scorer", "sampler"):
-            value = step.flags.get(name)
-            if value is not None and choose(name, parts(value)[0]).reaches_out and as_text(value) not in allowed:
-                message = f"{step.name} runs code or talks to a service: {as_text(value)}"
-                hint = f"if you trust the recipe: --allow '{as_text(value)}'"
-                raise SettingsError("wrong-value", message, place=Place("--allow"), hint=hint)
-        if step.flags.get("trust_remote_code") and "trust_remote_code" not in allowed:
-            message = f"{step.name} runs code that a model's folder holds"
-            raise SettingsError("wrong-value", message, place=Place("--allow"), hint="if you trust the model: --allow trust_remote_code")
 
 
 def _sample(step: Step, say: Say) -> None:
@@ -101,25 +139,18 @@ def _score(step: Step, say: Say) -> None:
 
 
 def _pair(step: Step, say: Say) -> None:
-    if step.out.exists():  # whole, of this very key: killed between the file and the line that says so
-        return
+    step.out.unlink(missing_ok=True)  # killed between the file and the line that says so: the same file again
     run_pairing([Path(word) for word in step.words], read_flags(PairingSettings, {}, step.flags, "pair"), say)
 
 
 def _train(step: Step, say: Say) -> None:
     """A run that was killed goes on from its last checkpoint; without one it begins again."""
-    objective, *changes = step.words
     flags: dict[str, Any] = dict(step.flags)
     if step.out.is_dir() and checkpoints(step.out):
         flags = {"resume_from_checkpoint": str(step.out), **{name: value for name, value in flags.items() if name != "output_dir"}}
     elif step.out.is_dir():
         shutil.rmtree(step.out)  # this loop made it, under a name that holds its key
-    train(objective, {name: float(value) for name, value in map(_change, changes)}, flags, say=say)
-
-
-def _change(word: str) -> tuple[str, str]:
-    name, _, value = word.removeprefix("--set=").partition("=")
-    return name, value
+    train(step.words[0], numbers_of(step), flags, say=say)
 
 
 def _eval(step: Step, say: Say) -> None:

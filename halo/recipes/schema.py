@@ -7,6 +7,7 @@ eval     evaluators, of and against: start, last, train or sample stages
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,12 +18,15 @@ from halo.grading.run import ScoringSettings
 from halo.objective.schema import Paper
 from halo.pairing.run import PairingSettings
 from halo.sampling.settings import DrawingSettings
+from halo.starter.defaults import EMBEDDED
 from halo.training.settings import ALIASES, Settings
 
 KINDS = ("sample", "score", "pair", "train", "eval")
 START, LAST = "start", "last"
 """The model that the recipe starts from; the one that was trained last."""
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
+WORDS = (START, LAST, EMBEDDED)
+"""What says which model is meant, and so is no stage's name."""
 
 _TRAINED = {name for name in (*Settings.model_fields, *ALIASES) if name not in ("output_dir", "resume_from_checkpoint", "resume")}
 OPTIONS: Mapping[str, frozenset[str]] = {
@@ -90,7 +94,12 @@ class Recipe(BaseModel):
     @field_validator("stages", mode="before")
     @classmethod
     def _one_kind_each(cls, value: Any) -> Any:
+        if value == {}:
+            raise ValueError("there are no stages")
         for name, stage in value.items() if isinstance(value, dict) else ():
+            if name in WORDS or not re.fullmatch(NAME, name):
+                rule = f"a stage's name is of small letters, digits and _, up to 40, and none of {', '.join(WORDS)}"
+                raise ValueError(f"{name!r} is no name for a stage: {rule}")
             kinds = [kind for kind in KINDS if isinstance(stage, dict) and stage.get(kind) is not None]
             if len(kinds) != 1 and isinstance(stage, dict) and set(stage) <= set(KINDS):
                 raise ValueError(f"the stage {name} has {', '.join(kinds) or 'nothing'}; it is one of {', '.join(KINDS)}")

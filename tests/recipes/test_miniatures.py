@@ -13,7 +13,7 @@ import pytest
 from halo.cli.main import main
 from halo.plugin.recipes import find_recipe
 from halo.recipes import run as recipe_run
-from halo.starter.defaults import HELD_OUT, PROMPTS
+from halo.starter.defaults import HELD_OUT, POLICY, PROMPTS
 
 pytestmark = pytest.mark.workflow
 NUMBERS = ("samples.jsonl", "report.json", "report.html", "model.safetensors")
@@ -93,13 +93,13 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
-def dying(call: Any, done: list[str]) -> Any:
-    """A stage that ends with the process, if it is the second one."""
+def dying(call: Any, done: list[str], count: int = 2) -> Any:
+    """A stage that ends with the process, if it is the second one, or of another number."""
 
     def at_work(step: Any, say: Any) -> None:
         call(step, say)
         done.append(step.name)
-        if len(done) == 2:
+        if len(done) == count:
             raise Killed
 
     return at_work
@@ -132,7 +132,9 @@ def test_a_dry_run_counts_what_the_loop_then_takes(prompts: list[str], tmp_path:
     drawn, scored, trained = told[0], told[2], told[5]
     folder = tmp_path / "loop" / done[0]["out"]
     assert drawn["rows"] == len((folder / "samples.jsonl").read_text().splitlines())
-    assert drawn["tokens"] == pytest.approx(sum(len(json.loads(line)["tokens"]) for line in (folder / "samples.jsonl").read_text().splitlines()), rel=0.1)
+    assert drawn["tokens"] == pytest.approx(
+        sum(len(json.loads(line)["tokens"]) for line in (folder / "samples.jsonl").read_text().splitlines()), rel=0.1
+    )
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     assert drawn["bytes"] == pytest.approx(size, rel=0.5)  # a manifest of one size, whatever the number of rows
     assert (scored["rows"], trained["steps"]) == (drawn["rows"], 30)
@@ -145,3 +147,85 @@ def test_a_dry_run_asks_no_service(prompts: list[str], tmp_path: Path, capsys: p
     asked = {row["stage"]: row["asks"] for row in json.loads(capsys.readouterr().out)}
     assert asked == {"drawn": 0, "reward": 96 * 5, "pairs": 0, "policy": 0, "judged": 60 * 2}
     assert not (tmp_path / "canary").exists()
+
+
+SMALL = """recipe: small
+rounds: 2
+stages:
+  drawn: {sample: {n: 3, max_new_tokens: 8}}
+  reward: {score: {scorer: gold}}
+  pairs: {pair: {by: reward}}
+  policy: {train: {objective: dpo, max_steps: 2, per_device_train_batch_size: 8, max_length: 32}}
+  judged: {eval: {evaluators: texts+reward, of: [drawn], by: reward}}
+"""
+
+
+@pytest.fixture
+def small(prompts: list[str], tmp_path: Path) -> list[str]:
+    """The words of a loop of ten short commands."""
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return ["loop", "./small.yaml", *prompts]
+
+
+@pytest.mark.parametrize("finished", [7, 9])
+def test_killed_in_round_two_and_moved_it_goes_on(finished: int, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder bears another name and `--out` is spelt in full; only what was left is run, and the bytes are those of a whole loop."""
+    assert main([*small, "--out", "whole"]) == 0
+    runs, done = dict(recipe_run.RUNS), list[str]()
+    monkeypatch.setattr(recipe_run, "RUNS", {kind: dying(call, done, finished) for kind, call in runs.items()})
+    with pytest.raises(Killed):
+        main([*small, "--out", "./first/../first"])
+    (tmp_path / "first").rename(tmp_path / "moved")
+    left = list[str]()
+    monkeypatch.setattr(recipe_run, "RUNS", {kind: dying(call, left, 100) for kind, call in runs.items()})
+    assert main([*small, "--out", str(tmp_path / "moved")]) == 0
+    assert left == done[finished - 1 :] + ["drawn", "reward", "pairs", "policy", "judged"][finished - 5 :]  # the last was not recorded
+    assert kept(tmp_path / "moved") == kept(tmp_path / "whole")
+
+
+def test_another_scorer_stands_beside_the_first(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """New scores, pairs, weights and numbers; and the first ones are found again."""
+    words = [*small, "--out", "loop", "--rounds", "1"]
+    assert main(words) == 0
+    before = kept(tmp_path / "loop")
+    capsys.readouterr()
+    assert main([*words, "--set", "reward.scorer={name: likelihood, model: " + str(POLICY) + "}"]) == 0
+    said = capsys.readouterr().out
+    assert (said.count("done before"), "1/5 drawn: done before" in said) == (1, True)
+    after = kept(tmp_path / "loop")
+    assert before.items() <= after.items()
+    assert len([name for name in after if "/scores/" in name]) == 2
+    first, second = (report["score"] for report in reports(tmp_path / "loop"))
+    assert first != second
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr().out.count("done before") == 5
+
+
+DAMAGES = {
+    "pairs": ("pairs-*.jsonl", b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n'),
+    "reward": ("drawn-*/scores/*.jsonl", b""),
+    "drawn": ("drawn-*/samples.jsonl", b""),
+    "judged": ("judged-*/report.json", b"{}"),
+}
+
+
+def test_what_was_changed_by_hand_is_not_done(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one loop four copies, each with something else changed; without it, the loop makes it again."""
+    words = [*small, "--rounds", "1", "--out"]
+    assert main([*words, "loop"]) == 0
+    before = kept(tmp_path / "loop")
+    for stage, (pattern, content) in DAMAGES.items():
+        shutil.copytree(tmp_path / "loop", tmp_path / stage)
+        (file,) = (one for one in (tmp_path / stage).glob(pattern) if "left-out" not in one.name)
+        file.write_bytes(content)
+        capsys.readouterr()
+        for way in ([], ["--status"]):
+            assert main([*words, stage, *way]) == 2
+            err = capsys.readouterr().err
+            assert f"{stage}: " in err
+            assert "or run with another --out" in err
+        hurt = file.parent if file.name in ("samples.jsonl", "report.json") else file
+        shutil.rmtree(hurt) if hurt.is_dir() else hurt.unlink()
+        assert main([*words, stage]) == 0
+        assert kept(tmp_path / stage) == before

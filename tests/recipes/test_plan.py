@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from halo.cli.main import main
-from halo.errors import SettingsError
+from halo.plugin.objectives import find_objective
 from halo.plugin.recipes import find_recipe
 from halo.recipes.loading import load_recipe, read_change
-from halo.recipes.plan import Step, _content, planned
-from halo.recipes.run import check_allowed
+from halo.recipes.plan import Step, planned
 
 MINE = """recipe: mine
 rounds: 2
@@ -59,8 +59,10 @@ def test_the_last_model_may_be_the_reference(mine: Path) -> None:
 
 def test_the_commands_are_those_that_one_would_type(mine: Path) -> None:
     first = plan(mine)[:4]
-    assert first[1].command == f"halo score {first[0].out} --scorer gold --name reward"
-    assert first[2].command == f"halo pair {first[0].out} --by reward --seed 0 --out {first[2].out}"
+    name = first[1].out.stem
+    assert name.startswith("reward-")
+    assert first[1].command == f"halo score {first[0].out} --scorer gold --name {name}"
+    assert first[2].command == f"halo pair {first[0].out} --by {name} --seed 0 --out {first[2].out}"
     assert "halo train dpo --set=beta=0.2 --max-steps 5" in first[3].command
 
 
@@ -85,7 +87,6 @@ def test_a_file_that_changes_is_another_file(mine: Path, tmp_path: Path) -> None
     prompts.write_text('{"prompt": "a"}\n')
     before = plan(mine, f"prompts={prompts}")
     prompts.write_text('{"prompt": "b"}\n')
-    _content.cache_clear()
     assert plan(mine, f"prompts={prompts}")[0].key != before[0].key
 
 
@@ -112,70 +113,6 @@ def test_every_shipped_recipe_is_a_plan_in_full_and_in_miniature(name: str) -> N
         assert len({step.out for step in steps}) == len(steps)
 
 
-WRONG = {
-    "stages: {drawn: {sample: {samplr: greedy}}}": "a sample stage has no 'samplr'; did you mean 'sampler'?",
-    "stages: {drawn: {samples: {n: 3}}}": "unknown key 'samples'; did you mean 'sample'?",
-    "stages: {drawn: {sample: {n: 3}, score: {scorer: gold}}}": "the stage drawn has sample, score",
-    "stages: {reward: {score: {scorer: gold}}}": "there is no sample stage before it",
-    "stages: {drawn: {sample: {}}, pairs: {pair: {rule: all}}}": "it says by which score",
-    "stages: {policy: {train: {data: x.jsonl}}}": "it names no objective",
-    "stages: {drawn: {sample: {}}, judged: {eval: {of: [drown]}}}": "is called 'drown'; did you mean 'drawn'?",
-    "round: 3\nstages: {}": "unknown key 'round'; did you mean 'rounds'?",
-    "extends: rrhff\nstages: {}": "there is no recipe named 'rrhff'; did you mean 'rrhf'?",
-}
-
-
-@pytest.mark.parametrize("text", WRONG)
-def test_a_mistake_is_one_message_with_its_place(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "wrong.yaml"
-    file.write_text(f"recipe: wrong\n{text}\n")
-    assert main(["loop", str(file), "--plan"]) == 2
-    err = capsys.readouterr().err
-    assert WRONG[text] in err
-    assert "wrong.yaml:2" in err
-    assert len(err.splitlines()) == 3  # the message, the line of the file, a mark under the place
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("drown.n=3", "did you mean 'drawn'"),
-        ("round=3", "did you mean 'rounds'"),
-        ("drawn.n", "is not KEY=VALUE"),
-        ("drawn.samplr=greedy", "did you mean 'sampler'"),
-    ],
-)
-def test_a_change_that_cannot_be_is_one_message(change: str, said: str, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["loop", str(mine), "--plan", "--set", change]) == 2
-    assert said in capsys.readouterr().err
-
-
-CANARIES = ["reward.scorer=function:name=os.system", "reward.scorer=command:run=touch canary", "judged.scorer=function:name=os.system"]
-
-
-@pytest.mark.parametrize("change", CANARIES)
-def test_a_recipe_runs_no_code_that_the_command_line_does_not_repeat(change: str, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused before the first stage; the canary's file is never made."""
-    file = mine.with_name("evil.yaml")
-    stage, scorer = change.split(".scorer=")
-    was = {"reward": "score: {scorer: gold}", "judged": "against: start, scorer: gold"}[stage]
-    file.write_text(MINE.replace("mine", "evil").replace(was, was.replace("gold", f'"{scorer}"')))
-    assert main(["loop", str(file)]) == 2
-    err = capsys.readouterr().err
-    assert f"{stage} runs code or talks to a service: {scorer}" in err
-    assert f"--allow '{scorer}'" in err
-    assert not (mine.parent / "canary").exists()
-    assert not (mine.parent / "loops").exists()
-    check_allowed(plan(file), [scorer])  # repeated, it may
-
-
-def test_remote_code_must_be_repeated_too(mine: Path) -> None:
-    steps = plan(mine, "policy.trust_remote_code=true")
-    with pytest.raises(SettingsError, match="runs code that a model's folder holds"):
-        check_allowed(steps, [])
-    check_allowed(steps, ["trust_remote_code"])
-
-
 def test_a_recipe_of_ones_own_begins_as_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,3 +131,105 @@ def test_an_editor_knows_the_options_of_every_stage(capsys: pytest.CaptureFixtur
     assert {"n", "sampler", "model"} <= set(stage["sample"]["propertyNames"]["enum"])
     assert {"objective", "learning_rate", "set"} <= set(stage["train"]["propertyNames"]["enum"])
     assert "output_dir" not in stage["train"]["propertyNames"]["enum"]
+
+
+def test_numbers_of_given_scores_follow_the_scorer(mine: Path) -> None:
+    """An evaluation `by` scores, and pairs, get new places with another scorer; scores of both scorers may stand in one folder."""
+    text = MINE.replace("against: start, scorer: gold", "of: [drawn], against: drawn, by: reward")
+    mine.write_text(text.replace("evaluators: win", "evaluators: texts"))
+    assert changed(mine, "reward.scorer=likelihood:model=x") == ["reward", "pairs", "policy", "judged"]
+    before, after = plan(mine), plan(mine, "reward.scorer=likelihood:model=x")
+    assert before[0].out == after[0].out
+    assert before[1].out != after[1].out
+    assert flags(before[2])["by"] == flags(before[4])["by"] == before[1].out.stem
+
+
+@pytest.mark.parametrize(
+    ("by", "wanted"),
+    [
+        ("{reward: 2, length: 1}", {"NAME": 2, "length": 1}),
+        ("reward=2", "NAME=2"),
+        ('"reward=2,length"', "NAME=2,length"),
+        ("length", "length"),
+    ],
+)
+def test_scores_are_renamed_in_every_form_and_columns_stay(by: str, wanted: Any, mine: Path) -> None:
+    mine.write_text(MINE.replace("by: reward", f"by: {by}"))
+    steps = plan(mine)
+    name = steps[1].out.stem
+    found = flags(steps[2])["by"]
+    assert json.dumps(found) == json.dumps(wanted).replace("NAME", name)
+
+
+def weights(folder: Path, content: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_text(content)
+    return folder
+
+
+@pytest.mark.parametrize("scorer", ["likelihood:model=judge", "likelihood:batch_size=2,model=judge", "{name: likelihood, model: judge}"])
+def test_weights_named_inside_a_scorer_are_in_the_key(scorer: str, mine: Path) -> None:
+    quoted = scorer if scorer.startswith("{") else f'"{scorer}"'
+    mine.write_text(MINE.replace("score: {scorer: gold}", f"score: {{scorer: {quoted}}}"))
+    weights(mine.parent / "judge", "one")
+    before = plan(mine)
+    weights(mine.parent / "judge", "other")
+    after = plan(mine)
+    assert before[0].key == after[0].key
+    assert all(one.key != other.key for one, other in zip(before[1:5], after[1:5], strict=True))
+
+
+@pytest.mark.parametrize("data", ["[a.jsonl, b.jsonl]", '"a.jsonl,b.jsonl"', '"a.jsonl@2,b.jsonl@1"', "[{path: a.jsonl}, b.jsonl]"])
+def test_files_in_lists_are_in_the_key(data: str, mine: Path) -> None:
+    mine.write_text(MINE.replace("max_steps: 5", f"max_steps: 5, data: {data}"))
+    for name in ("a", "b"):
+        (mine.parent / f"{name}.jsonl").write_text("{}\n")
+    before = plan(mine)
+    for name in ("a", "b"):
+        (mine.parent / f"{name}.jsonl").write_text('{"new": 1}\n')
+        after = plan(mine)
+        assert before[2].key == after[2].key
+        assert before[3].key != after[3].key
+        before = after
+
+
+def test_an_objective_that_extends_a_file_is_another_one_when_that_file_changes(mine: Path) -> None:
+    base, own = mine.with_name("base.yaml"), mine.with_name("own.yaml")
+    text = Path(str(find_objective("dpo"))).read_text()
+    base.write_text(text)
+    own.write_text("halo: 1\nname: own\nextends: ./base.yaml\n")
+    change = f"policy.objective={own}"
+    before = plan(mine, change)
+    base.write_text(text.replace("default: 0.1", "default: 0.3"))
+    assert base.read_text() != text
+    after = plan(mine, change)
+    assert [one.name for one, other in zip(before[:5], after[:5], strict=True) if one.key != other.key] == ["policy", "judged"]
+
+
+def test_the_embedded_policy_has_a_word(mine: Path) -> None:
+    assert [one.key for one in plan(mine, "model=embedded")] == [one.key for one in plan(mine)]
+    assert plan(mine, "drawn.model=embedded")[0].words == plan(mine)[0].words
+
+
+def test_a_recipe_with_a_model_is_no_miniature(mine: Path) -> None:
+    mine.write_text(MINE + "miniature: {rounds: 1}\n")
+    assert {step.round for step in plan(mine)} == {1}
+    assert {step.round for step in plan(mine, "model=elsewhere")} == {1, 2}
+
+
+def test_lists_are_typed_so_that_they_are_read_as_they_are(mine: Path) -> None:
+    mine.write_text(MINE.replace("{n: 3}", '{n: 3, stop: ["a,b", "\\\\n", "\\n"]}').replace("evaluators: win", "evaluators: [win, texts]"))
+    steps = plan(mine)
+    words = shlex.split(steps[0].command)
+    assert json.loads(words[words.index("--stop") + 1]) == ["a,b", "\\n", "\n"]
+    assert steps[4].words[0] == "win+texts"
+    mine.write_text(MINE.replace("{n: 3}", "{n: 3, stop: [Human, Assistant]}"))
+    assert "--stop Human,Assistant" in plan(mine)[0].command
+
+
+def test_none_in_the_miniature_takes_away_what_the_recipe_has(mine: Path) -> None:
+    text = MINE.replace("max_steps: 5", "max_steps: 5, use_peft: true")
+    mine.write_text(text + "miniature: {stages: {policy: {train: {use_peft: none}}}}\n")
+    assert "use_peft" not in flags(plan(mine)[3])
+    assert flags(plan(mine, embedded=False)[3])["use_peft"] is True
