@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo.completions.evaluating import EvaluationContext, Evaluator
+from halo.completions.evaluating import EvaluationContext
 from halo.completions.scoring import CompletionScorer
 from halo.errors import DataError, Place, SettingsError
 from halo.evaluation.answers import Answered, check_column, read_answers
+from halo.evaluation.asked import Chosen, check_evaluation
 from halo.evaluation.comparisons import compared
 from halo.evaluation.contestants import Contestant, named, score_name, scored, scoring, writing
 from halo.evaluation.numbers import Number, missing, numbers, warnings
 from halo.evaluation.report import Report, as_json
-from halo.evaluation.settings import GIVEN, EvaluationSettings
+from halo.evaluation.settings import EvaluationSettings
 from halo.files.lines import as_line
 from halo.files.stage import STAGE, StageFolder, unwritten
 from halo.files.whole import write_text
@@ -25,16 +26,11 @@ from halo.training.run.identity import versions
 from halo.training.saving.folder import is_main_process
 
 Say = Callable[[str], None]
-Chosen = tuple[Evaluator, Any]
-"""An evaluator and its options."""
 
 
 def run_evaluation(which: Sequence[str], targets: Sequence[str], settings: EvaluationSettings, say: Say) -> Report | None:
     """The report, which stands in the folder too; None on a process that only helped to sample. Raises HaloError."""
-    chosen = [_chosen(one) for one in which]
-    everyone = [*([settings.against] if settings.against else []), *targets]
-    columns = settings.given or (GIVEN if any(one.name == "accuracy" for one, _ in chosen) else None)
-    _check(chosen, everyone, columns, settings)
+    chosen, everyone, columns = check_evaluation(which, targets, settings)
     folder = StageFolder(Path(settings.out), _made_with(everyone, columns, settings), {"versions": versions()})
     if not is_main_process():
         if columns is None:
@@ -52,33 +48,6 @@ def run_evaluation(which: Sequence[str], targets: Sequence[str], settings: Evalu
             folder.forget()
         folder.give_back()
     return report[0]
-
-
-def _chosen(text: str) -> Chosen:
-    name, given = parts(text)
-    evaluator: Evaluator = choose("evaluator", name)
-    return evaluator, evaluator.with_options(given)
-
-
-def _check(chosen: Sequence[Chosen], everyone: Sequence[str], columns: str | None, settings: EvaluationSettings) -> None:
-    """Raises SettingsError for what an evaluator cannot do without, before anything is sampled."""
-    if not everyone and not (columns and (settings.scorer or settings.by)):
-        raise SettingsError("missing-key", "whom should it evaluate?", hint="halo eval win RUN --against MODEL --scorer NAME")
-    has_scores = bool(settings.scorer or settings.by or columns)
-    for evaluator, _ in chosen:
-        if "scores" in evaluator.needs and not has_scores:
-            hint = "such as --scorer reward-model:model=FOLDER; --by NAME takes scores that are there"
-            raise SettingsError("missing-key", f"{evaluator.name} needs scores", place=Place("--scorer"), hint=hint)
-        if "baseline" in evaluator.needs and not settings.against:
-            raise SettingsError(
-                "missing-key", f"{evaluator.name} needs a baseline", place=Place("--against"), hint="a model or folder of samples"
-            )
-    if settings.name and not settings.scorer:
-        raise SettingsError("wrong-value", "it names the scores of a scorer", place=Place("--name"), hint="give --scorer too")
-    if settings.scorer and settings.by:
-        raise SettingsError("wrong-value", "scores are made or taken", place=Place("--by"), hint="give --scorer or --by, not both")
-    if columns is None and settings.reference:
-        raise SettingsError("wrong-value", "it is of texts that contestants score", place=Place("--reference"), hint="give --given too")
 
 
 def _made_with(everyone: Sequence[str], columns: str | None, settings: EvaluationSettings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from halo.api.loading import load_objective
 from halo.errors import HaloError, Place, SettingsError
+from halo.evaluation.asked import check_evaluation
 from halo.evaluation.settings import EvaluationSettings
 from halo.fields import read_flags
 from halo.grading.run import ScoringSettings
@@ -86,15 +87,10 @@ def _eval(step: Step) -> None:
     _choose("sampler", settings.sampler)
     if settings.scorer is not None:
         _choose("scorer", settings.scorer)
-    if settings.scorer and settings.by:
-        raise SettingsError("wrong-value", "scores are made or taken: give scorer or by, not both", place=Place("--by"))
-    evaluators = [_choose("evaluator", one) for one in step.words[0].split("+")]
-    scored = settings.scorer or settings.by or settings.given or any(one.name == "accuracy" for one in evaluators)
-    for evaluator in evaluators:
-        if "scores" in evaluator.needs and not scored:
-            raise SettingsError("missing-key", f"{evaluator.name} needs scores", place=Place("--scorer"))
-        if "baseline" in evaluator.needs and not settings.against:
-            raise SettingsError("missing-key", f"{evaluator.name} needs a baseline", place=Place("--against"))
+    which, *targets = step.words
+    for one in which.split("+"):
+        _choose("evaluator", one)
+    check_evaluation(which.split("+"), targets, settings)
 
 
 CHECKS: Mapping[str, Callable[[Step], None]] = {"sample": _sample, "score": _score, "pair": _pair, "train": _train, "eval": _eval}
