@@ -37,6 +37,7 @@ def environment(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+@pytest.mark.workflow
 def test_each_kind_installs_is_seen_and_passes_its_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for kind, name in NAMES.items():
@@ -55,7 +56,9 @@ def test_each_kind_installs_is_seen_and_passes_its_tests(tmp_path: Path, monkeyp
     assert str(tmp_path / "env") in where  # the installed one, with its YAML file
     for name in NAMES.values():
         (tmp_path / name / name.replace("-", "_")).rename(tmp_path / name / "moved")  # so that only the installed one can be tested
-    said = ran(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(tmp_path / name / "tests" for name in NAMES.values()), cwd=tmp_path)
+    said = ran(
+        python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(tmp_path / name / "tests" for name in NAMES.values()), cwd=tmp_path
+    )
     assert re.search(r"^(\d+) passed", said, flags=re.M), said
     assert "failed" not in said
 
@@ -65,7 +68,14 @@ def test_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert main(["new", "plugin", "my-words", "--kind", "format"]) == 0
     assert "pip install -e ./my-words" in capsys.readouterr().out
     files = sorted(str(file.relative_to(tmp_path / "my-words")) for file in (tmp_path / "my-words").rglob("*") if file.is_file())
-    assert files == ["README.md", "my_words/__init__.py", "my_words/hooks.py", "my_words/reading.py", "pyproject.toml", "tests/test_my_words.py"]
+    assert files == [
+        "README.md",
+        "my_words/__init__.py",
+        "my_words/hooks.py",
+        "my_words/reading.py",
+        "pyproject.toml",
+        "tests/test_my_words.py",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["my-words"]
     project = tomllib.loads((tmp_path / "my-words" / "pyproject.toml").read_text())
     assert project["project"]["name"] == "my-words"
@@ -109,7 +119,11 @@ def test_the_wheel_holds_templates_kit_and_objectives(tmp_path: Path) -> None:
     ran(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=ROOT)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    templates = {f"halo/templates/{file.relative_to(TEMPLATES)}" for file in TEMPLATES.rglob("*") if file.is_file() and "__pycache__" not in file.parts}
+    templates = {
+        f"halo/templates/{file.relative_to(TEMPLATES)}"
+        for file in TEMPLATES.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
     assert len(templates) == 6 * len(KINDS)  # README, pyproject, hooks and what they call, a test, the package's own file
     assert templates | {"halo/py.typed", "halo/testing/__init__.py", "halo/objectives/dpo.yaml"} <= names
     assert not any("__pycache__" in name for name in names)

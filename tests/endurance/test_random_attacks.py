@@ -27,6 +27,8 @@ from trials.settings import SETTINGS
 from trials.signals import SIGNALS
 from trials.third_parties import THIRD_PARTIES
 
+pytestmark = pytest.mark.workflow
+
 Recorded = Callable[[str, object], None]
 
 

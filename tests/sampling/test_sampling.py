@@ -203,7 +203,11 @@ def test_what_cannot_be_answered_is_kept_with_its_reason(tmp_path: Path) -> None
         ([{"prompt": "x"}], ["--sampler", "samples"], "there is no sampler named 'samples'; did you mean 'sample'?"),
         ([{"prompt": "x"}], ["--sampler", "sample:temperature=0"], "temperature=0 is not a number above 0"),
         ([{"prompt": "x"}], ["--sampler", "given:columns=good"], "the column 'good' holds no text"),
-        ([{"prompt": "x"}], ["--max-new-tokens", "128"], "--max-new-tokens: 128 tokens leave no room for a prompt: the model reads 128 in all"),
+        (
+            [{"prompt": "x"}],
+            ["--max-new-tokens", "128"],
+            "--max-new-tokens: 128 tokens leave no room for a prompt: the model reads 128 in all",
+        ),
         ([{"prompt": "x"}], ["--stop", ""], "--stop: a stop text is empty"),
         ([{"prompt": "x"}], ["--model", "./nowhere"], "there is no model folder ./nowhere"),
         ([{"prompt": "x"}], ["--temperature", "2"], "--temperature: there is no such flag"),
@@ -226,7 +230,11 @@ def test_a_finished_folder_is_left_alone_and_other_options_are_named(tmp_path: P
     assert "is finished: nothing is left to do" in capsys.readouterr().out
     assert held(tmp_path / "samples") == before
     given = ["sample", "--prompts", prompts(tmp_path), "--out", str(tmp_path / "samples"), *SHORT]
-    other = {"seed 0, and you ask for 7": ["--n", "2", "--seed", "7"], "n 2, and you ask for 3": ["--n", "3"], "stop []": ["--n", "2", "--stop", "x"]}
+    other = {
+        "seed 0, and you ask for 7": ["--n", "2", "--seed", "7"],
+        "n 2, and you ask for 3": ["--n", "3"],
+        "stop []": ["--n", "2", "--stop", "x"],
+    }
     for named, more in other.items():
         assert main([*given, *more]) == 2
         assert f"was made with {named}" in capsys.readouterr().err
@@ -266,13 +274,27 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
+@pytest.mark.workflow
 def test_a_killed_command_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
     sampled(tmp_path, "--n", "4", "--batch-size", "5", out="whole")
-    given = ["sample", "--prompts", str(tmp_path / "prompts.jsonl"), "--out", str(tmp_path / "killed"), *SHORT, "--n", "4", "--batch-size", "5"]
+    given = [
+        "sample",
+        "--prompts",
+        str(tmp_path / "prompts.jsonl"),
+        "--out",
+        str(tmp_path / "killed"),
+        *SHORT,
+        "--n",
+        "4",
+        "--batch-size",
+        "5",
+    ]
     rng = random.Random("kill")
     for _ in range(2):
         command = [sys.executable, "-c", KILLED, str(rng.randrange(1, 9)), str(rng.random()), *given]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())})
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+        )
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert not (tmp_path / "killed" / "samples.jsonl").exists()
     assert main(given) == 0
@@ -300,6 +322,7 @@ def test_one_command_at_a_time_fills_a_folder(tmp_path: Path, capsys: pytest.Cap
     lock.release()
 
 
+@pytest.mark.workflow
 def test_two_processes_share_the_prompts_and_give_the_same(tmp_path: Path) -> None:
     one = sampled(tmp_path, "--n", "4", out="one")
     given = ["sample", "--prompts", str(tmp_path / "prompts.jsonl"), *SHORT, "--n", "4", "--out", str(tmp_path / "two")]

@@ -19,6 +19,8 @@ from halo.cli.main import main
 from halo.files.manifest import verified
 from halo.training.saving.checkpoints import checkpoints
 
+pytestmark = pytest.mark.workflow
+
 COMMON = ["train", "dpo", *EXACT[: EXACT.index("--max-steps")], "--logging-steps", "1", "--max-grad-norm", "0.1"]
 SAVED = ["--max-steps", "6", "--save-steps", "3", "--save-total-limit", "none"]
 
@@ -57,7 +59,12 @@ def test_two_processes_that_are_told_to_stop_save_one_checkpoint(tmp_path: Path)
     given = [*COMMON, "--data", tiny.few(), "--per-device-train-batch-size", "2", "--max-steps", "100000", "--output-dir", str(folder)]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "halo", *given]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + 180
@@ -130,7 +137,17 @@ def free_port() -> str:
 def start(script: str, folder: Path, environment: dict[str, str], *more: str) -> list[subprocess.Popen[str]]:
     """Two processes of one run that a script changes, without a launcher that would end the one when the other ends."""
     (folder / "run.py").write_text(script)
-    given = [*COMMON, "--data", tiny.few(), "--per-device-train-batch-size", "2", "--max-steps", "100000", "--output-dir", str(folder / "run")]
+    given = [
+        *COMMON,
+        "--data",
+        tiny.few(),
+        "--per-device-train-batch-size",
+        "2",
+        "--max-steps",
+        "100000",
+        "--output-dir",
+        str(folder / "run"),
+    ]
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1", **environment}
     processes = []
     for rank in ("0", "1"):

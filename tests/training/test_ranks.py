@@ -23,8 +23,13 @@ from halo.training.settings import Settings
 from halo.training.step.step import Step
 from halo.training.step.world import World
 
+pytestmark = pytest.mark.workflow
+
 COUPLED = ("beta_dpo", "bco")  # two running statistics with a batch mean, one over all of the data
-UNEVEN = {"kto": (labels, 11), "aot": (rows, 7)}  # measured first, sorted; by six: 6 and 5 examples, two and three passes; 6 and 1, none and one
+UNEVEN = {
+    "kto": (labels, 11),
+    "aot": (rows, 7),
+}  # measured first, sorted; by six: 6 and 5 examples, two and three passes; 6 and 1, none and one
 CASES = ("dpo", *COUPLED, "carried", "columns-and-kl", *(f"{name}-uneven" for name in UNEVEN))
 WHOLE = ["--per-device-train-batch-size", "8"]
 SPLIT = ["--per-device-train-batch-size", "2", "--gradient-accumulation-steps", "2"]
@@ -158,6 +163,8 @@ def test_every_rank_runs_as_many_passes_and_the_gradient_is_that_of_one_batch(na
 
 
 def test_no_example_of_an_epoch_is_left_out() -> None:
-    schedule = Schedule.of(Settings(per_device_train_batch_size=3, shuffle=False), tiny.examples("paired", ("chosen", "rejected"), 7), world=2)
+    schedule = Schedule.of(
+        Settings(per_device_train_batch_size=3, shuffle=False), tiny.examples("paired", ("chosen", "rejected"), 7), world=2
+    )
     assert [schedule.indices(step) for step in range(schedule.total)] == [[0, 1, 2, 3, 4, 5], [6]]
     assert [share(schedule.indices(1), rank, 2, 3) for rank in (0, 1)] == [[], [[6]]]

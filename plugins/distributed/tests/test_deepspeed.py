@@ -91,7 +91,12 @@ def test_what_halo_does_itself_is_refused_in_a_configuration(entry: dict[str, An
 
 
 def test_what_halo_decides_is_put_into_a_configuration() -> None:
-    config: dict[str, Any] = {"zero_optimization": {"stage": 3}, "bf16": {"enabled": "auto"}, "train_batch_size": 32, "gradient_clipping": 7}
+    config: dict[str, Any] = {
+        "zero_optimization": {"stage": 3},
+        "bf16": {"enabled": "auto"},
+        "train_batch_size": 32,
+        "gradient_clipping": 7,
+    }
     _configure(config, BackendContext("bf16", (), "run", max_grad_norm=0.5))
     assert (config["gradient_clipping"], config["gradient_accumulation_steps"], config["train_batch_size"]) == (0.5, 1, "auto")
     assert "bf16" not in config  # of the weights' own type, which is known when the engine is made

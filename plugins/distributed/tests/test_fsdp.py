@@ -19,6 +19,8 @@ from halo.cli.main import main
 from halo.plugin.registry import supplied
 from halo.starter.defaults import POLICY
 
+pytestmark = pytest.mark.workflow
+
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 SCRIPT = Path(__file__).parent / "on_two_ranks.py"
 EXACT = ["--learning-rate", "1e-3", "--warmup-ratio", "0", "--dtype", "float64", "--use-cpu", "--check", "false", "--max-steps", "4",
@@ -68,7 +70,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         runs.append(["train", *arguments, *EXACT, *SPLIT, "--backend", "fsdp", "--output-dir", str(base / "two" / name)])
     saving = ["tr_dpo", "--data", few, *moving, *EXACT, *SPLIT, "--backend", "fsdp", "--save-steps", "3"]  # the reference moved before
     runs.append(["train", *saving, "--output-dir", str(base / "two" / "broken")])
-    runs.append(["train", "tr_dpo", "--resume", str(base / "two" / "broken" / "checkpoint-3"), "--output-dir", str(base / "two" / "resumed")])
+    runs.append(
+        ["train", "tr_dpo", "--resume", str(base / "two" / "broken" / "checkpoint-3"), "--output-dir", str(base / "two" / "resumed")]
+    )
     done = launched(base, runs)
     if done.returncode:
         raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
