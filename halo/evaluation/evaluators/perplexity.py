@@ -6,42 +6,24 @@ The first is what RRHF's numbers are (Hugging Face's metric): a few odd texts do
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from statistics import fmean
 
-from halo.completions.evaluating import Answer, Asked, EvaluationContext, Measure, Values
-from halo.errors import Place, SettingsError
+from halo.completions.evaluating import Answer, EvaluationContext, Measure
+from halo.evaluation.evaluators.logprobs import Nats, check_log_probs, of_answers, of_tokens
 from halo.statistics.combining import exp_ratio
 
 
 def measures(context: EvaluationContext) -> list[Measure]:
     """Of the completion behind its prompt, with the token that ends it; the prompt's own tokens are not counted."""
     what = "of the completion given its prompt"
-    texts = Measure("mean of perplexities", f"{what}: the mean over texts of exp(mean token NLL)", _texts)
-    tokens = Measure("perplexity of all tokens", f"{what}: exp(all NLL / all tokens)", _tokens, exp_ratio)
-    return [texts, tokens]
+    texts = f"{what}: the mean over texts of exp(mean token NLL)"
+    tokens = f"{what}: exp(all NLL / all tokens)"
+    return [
+        Measure("mean of perplexities", texts, of_answers(_nll, lambda told: math.exp(told[0] / told[1]))),
+        Measure("perplexity of all tokens", tokens, of_tokens(_nll), exp_ratio),
+    ]
 
 
-def _texts(asked: Asked) -> list[Values | None]:
-    return [(fmean(math.exp(-mean) for mean, _ in told),) if (told := _told(answers)) else None for answers in asked.answers]
-
-
-def _tokens(asked: Asked) -> list[Values | None]:
-    found: list[Values | None] = []
-    for answers in asked.answers:
-        told = _told(answers)
-        found.append((sum(-mean * count for mean, count in told), sum(count for _, count in told)) if told else None)
-    return found
-
-
-def _told(answers: Sequence[Answer]) -> list[tuple[float, float]]:
-    """Mean log-prob and tokens of each; nothing where one has none."""
-    found = []
-    for answer in answers:
-        if answer.score is None:
-            return []
-        if "logp" not in answer.parts:
-            hint = "--scorer likelihood:model=FOLDER, or --given COLUMN for texts of the data"
-            raise SettingsError("wrong-value", "perplexity is of log-probs, which these scores are not", place=Place("--scorer"), hint=hint)
-        found.append((answer.parts["logp"] / answer.parts["tokens"], answer.parts["tokens"]))
-    return found
+def _nll(answer: Answer) -> Nats:
+    """Minus the log-prob, and tokens."""
+    check_log_probs(answer, "perplexity", "--scorer likelihood:model=FOLDER, or --given COLUMN for texts of the data")
+    return -answer.parts["logp"], answer.parts["tokens"]
