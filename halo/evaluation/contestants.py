@@ -16,7 +16,6 @@ from halo.grading.run import ScoringSettings, run_scoring
 from halo.options import parts
 from halo.sampling.run import run_sampling
 from halo.sampling.settings import DrawingSettings, SamplingSettings
-from halo.starter.defaults import EMBEDDED as EMBEDDED
 from halo.starter.defaults import HELD_OUT, model_named
 
 Say = Callable[[str], None]

@@ -8,33 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from planned import MINE, plan
 
 from halo.cli.main import main
 from halo.plugin.objectives import find_objective
 from halo.plugin.recipes import find_recipe
-from halo.recipes.loading import load_recipe, read_change
+from halo.recipes.loading import load_recipe
 from halo.recipes.plan import Step, planned
-
-MINE = """recipe: mine
-rounds: 2
-stages:
-  drawn: {sample: {n: 3}}
-  reward: {score: {scorer: gold}}
-  pairs: {pair: {by: reward}}
-  policy: {train: {objective: dpo, set: {beta: 0.2}, max_steps: 5}}
-  judged: {eval: {evaluators: win, against: start, scorer: gold}}
-"""
-
-
-@pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.yaml").write_text(MINE)
-    return tmp_path / "mine.yaml"
-
-
-def plan(source: Any, *changes: str, embedded: bool = True) -> list[Step]:
-    return planned(load_recipe(str(source), dict(map(read_change, changes)), embedded), Path("out"))
 
 
 def flags(step: Step) -> dict[str, Any]:
