@@ -39,7 +39,7 @@ def read_answers(contestants: Sequence[Contestant]) -> Answered:
     for rows in prompts:
         for key, row in rows.items():
             asked.setdefault(key, row)
-    found = Answered()
+    found, turns = Answered(), list[Any]()
     for key, prompt in asked.items():
         missing = [one.name for one, own in zip(contestants, answers, strict=True) if not own.get(key)]
         if missing:
@@ -51,8 +51,9 @@ def read_answers(contestants: Sequence[Contestant]) -> Answered:
         unit = str(prompt.get("conversation", key))
         row = {name: value for one in reversed(prompts) for name, value in one[key]["columns"].items()}
         found.prompts.append(Asked(key, own_prompts[0], each, row, () if same else own_prompts, unit))
+        turns.append(prompt.get("turn"))
         found.count = max(found.count, *map(len, each))
-    found.prompts = _with_shares(found.prompts)
+    found.prompts = _with_shares(found.prompts, turns)
     found.left_out += _never_asked(contestants)
     if not found.prompts:
         names = " and ".join(one.name for one in contestants)
@@ -60,10 +61,12 @@ def read_answers(contestants: Sequence[Contestant]) -> Answered:
     return found
 
 
-def _with_shares(prompts: Sequence[Asked]) -> list[Asked]:
-    """Of a conversation all prompts of one turn count as one, however many answers were drawn."""
-    counts = Counter((asked.unit, asked.row.get("turn")) for asked in prompts)
-    return [replace(asked, share=1 / counts[asked.unit, asked.row.get("turn")]) for asked in prompts]
+def _with_shares(prompts: Sequence[Asked], turns: Sequence[Any]) -> list[Asked]:
+    """Of a conversation all prompts of one turn count as one, however many answers were drawn. `turns`: of each prompt its own, if any;
+    a column of the data may have that name too.
+    """
+    counts = Counter((asked.unit, turn) for asked, turn in zip(prompts, turns, strict=True))
+    return [replace(asked, share=1 / counts[asked.unit, turn]) for asked, turn in zip(prompts, turns, strict=True)]
 
 
 def _never_asked(contestants: Sequence[Contestant]) -> list[dict[str, Any]]:

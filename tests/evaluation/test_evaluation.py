@@ -251,6 +251,21 @@ def test_the_turns_of_a_conversation_are_one_unit(tmp_path: Path, monkeypatch: p
     assert all("user: sort" in one.text and len(group.prompt) == 1 for group in parted for one in group.completions)
 
 
+def test_each_turn_counts_once_whatever_the_data_calls_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two answers to the first question of each conversation, one to the second of each: the mean is of turns, by hand."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{"turns": [f"sort {n}", f"sort {n}1"], "turn": "odd"} for n in (21, 37, 95, 4)]
+    Path("turns.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["sample", "--prompts", "turns.jsonl", "--n", "2", "--max-new-tokens", "5", "--use-cpu", "--out", "ours"]) == 0
+    found = value(evaluated("texts", "ours"), "characters").found
+    lengths: dict[tuple[str, int], list[int]] = {}
+    for line in Path("ours/samples.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        lengths.setdefault((row["conversation"], row["turn"]), []).append(len(row["completion"]))
+    assert len(lengths) == 8
+    assert (found.n, found.value) == (4, pytest.approx(sum(sum(own) / len(own) for own in lengths.values()) / 8))
+
+
 # -- models that write, and models that score --------------------------------------------------------------------------------
 
 
